@@ -1,0 +1,238 @@
+"""What an experiment is: frozen configurations, their JSON and their digest."""
+
+import dataclasses
+import hashlib
+import json
+import math
+from dataclasses import dataclass
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+TaskName = Literal["miiii", "nanda", "basis", "masked", "divisible"]
+Shuffle = Literal["joint", "per-task"]
+DropoutMask = Literal["shared", "sample"]
+Filter = Literal["ema", "ma", "none"]
+FilterStart = Literal["zero", "first"]
+Probe = Literal["norms", "zero_loss", "neuron_spectrum"]
+
+
+def option(default: Any, help: str) -> Any:
+    """A dataclass field that carries its own documentation."""
+    return dataclasses.field(default=default, metadata={"help": help})
+
+
+def is_prime(number: int) -> bool:
+    """Whether a number is prime, by trial division."""
+    return number > 1 and all(number % d for d in range(2, int(number**0.5) + 1))
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskConfig:
+    """The data: which targets, on which grid, and how the grid is split."""
+
+    name: TaskName = option("miiii", "task family")
+    p: int = option(113, "prime base of the two digits; the grid has p*p inputs")
+    train_fraction: float = option(0.5, "share of the p*p inputs trained on, in (0, 1)")
+    n_validation: int = option(1000, "validation inputs (all that is left if fewer); rest is test")
+    shuffle: Shuffle = option("joint", "basis task: one permutation for all tasks, or one per task")
+    masked: tuple[int, ...] = option((2, 3, 5, 7), "masked task: moduli with zero loss weight")
+
+    def __post_init__(self) -> None:
+        _check_types(self)
+        smallest = 11 if self.name == "masked" else 5
+        if not is_prime(self.p) or self.p < smallest:
+            raise _error(self, "p", f"a prime of at least {smallest} (11, 31, 53, 113, ...)")
+        if not 0 < self.train_fraction < 1:
+            raise _error(self, "train_fraction", "a number strictly between 0 and 1")
+        if self.n_validation < 1:
+            raise _error(self, "n_validation", "at least 1 validation input")
+        if not 0 < self.n_train < self.p**2:
+            empty = "training" if self.n_train == 0 else "validation"
+            raise _error(self, "train_fraction", f"a fraction that leaves the {empty} split inputs")
+
+    @property
+    def n_train(self) -> int:
+        """Number of training inputs, the nearest whole number."""
+        return round(self.train_fraction * self.p**2)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelConfig:
+    """The transformer: one block, no biases, no layer norm, ReLU."""
+
+    d_model: int = option(256, "width of the residual stream")
+    n_heads: int = option(4, "attention heads; must divide d_model")
+    mlp_ratio: int = option(4, "neurons per residual dimension: d_mlp = mlp_ratio * d_model")
+    dropout: float = option(0.1, "share of the stream dropped after each residual add, in [0, 1)")
+    dropout_mask: DropoutMask = option("shared", "one mask a step for all samples, or one each")
+
+    def __post_init__(self) -> None:
+        _check_types(self)
+        for name in ("d_model", "n_heads", "mlp_ratio"):
+            if getattr(self, name) < 1:
+                raise _error(self, name, "a whole number of at least 1")
+        if self.d_model % self.n_heads:
+            divisors = [h for h in range(1, self.d_model + 1) if self.d_model % h == 0]
+            raise _error(self, "n_heads", f"a divisor of d_model={self.d_model}: {divisors}")
+        if not 0 <= self.dropout < 1:
+            raise _error(self, "dropout", "a number in [0, 1)")
+
+    @property
+    def d_head(self) -> int:
+        """Width of one attention head."""
+        return self.d_model // self.n_heads
+
+    @property
+    def d_mlp(self) -> int:
+        """Number of neurons."""
+        return self.mlp_ratio * self.d_model
+
+
+@dataclass(frozen=True, kw_only=True)
+class OptimConfig:
+    """AdamW behind a Grokfast filter."""
+
+    learning_rate: float = option(3e-4, "AdamW step size")
+    weight_decay: float = option(1 / 3, "decoupled weight decay, on every weight")
+    beta1: float = option(0.9, "AdamW decay of the first moment, in [0, 1)")
+    beta2: float = option(0.98, "AdamW decay of the second moment, in [0, 1)")
+    eps: float = option(1e-8, "AdamW term added to the root of the second moment")
+    grokfast: Filter = option("ema", "slow-gradient filter: exponential or windowed mean, or none")
+    grokfast_lambda: float = option(0.5, "how much of the slow gradient is added (0: no filter)")
+    grokfast_alpha: float = option(0.98, "decay of the exponential mean, in [0, 1)")
+    grokfast_start: FilterStart = option(
+        "zero", "exponential mean starts at zero or first gradient"
+    )
+    grokfast_window: int = option(100, "epochs in the windowed mean")
+
+    def __post_init__(self) -> None:
+        _check_types(self)
+        for name in ("beta1", "beta2", "grokfast_alpha"):
+            if not 0 <= getattr(self, name) < 1:
+                raise _error(self, name, "a number in [0, 1)")
+        for name in ("learning_rate", "eps"):
+            if getattr(self, name) <= 0:
+                raise _error(self, name, "a number above 0")
+        for name in ("weight_decay", "grokfast_lambda"):
+            if getattr(self, name) < 0:
+                raise _error(self, name, "a number of at least 0")
+        if self.grokfast_window < 1:
+            raise _error(self, "grokfast_window", "a whole number of at least 1")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """How long, from which seed, and what is recorded on the way."""
+
+    epochs: int = option(65536, "full-batch steps")
+    seed: int = option(0, "root of all randomness: split, weights, dropout")
+    eval_every: int = option(256, "epochs between evaluations, beside the log-spaced early ones")
+    evals_per_octave: int = option(8, "log-spaced evaluations per doubling of the epoch")
+    n_snapshots: int = option(24, "log-spaced epochs at which the weights are kept")
+    probes: tuple[Probe, ...] = option(get_args(Probe), "quantities recorded at each evaluation")
+
+    def __post_init__(self) -> None:
+        _check_types(self)
+        for name in ("epochs", "eval_every", "evals_per_octave"):
+            if getattr(self, name) < 1:
+                raise _error(self, name, "a whole number of at least 1")
+        for name in ("seed", "n_snapshots"):
+            if not 0 <= getattr(self, name) < 2**31:
+                raise _error(self, name, "a whole number from 0 to 2147483647")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """One experiment. Equal configurations train equal runs."""
+
+    task: TaskConfig = dataclasses.field(default_factory=TaskConfig)
+    model: ModelConfig = dataclasses.field(default_factory=ModelConfig)
+    optim: OptimConfig = dataclasses.field(default_factory=OptimConfig)
+    train: TrainConfig = dataclasses.field(default_factory=TrainConfig)
+
+    @property
+    def digest(self) -> str:
+        """Twelve hexadecimal digits that change when any field does."""
+        canonical = json.dumps(dataclasses.asdict(self), sort_keys=True)
+        return hashlib.sha256(canonical.encode()).hexdigest()[:12]
+
+    def to_json(self) -> str:
+        """The configuration as indented JSON, section by section."""
+        return json.dumps(dataclasses.asdict(self), indent=2)
+
+    @classmethod
+    def from_json(cls, text: str) -> "Config":
+        """Read what `to_json` wrote.
+
+        Raises:
+            ValueError: for text that is not JSON, or a section or field that does not exist.
+        """
+        try:
+            sections = json.loads(text)
+        except json.JSONDecodeError as error:
+            raise ValueError(f"configuration is not valid JSON: {error}") from error
+        known = {f.name: f.default_factory for f in dataclasses.fields(cls)}
+        if not isinstance(sections, dict) or set(sections) - set(known):
+            raise ValueError(f"configuration must be a JSON object of {sorted(known)}, got {text}")
+        values = {name: value for section in sections.values() for name, value in section.items()}
+        return cls().replace(**values)
+
+    def replace(self, **values: Any) -> "Config":
+        """A copy with fields changed, each named without its section: ``replace(p=31)``.
+
+        Raises:
+            ValueError: for a field that does not exist, or a value it does not take.
+        """
+        sections = {}
+        for section in dataclasses.fields(self):
+            current = getattr(self, section.name)
+            names = {f.name for f in dataclasses.fields(current)}
+            chosen = {name: values.pop(name) for name in names & set(values)}
+            tuples = {k: tuple(v) if isinstance(v, list) else v for k, v in chosen.items()}
+            sections[section.name] = dataclasses.replace(current, **tuples)
+        if values:
+            raise ValueError(f"unknown field(s) {sorted(values)}; fields are {sorted(fields())}")
+        return Config(**sections)
+
+
+def fields() -> dict[str, dataclasses.Field]:
+    """Every field of every section, by its flat name, in order of declaration."""
+    sections = (TaskConfig, ModelConfig, OptimConfig, TrainConfig)
+    return {f.name: f for section in sections for f in dataclasses.fields(section)}
+
+
+def field_type(name: str) -> Any:
+    """The declared type of a field, given its flat name."""
+    sections = (TaskConfig, ModelConfig, OptimConfig, TrainConfig)
+    hints = {k: v for section in sections for k, v in get_type_hints(section).items()}
+    return hints[name]
+
+
+def _error(section: Any, name: str, accepted: str) -> ValueError:
+    return ValueError(f"{name}={getattr(section, name)!r} will not do; it takes {accepted}")
+
+
+def _check_types(section: Any) -> None:
+    """Refuse a value of the wrong type, and accept whole numbers where reals are meant."""
+    for name, kind in get_type_hints(type(section)).items():
+        value = getattr(section, name)
+        if kind is float and type(value) is int:
+            object.__setattr__(section, name, float(value))
+        elif not _fits(value, kind):
+            raise _error(section, name, describe(kind))
+
+
+def _fits(value: Any, kind: Any) -> bool:
+    if get_origin(kind) is Literal:
+        return value in get_args(kind)
+    if get_origin(kind) is tuple:
+        return type(value) is tuple and all(_fits(item, get_args(kind)[0]) for item in value)
+    return type(value) is kind and math.isfinite(value)
+
+
+def describe(kind: Any) -> str:
+    """A field's type in words."""
+    if get_origin(kind) is Literal:
+        return "one of " + ", ".join(get_args(kind))
+    if get_origin(kind) is tuple:
+        return f"a list, each item {describe(get_args(kind)[0])}"
+    return {int: "a whole number", float: "a finite number"}[kind]

@@ -1,0 +1,199 @@
+"""The transformer: one block, no biases, no layer norm, read at the last token."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int, PRNGKeyArray
+
+from .config import ModelConfig
+
+WEIGHT_NAMES = ("W_E", "W_pos", "W_Q", "W_K", "W_V", "W_O", "W_in", "W_out", "W_U")
+
+
+class Activations(eqx.Module):
+    """What the network computes at the read-out position, for n inputs.
+
+    Attributes:
+        attention: Share of attention on x0, x1 and the read-out token; rows sum to 1.
+        resid_pre: Embedding of the read-out token.
+        head_out: What each head adds to the stream.
+        resid_mid: The stream after attention.
+        neurons_pre: Neurons before the ReLU.
+        neurons: Neurons after the ReLU.
+        resid_post: The stream after the neurons.
+        logits: Packed over all tasks.
+    """
+
+    attention: Float[Array, "n heads 3"]
+    resid_pre: Float[Array, " d_model"]
+    head_out: Float[Array, "n heads d_model"]
+    resid_mid: Float[Array, "n d_model"]
+    neurons_pre: Float[Array, "n d_mlp"]
+    neurons: Float[Array, "n d_mlp"]
+    resid_post: Float[Array, "n d_model"]
+    logits: Float[Array, "n n_classes"]
+
+
+class Transformer(eqx.Module):
+    r"""One transformer block over the three tokens $[x_0, x_1, \hat y]$.
+
+    $$z = W_E[x] + W_{pos}, \quad r = z + \sum_h A_h z W_V^h W_O^h, \quad
+    \text{logits} = (r + \text{ReLU}(r W_{in}) W_{out}) W_U$$
+
+    Only the last token $\hat y$ (index p) is read, and its query is the same for
+    every input, so keys and values are tables of p rows per digit position and
+    everything after attention is computed for that token alone. That is exact:
+    with one block, no other position's output is ever used.
+
+    Source: Syrkis & Sogaard (2024), Eqs. 7-11; heads are added as in Nanda et
+    al. (2023). Dropout follows each residual add and acts on the whole stream.
+    """
+
+    W_E: Float[Array, "p+1 d_model"]
+    W_pos: Float[Array, "3 d_model"]
+    W_Q: Float[Array, "heads d_model d_head"]
+    W_K: Float[Array, "heads d_model d_head"]
+    W_V: Float[Array, "heads d_model d_head"]
+    W_O: Float[Array, "heads d_head d_model"]
+    W_in: Float[Array, "d_model d_mlp"]
+    W_out: Float[Array, "d_mlp d_model"]
+    W_U: Float[Array, "d_model n_classes"]
+    config: ModelConfig = eqx.field(static=True)
+
+    def __init__(
+        self, config: ModelConfig, *, p: int, n_tasks: int, n_classes: int, key: PRNGKeyArray
+    ):
+        r"""Draw weights from normal distributions of variance $2 / \text{fan-in}$.
+
+        Leading axes count into the fan-in, as in the paper's public code: heads
+        for W_Q, W_K and W_V, tasks for W_U.
+
+        Args:
+            config: Widths and dropout.
+            p: Base of the digits; tokens run from 0 to p.
+            n_tasks: Tasks that share W_U.
+            n_classes: Classes of all tasks together.
+            key: Source of the weights, one independent key for each matrix.
+
+        Source: He et al. (2015), Eq. 10.
+        """
+        d, heads, d_head, d_mlp = config.d_model, config.n_heads, config.d_head, config.d_mlp
+        shapes_and_fans = {
+            "W_E": ((p + 1, d), p + 1),
+            "W_pos": ((3, d), 3),
+            "W_Q": ((heads, d, d_head), heads * d),
+            "W_K": ((heads, d, d_head), heads * d),
+            "W_V": ((heads, d, d_head), heads * d),
+            "W_O": ((heads, d_head, d), d),
+            "W_in": ((d, d_mlp), d),
+            "W_out": ((d_mlp, d), d_mlp),
+            "W_U": ((d, n_classes), n_tasks * d),
+        }
+        keys = jax.random.split(key, len(WEIGHT_NAMES))
+        for name, subkey in zip(WEIGHT_NAMES, keys, strict=True):
+            shape, fan_in = shapes_and_fans[name]
+            weight = jax.random.normal(subkey, shape, jnp.float32) * (2 / fan_in) ** 0.5
+            setattr(self, name, weight)
+        self.config = config
+
+    @property
+    def p(self) -> int:
+        """Base of the digits, and index of the read-out token."""
+        return self.W_E.shape[0] - 1
+
+    @property
+    def weights(self) -> dict[str, Float[Array, "..."]]:
+        """The nine matrices by name, in the order the input meets them."""
+        return {name: getattr(self, name) for name in WEIGHT_NAMES}
+
+    def __call__(
+        self, digits: Int[Array, "n 2"], *, key: PRNGKeyArray | None = None
+    ) -> Float[Array, "n n_classes"]:
+        """Packed logits of n inputs.
+
+        Args:
+            digits: The pairs (x0, x1), both in ``range(p)``.
+            key: Draws the dropout masks; without one nothing is dropped.
+        """
+        mid_key, post_key = (None, None) if key is None else jax.random.split(key)
+        _, mixed, resid_pre = self._attend(digits)
+        out = mixed.reshape(len(digits), -1) @ self.W_O.reshape(-1, self.config.d_model)
+        _, _, resid_post = self.mlp(self._drop(resid_pre + out, mid_key))
+        return self.unembed(self._drop(resid_post, post_key))
+
+    @eqx.filter_jit
+    def activations(self, digits: Int[Array, "n 2"]) -> Activations:
+        """Everything the network computes on the way, with nothing dropped.
+
+        Args:
+            digits: The pairs (x0, x1), both in ``range(p)``.
+        """
+        with jax.default_matmul_precision("highest"):
+            attention, mixed, resid_pre = self._attend(digits)
+            head_out = jnp.einsum("nhe,hed->nhd", mixed, self.W_O)
+            resid_mid = resid_pre + head_out.sum(axis=1)
+            neurons_pre, neurons, resid_post = self.mlp(resid_mid)
+            logits = self.unembed(resid_post)
+        return Activations(
+            attention=attention,
+            resid_pre=resid_pre,
+            head_out=head_out,
+            resid_mid=resid_mid,
+            neurons_pre=neurons_pre,
+            neurons=neurons,
+            resid_post=resid_post,
+            logits=logits,
+        )
+
+    def mlp(
+        self, resid_mid: Float[Array, "n d_model"]
+    ) -> tuple[Float[Array, "n d_mlp"], Float[Array, "n d_mlp"], Float[Array, "n d_model"]]:
+        """Neurons before and after the ReLU, and the stream they are added to (Eq. 9)."""
+        neurons_pre = resid_mid @ self.W_in
+        neurons = jax.nn.relu(neurons_pre)
+        return neurons_pre, neurons, resid_mid + neurons @ self.W_out
+
+    def unembed(self, resid_post: Float[Array, "n d_model"]) -> Float[Array, "n n_classes"]:
+        """Packed logits of a residual stream (Eq. 10)."""
+        return resid_post @ self.W_U
+
+    def _attend(
+        self, digits: Int[Array, "n 2"]
+    ) -> tuple[Float[Array, "n heads 3"], Float[Array, "n heads d_head"], Float[Array, " d_model"]]:
+        """Attention of the read-out token, the values it mixes, and its own embedding (Eq. 8)."""
+        p, heads, d_head = self.p, self.config.n_heads, self.config.d_head
+        resid_pre = self.W_E[p] + self.W_pos[2]
+        # Rows: every x0 at position 0, every x1 at position 1, the read-out token at position 2.
+        tokens = jnp.concatenate(
+            [self.W_E[:p] + self.W_pos[0], self.W_E[:p] + self.W_pos[1], resid_pre[None]]
+        )
+        query = jnp.einsum("d,hde->he", resid_pre, self.W_Q)
+        # Contracting query and W_K first leaves one d_model vector a head to meet the tokens.
+        scores = tokens @ jnp.einsum("hde,he->dh", self.W_K, query) / d_head**0.5
+        values = jnp.einsum("td,hde->the", tokens, self.W_V)
+        tables = jnp.concatenate([scores, values.reshape(-1, heads * d_head)], axis=1)
+        at_x0 = _lookup(tables[:p], digits[:, 0])
+        at_x1 = _lookup(tables[p : 2 * p], digits[:, 1])
+        at_end = jnp.broadcast_to(tables[2 * p], at_x0.shape)
+        rows = jnp.stack([at_x0, at_x1, at_end], axis=1)
+        attention = jax.nn.softmax(rows[:, :, :heads], axis=1)
+        mixed = jnp.einsum(
+            "nsh,nshe->nhe", attention, rows[:, :, heads:].reshape(-1, 3, heads, d_head)
+        )
+        return jnp.swapaxes(attention, 1, 2), mixed, resid_pre
+
+    def _drop(
+        self, stream: Float[Array, "n d_model"], key: PRNGKeyArray | None
+    ) -> Float[Array, "n d_model"]:
+        """Zero a share of the stream and scale up the rest (inverted dropout)."""
+        if key is None or self.config.dropout == 0:
+            return stream
+        keep = 1 - self.config.dropout
+        shape = stream.shape[1:] if self.config.dropout_mask == "shared" else stream.shape
+        return stream * (jax.random.bernoulli(key, keep, shape) / keep)
+
+
+def _lookup(table: Float[Array, "p d"], index: Int[Array, " n"]) -> Float[Array, "n d"]:
+    """Rows of a table as a one-hot product, whose gradient is a product too and not a scatter."""
+    one_hot = jax.nn.one_hot(index, len(table), dtype=table.dtype)
+    return jnp.matmul(one_hot, table, precision="highest")

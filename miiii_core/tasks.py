@@ -1,0 +1,138 @@
+"""The data: every number below p squared, its two digits, and its remainders."""
+
+from dataclasses import dataclass
+
+import jax
+import numpy as np
+from jaxtyping import Float, Int, PRNGKeyArray, Shaped
+
+from .config import TaskConfig, is_prime
+
+SPLITS = ("train", "validation", "test")
+
+
+def primes_below(p: int) -> tuple[int, ...]:
+    """All primes q < p, ascending."""
+    return tuple(q for q in range(2, p) if is_prime(q))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    r"""A family of classification tasks over one p x p grid of inputs.
+
+    Row n of every array belongs to the number $n = x_0 + p x_1$, so the units
+    digit $x_0$ runs fastest. Classes of all tasks are packed side by side: task
+    i owns the columns ``offsets[i] : offsets[i] + class_sizes[i]`` of the logits.
+
+    Attributes:
+        config: What this was made from.
+        digits: The inputs $(x_0, x_1)$, both below p.
+        targets: The right class of each task, in ``range(class_sizes[i])``.
+        moduli: What each task divides by (T_nanda: p itself).
+        class_sizes: Classes of each task.
+        loss_weights: Weight of each task's cross-entropy, $1 / (T \ln c_i)$ for
+            T tasks with $c_i$ classes; 0 for masked tasks, which leave T.
+        train: Rows trained on.
+        validation: Rows held out to watch.
+        test: The rest; may be empty when p is small.
+    """
+
+    config: TaskConfig
+    digits: Int[np.ndarray, "n 2"]
+    targets: Int[np.ndarray, "n tasks"]
+    moduli: tuple[int, ...]
+    class_sizes: tuple[int, ...]
+    loss_weights: Float[np.ndarray, " tasks"]
+    train: Int[np.ndarray, " n_train"]
+    validation: Int[np.ndarray, " n_validation"]
+    test: Int[np.ndarray, " n_test"]
+
+    @property
+    def p(self) -> int:
+        """The base of the digits."""
+        return self.config.p
+
+    @property
+    def n_classes(self) -> int:
+        """Classes of all tasks together, the width of the packed logits."""
+        return sum(self.class_sizes)
+
+    @property
+    def offsets(self) -> tuple[int, ...]:
+        """First packed column of each task."""
+        return tuple(int(o) for o in np.cumsum((0, *self.class_sizes[:-1])))
+
+    @property
+    def split_weights(self) -> Float[np.ndarray, "3 n"]:
+        """Row s averages over split s: 1 / size on its members, 0 elsewhere, NaN if it is empty."""
+        weights = np.zeros((len(SPLITS), len(self.digits)), np.float32)
+        for row, members in zip(weights, (self.train, self.validation, self.test), strict=True):
+            row[members] = 1 / len(members) if len(members) else np.nan
+            row[:] = row if len(members) else np.nan
+        return weights
+
+    def grid(self, values: Shaped[np.ndarray, "n *rest"]) -> Shaped[np.ndarray, "p p *rest"]:
+        """Arrange one value per input as a grid indexed ``[x0, x1]``."""
+        return np.swapaxes(values.reshape(self.p, self.p, *values.shape[1:]), 0, 1)
+
+
+def make_task(config: TaskConfig, key: PRNGKeyArray) -> Task:
+    """Build the inputs, the targets and the split that a configuration asks for.
+
+    Args:
+        config: Which family, which p, which fractions.
+        key: Decides the split and, for T_basis, the shuffle of the labels.
+
+    Source: Syrkis & Sogaard (2024), Eqs. 1, 2, 11 and 12; the split sizes follow
+    their text, the train fraction of T_miiii their code.
+    """
+    split_key, shuffle_key = jax.random.split(key)
+    numbers = np.arange(config.p**2, dtype=np.int32)
+    digits = np.stack([numbers % config.p, numbers // config.p], axis=1)
+    moduli = (config.p,) if config.name == "nanda" else primes_below(config.p)
+    targets, class_sizes = _targets(config, numbers, digits, moduli, shuffle_key)
+    order = np.asarray(jax.random.permutation(split_key, len(numbers)))
+    cuts = [config.n_train, config.n_train + config.n_validation]
+    train, validation, test = np.split(order, cuts)
+    return Task(
+        config=config,
+        digits=digits,
+        targets=targets,
+        moduli=moduli,
+        class_sizes=class_sizes,
+        loss_weights=_loss_weights(config, moduli, class_sizes),
+        train=train,
+        validation=validation,
+        test=test,
+    )
+
+
+def _targets(
+    config: TaskConfig,
+    numbers: Int[np.ndarray, " n"],
+    digits: Int[np.ndarray, "n 2"],
+    moduli: tuple[int, ...],
+    key: PRNGKeyArray,
+) -> tuple[Int[np.ndarray, "n tasks"], tuple[int, ...]]:
+    if config.name == "nanda":
+        return digits.sum(axis=1, keepdims=True) % config.p, moduli
+    remainders = numbers[:, None] % np.asarray(moduli, np.int32)
+    if config.name == "divisible":
+        return (remainders == 0).astype(np.int32), (2,) * len(moduli)
+    if config.name == "basis":
+        remainders = np.asarray(
+            jax.random.permutation(key, remainders, independent=config.shuffle == "per-task")
+        )
+    return remainders, moduli
+
+
+def _loss_weights(
+    config: TaskConfig, moduli: tuple[int, ...], class_sizes: tuple[int, ...]
+) -> Float[np.ndarray, " tasks"]:
+    masked = config.masked if config.name == "masked" else ()
+    counted = np.array([q not in masked for q in moduli])
+    if not counted.any():
+        raise ValueError(
+            f"masked={masked} leaves no task of {moduli}; leave at least one out of it"
+        )
+    return (counted / np.log(class_sizes) / counted.sum()).astype(np.float32)
