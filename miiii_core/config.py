@@ -37,6 +37,7 @@ class TaskConfig:
     masked: tuple[int, ...] = option((2, 3, 5, 7), "masked task: moduli with zero loss weight")
 
     def __post_init__(self) -> None:
+        """Refuse values that make no sense."""
         _check_types(self)
         smallest = 11 if self.name == "masked" else 5
         if not is_prime(self.p) or self.p < smallest:
@@ -66,6 +67,7 @@ class ModelConfig:
     dropout_mask: DropoutMask = option("shared", "one mask a step for all samples, or one each")
 
     def __post_init__(self) -> None:
+        """Refuse values that make no sense."""
         _check_types(self)
         for name in ("d_model", "n_heads", "mlp_ratio"):
             if getattr(self, name) < 1:
@@ -105,6 +107,7 @@ class OptimConfig:
     grokfast_window: int = option(100, "epochs in the windowed mean")
 
     def __post_init__(self) -> None:
+        """Refuse values that make no sense."""
         _check_types(self)
         for name in ("beta1", "beta2", "grokfast_alpha"):
             if not 0 <= getattr(self, name) < 1:
@@ -131,6 +134,7 @@ class TrainConfig:
     probes: tuple[Probe, ...] = option(get_args(Probe), "quantities recorded at each evaluation")
 
     def __post_init__(self) -> None:
+        """Refuse values that make no sense."""
         _check_types(self)
         for name in ("epochs", "eval_every", "evals_per_octave"):
             if getattr(self, name) < 1:

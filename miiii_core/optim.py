@@ -14,7 +14,7 @@ class EmaState(NamedTuple):
     """The slow gradient so far, and how many gradients made it."""
 
     mean: PyTree
-    count: Int[Array, ""]
+    steps: Int[Array, ""]
 
 
 def grokfast_ema(
@@ -46,10 +46,10 @@ def grokfast_ema(
         gradient: PyTree, state: EmaState, params: PyTree | None = None
     ) -> tuple[PyTree, EmaState]:
         del params
-        decay = jnp.where((state.count == 0) & (start == "first"), 0.0, alpha)
+        decay = jnp.where((state.steps == 0) & (start == "first"), 0.0, alpha)
         mean = jax.tree.map(lambda e, g: decay * e + (1 - decay) * g, state.mean, gradient)
         filtered = jax.tree.map(lambda g, e: g + lam * e, gradient, mean)
-        return filtered, EmaState(mean, state.count + 1)
+        return filtered, EmaState(mean, state.steps + 1)
 
     return optax.GradientTransformation(init, update)
 
@@ -58,7 +58,7 @@ class WindowState(NamedTuple):
     """The last gradients, in a ring, and how many have ever come."""
 
     recent: PyTree
-    count: Int[Array, ""]
+    steps: Int[Array, ""]
 
 
 def grokfast_ma(lam: float, window: int = 100) -> optax.GradientTransformation:
@@ -84,11 +84,11 @@ def grokfast_ma(lam: float, window: int = 100) -> optax.GradientTransformation:
         gradient: PyTree, state: WindowState, params: PyTree | None = None
     ) -> tuple[PyTree, WindowState]:
         del params
-        slot = state.count % window
+        slot = state.steps % window
         recent = jax.tree.map(lambda r, g: r.at[slot].set(g), state.recent, gradient)
-        weight = jnp.where(state.count + 1 >= window, lam, 0.0)
+        weight = jnp.where(state.steps + 1 >= window, lam, 0.0)
         filtered = jax.tree.map(lambda g, r: g + weight * r.mean(axis=0), gradient, recent)
-        return filtered, WindowState(recent, state.count + 1)
+        return filtered, WindowState(recent, state.steps + 1)
 
     return optax.GradientTransformation(init, update)
 

@@ -1,11 +1,65 @@
-"""Experiments by name: the paper's at p = 113, and small ones for a laptop."""
+"""Experiments by name: the paper's at p = 113, and small ones for a laptop.
 
-from .config import Config, ModelConfig, OptimConfig, TaskConfig, TrainConfig
+A control differs from its parent in the one field that its name says. The small
+ones keep the questions and shrink the grid, until two cores answer in minutes;
+``benchmarks/search_small.md`` tells how their settings were found.
+"""
 
-_MIIII = Config()
-_NANDA = Config(
-    task=TaskConfig(name="nanda", train_fraction=0.3),
-    model=ModelConfig(d_model=128, dropout=0.0),
-    optim=OptimConfig(learning_rate=1e-3, weight_decay=1.0, grokfast="none", grokfast_lambda=0.0),
-    train=TrainConfig(epochs=20000),
+from typing import Any
+
+from .config import Config
+
+# Nanda et al. (2023): no dropout, no filter, a larger step and decay, a smaller model.
+_NANDA: dict[str, Any] = {
+    "name": "nanda",
+    "train_fraction": 0.3,
+    "d_model": 128,
+    "dropout": 0.0,
+    "learning_rate": 1e-3,
+    "weight_decay": 1.0,
+    "grokfast": "none",
+    "epochs": 20000,
+}
+_CONTROLS: dict[str, dict[str, Any]] = {
+    "miiii": {},
+    "basis": {"name": "basis"},
+    "masked": {"name": "masked"},
+    "no-dropout": {"dropout": 0.0},
+    "no-grokfast": {"grokfast": "none"},
+    "divisible": {"name": "divisible"},
+}
+_SMALL: dict[str, Any] = {
+    "p": 31,
+    "train_fraction": 0.85,
+    "d_model": 128,
+    "learning_rate": 2e-3,
+    "weight_decay": 1.0,
+    "grokfast_lambda": 1.0,
+    "epochs": 12288,
+    "eval_every": 128,
+}
+_SMALL_NANDA: dict[str, Any] = {
+    "p": 53,
+    "train_fraction": 0.5,
+    "d_model": 64,
+    "learning_rate": 3e-3,
+    "epochs": 6144,
+    "eval_every": 128,
+}
+PRESETS: dict[str, Config] = (
+    {name: Config().replace(**changes) for name, changes in _CONTROLS.items()}
+    | {"nanda": Config().replace(**_NANDA)}
+    | {f"{name}-small": Config().replace(**_SMALL | c) for name, c in _CONTROLS.items()}
+    | {"nanda-small": Config().replace(**_NANDA | _SMALL_NANDA)}
 )
+
+
+def preset(name: str) -> Config:
+    """The configuration of a named experiment.
+
+    Raises:
+        ValueError: for a name that is not known; lists those that are.
+    """
+    if name not in PRESETS:
+        raise ValueError(f"unknown preset {name!r}; presets are {', '.join(sorted(PRESETS))}")
+    return PRESETS[name]

@@ -1,0 +1,81 @@
+"""Where to compute, and whether the experiment fits there."""
+
+import os
+from typing import Literal
+
+import jax
+
+from .config import Config
+from .tasks import primes_below
+
+DeviceName = Literal["auto", "cpu", "gpu"]
+
+
+def find_device(name: DeviceName) -> jax.Device:
+    """The device to run on; ``auto`` takes the best that JAX has.
+
+    Raises:
+        ValueError: if a GPU is asked for and JAX sees none.
+    """
+    if name == "auto":
+        return jax.devices()[0]
+    try:
+        return jax.devices(name)[0]
+    except RuntimeError as error:
+        seen = sorted({device.platform for device in jax.devices()})
+        raise ValueError(
+            f"device={name!r} was asked for, but JAX sees only {', '.join(seen)}; "
+            "install the extra with pip install 'miiii-core[gpu]', or choose auto or cpu"
+        ) from error
+
+
+def n_classes(config: Config) -> int:
+    """Classes of all tasks together, without building the task."""
+    if config.task.name == "nanda":
+        return config.task.p
+    moduli = primes_below(config.task.p)
+    return 2 * len(moduli) if config.task.name == "divisible" else sum(moduli)
+
+
+def n_parameters(config: Config) -> int:
+    """Weights of the model that a configuration describes."""
+    d = config.model.d_model
+    return d * (config.task.p + 1 + 3 + 4 * d + 2 * config.model.d_mlp + n_classes(config))
+
+
+def estimate_memory(config: Config) -> int:
+    """Bytes that training and evaluation need at their peak, a little generously.
+
+    Counts float32 activations of the forward and backward pass on the training
+    inputs, or of the evaluation on all inputs, whichever is larger, beside the
+    weights with gradient and optimiser state. Checked against measured peaks by
+    a test.
+    """
+    p, d_mlp, d = config.task.p, config.model.d_mlp, config.model.d_model
+    width = 4 * n_classes(config) + 4 * d_mlp + 16 * d + 6 * p
+    rows = max(2 * config.task.n_train, p**2)
+    window = config.optim.grokfast_window if config.optim.grokfast == "ma" else 1
+    return 4 * (rows * width + (8 + window) * n_parameters(config))
+
+
+def check_memory(config: Config, device: jax.Device) -> None:
+    """Refuse an experiment that will not fit.
+
+    Raises:
+        ValueError: names the bytes needed and there.
+    """
+    need, there = estimate_memory(config), available_memory(device)
+    if need > there:
+        raise ValueError(
+            f"p={config.task.p} with d_model={config.model.d_model} needs about "
+            f"{need / 1e9:.1f} GB and {device.platform} has {there / 1e9:.1f} GB; "
+            "choose a smaller p, d_model, mlp_ratio or train_fraction"
+        )
+
+
+def available_memory(device: jax.Device) -> int:
+    """Bytes that a device can hold: its own limit, or the memory of the machine."""
+    stats = device.memory_stats() if device.platform != "cpu" else None
+    if stats and "bytes_limit" in stats:
+        return int(stats["bytes_limit"])
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")

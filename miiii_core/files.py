@@ -1,0 +1,133 @@
+"""Files that are either whole or not there: atomic writes, checked reads."""
+
+import io
+import json
+import os
+import tempfile
+import zipfile
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+HEADER = "header"
+
+
+class FileDamaged(Exception):
+    """A file that is missing, truncated, altered, or not what it should be."""
+
+
+def write_atomic(path: Path, content: bytes) -> None:
+    """Write a file so that a crash at any moment leaves the old one or the new one, whole.
+
+    Raises:
+        OSError: if the disk is full or the folder unwritable; the old file stays.
+    """
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+    _sync_folder(path.parent)
+
+
+def save_arrays(
+    path: Path, arrays: Mapping[str, np.ndarray], header: Mapping[str, Any], compress: bool = False
+) -> None:
+    """Write named arrays and a JSON header as one ``.npz``, atomically."""
+    buffer = io.BytesIO()
+    save = np.savez_compressed if compress else np.savez
+    save(buffer, allow_pickle=False, **{HEADER: np.array(json.dumps(header))}, **arrays)
+    write_atomic(path, buffer.getvalue())
+
+
+def load_arrays(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """Read what `save_arrays` wrote, every byte checked against its checksum.
+
+    Raises:
+        FileDamaged: if the file is missing, truncated, altered, or of another kind.
+    """
+    content = _read(path)
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            broken = archive.testzip()
+        if broken is not None:
+            raise FileDamaged(f"{path} is damaged: the checksum of {broken} does not match")
+        with np.load(io.BytesIO(content), allow_pickle=False) as stored:
+            arrays = {name: stored[name] for name in stored.files}
+        return arrays, json.loads(str(arrays.pop(HEADER)))
+    except FileDamaged:
+        raise
+    except (zipfile.BadZipFile, zlib.error, ValueError, KeyError, EOFError) as error:
+        raise FileDamaged(f"{path} is damaged or not of this kind: {error}") from error
+    except (OSError, NotImplementedError, RuntimeError, IndexError) as error:
+        raise FileDamaged(f"{path} cannot be read as arrays: {error}") from error
+
+
+def save_json(path: Path, value: Any) -> None:
+    """Write a value as indented JSON, atomically."""
+    write_atomic(path, (json.dumps(value, indent=2) + "\n").encode())
+
+
+def load_json(path: Path) -> Any:
+    """Read JSON.
+
+    Raises:
+        FileDamaged: if the file is missing or is not JSON.
+    """
+    try:
+        return json.loads(_read(path))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise FileDamaged(f"{path} is not valid JSON: {error}") from error
+
+
+def check_writable(folder: Path, need: int) -> None:
+    """Create a folder and make sure that it takes files and has room.
+
+    Args:
+        folder: Made if it is not there.
+        need: Bytes that will be written.
+
+    Raises:
+        OSError: names the folder, and the room there is and should be.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder) as file:
+            file.write(b"miiii")
+            file.flush()
+    except OSError as error:
+        raise OSError(
+            f"cannot write to {folder}: {error.strerror}; choose another folder"
+        ) from error
+    status = os.statvfs(folder)
+    room = status.f_bavail * status.f_frsize
+    if room < need:
+        raise OSError(
+            f"{folder} has {room / 1e6:.0f} MB of room and the run needs {need / 1e6:.0f} MB; "
+            "make room or choose a folder on another disk"
+        )
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise FileDamaged(f"{path} cannot be read: {error.strerror}") from error
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make the rename itself durable."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

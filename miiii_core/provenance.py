@@ -1,0 +1,64 @@
+"""Where a result comes from: code, versions, machine."""
+
+import ast
+import hashlib
+import platform
+import subprocess
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+
+import jax
+
+PACKAGE = Path(__file__).parent
+# What decides the numbers of a run; presets only name configurations, which have their own digest.
+TRAINING_MODULES = ("config", "tasks", "model", "losses", "optim", "spectral", "probes", "train")
+
+
+@cache
+def training_code_digest() -> str:
+    """Twelve hexadecimal digits that change when the code that trains does.
+
+    Comments, docstrings and layout do not count: a run stays good when only
+    words were mended.
+    """
+    trees = (ast.parse((PACKAGE / f"{name}.py").read_text()) for name in TRAINING_MODULES)
+    dumps = "\n".join(ast.dump(_without_docstrings(tree)) for tree in trees)
+    return hashlib.sha256(dumps.encode()).hexdigest()[:12]
+
+
+def versions() -> dict[str, str]:
+    """Python and the libraries that decide a run's numbers."""
+    libraries = ("jax", "jaxlib", "equinox", "optax", "numpy")
+    return {"python": platform.python_version()} | {name: version(name) for name in libraries}
+
+
+@cache
+def code_revision() -> str:
+    """The git commit of this package, with ``+`` if files differ from it, or ``unknown``."""
+    git = ("git", "-C", str(PACKAGE))
+    try:
+        commit = subprocess.run(
+            [*git, "rev-parse", "--short=12", "HEAD"], capture_output=True, text=True, check=True
+        )
+        changes = subprocess.run(
+            [*git, "status", "--porcelain", "--", "."], capture_output=True, text=True, check=True
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+    return commit.stdout.strip() + ("+" if changes.stdout.strip() else "")
+
+
+def device_name(device: jax.Device) -> str:
+    """A device in words: its platform, kind, and for a CPU its architecture."""
+    kind = platform.machine() if device.platform == "cpu" else device.device_kind
+    return f"{device.platform} {kind}"
+
+
+def _without_docstrings(tree: ast.Module) -> ast.Module:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(
+            node
+        ):
+            node.body = node.body[1:]
+    return tree

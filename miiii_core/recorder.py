@@ -1,0 +1,177 @@
+"""Training onto disk: records what a run yields, saves as it goes, stops cleanly."""
+
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from .config import Config
+from .storage import Metrics, save_info, save_metrics, save_state, save_weights, snapshot_path
+from .tasks import Task
+from .train import Progress, TrainingDiverged, TrainState, fit, metric_axes, snapshot_epochs
+
+
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C, after everything was saved."""
+
+
+def record_training(
+    recorder: "Recorder", task: Task, state: TrainState, *, progress: bool, save_seconds: float
+) -> None:
+    """Train from a state to the end, saving on the way.
+
+    Raises:
+        TrainingDiverged: if the loss stops being finite; the last saved state stays.
+        Interrupted: on Ctrl-C, after saving.
+    """
+    config, folder = recorder.config, recorder.folder
+    bar = tqdm(
+        desc=folder.name,
+        total=config.train.epochs,
+        initial=int(state.epoch),
+        unit="epoch",
+        disable=not progress,
+    )
+    with bar, _deferred_interrupt() as interrupted:
+        try:
+            for now in fit(config, task, state):
+                recorder.record(now)
+                _show(bar, now, task)
+                if interrupted.is_set():
+                    recorder.save(now, "interrupted")
+                    raise Interrupted(
+                        f"stopped at epoch {now.epoch}; go on with: miiii resume {folder}"
+                    )
+                if recorder.seconds_since_save > save_seconds:
+                    recorder.save(now, "running")
+        except TrainingDiverged as error:
+            kept = recorder.mark_diverged()
+            raise TrainingDiverged(
+                f"{error}; the state of epoch {kept} is kept in {folder}. "
+                "Try a smaller learning_rate or a larger eps"
+            ) from error
+        recorder.finish(now)
+
+
+class Recorder:
+    """Keeps what a run yields, and writes it so that the folder can be loaded at any moment."""
+
+    def __init__(self, folder: Path, config: Config, info: dict[str, Any], metrics: Metrics | None):
+        """Start from nothing, or from what was recorded before.
+
+        Args:
+            folder: The run's.
+            config: The experiment.
+            info: Content of ``run.json``, updated with every save.
+            metrics: Recorded before an interruption.
+        """
+        self.folder, self.config, self.info = folder, config, info
+        self.rows: list[dict[str, np.ndarray]] = []
+        self.before = metrics
+        self.snapshots = set(snapshot_epochs(config.train))
+        self.saved_at = self.resumed_at = time.perf_counter()
+        self.wall_before = float(info["wall_seconds"])
+        (folder / "snapshots").mkdir(exist_ok=True)
+
+    @property
+    def seconds_since_save(self) -> float:
+        """Seconds since the state was last on disk."""
+        return time.perf_counter() - self.saved_at
+
+    def record(self, now: Progress) -> None:
+        """Keep the metrics, and the weights where a snapshot is due."""
+        if now.metrics is None:
+            return
+        self.rows.append(now.metrics | {"epoch": np.array(now.epoch)})
+        if now.epoch in self.snapshots:
+            path = snapshot_path(self.folder, now.epoch)
+            save_weights(path, self.config, now.state.model, half=True)
+
+    def save(self, now: Progress, status: str) -> None:
+        """Write everything; metrics before state, so that a crash between leaves too many rows."""
+        save_metrics(self.folder, self.config, self.metrics(now.epoch))
+        save_weights(self.folder / "weights.npz", self.config, now.state.model)
+        save_state(self.folder, self.config, now.state)
+        self._save_info(status, now.epoch)
+        self.saved_at = time.perf_counter()
+
+    def finish(self, now: Progress) -> None:
+        """Write the result; the optimiser's state is of no more use."""
+        save_metrics(self.folder, self.config, self.metrics(now.epoch))
+        save_weights(self.folder / "weights.npz", self.config, now.state.model)
+        self._save_info("finished", now.epoch)
+        (self.folder / "state.npz").unlink(missing_ok=True)
+
+    def mark_diverged(self) -> int:
+        """Keep the last saved state; returns its epoch."""
+        self._save_info("diverged", self.info["epoch"])
+        return int(self.info["epoch"])
+
+    def metrics(self, epoch: int) -> Metrics:
+        """Everything recorded up to an epoch, before and after an interruption."""
+        names = metric_axes(self.config)
+        arrays = {name: np.stack([row[name] for row in self.rows]) for name in names if self.rows}
+        if self.before is not None:
+            earlier = self.before
+            parts = {name: [earlier[name], *([arrays[name]] if arrays else [])] for name in names}
+            arrays = {name: np.concatenate(pieces) for name, pieces in parts.items()}
+        return Metrics(arrays, names).until(epoch)
+
+    def _save_info(self, status: str, epoch: int) -> None:
+        elapsed = time.perf_counter() - self.resumed_at
+        self.info |= {
+            "status": status,
+            "epoch": epoch,
+            "wall_seconds": round(self.wall_before + elapsed, 3),
+            "updated": now_utc(),
+        }
+        save_info(self.folder, self.info)
+
+
+@contextmanager
+def _deferred_interrupt() -> Iterator[threading.Event]:
+    """Turn the first Ctrl-C into a flag to be looked at between chunks; the second one kills.
+
+    An exception raised inside a step would lose the state whose memory it reuses.
+    """
+    flag = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield flag
+        return
+    before = signal.getsignal(signal.SIGINT)
+
+    def note(number: int, frame: Any) -> None:
+        flag.set()
+        signal.signal(signal.SIGINT, before)
+
+    signal.signal(signal.SIGINT, note)
+    try:
+        yield flag
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def now_utc() -> str:
+    """The time, in ISO 8601."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _show(bar: tqdm, now: Progress, task: Task) -> None:
+    """Move the bar; where something was recorded, say how training and the worst task stand."""
+    bar.update(now.epoch - bar.n)
+    if now.metrics is None:
+        return
+    accuracy = now.metrics["accuracy"]
+    worst = int(np.argmin(accuracy[1]))
+    bar.set_postfix_str(
+        f"loss {now.metrics['loss'][0] @ task.loss_weights:.3f}, "
+        f"accuracy train {accuracy[0].mean():.3f} validation {accuracy[1].mean():.3f}, "
+        f"worst mod {task.moduli[worst]} {accuracy[1, worst]:.2f}"
+    )

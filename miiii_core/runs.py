@@ -1,0 +1,239 @@
+"""Runs from the outside: train one, resume it, or get it from the cache."""
+
+import dataclasses
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import jax
+from filelock import FileLock, Timeout
+
+from .config import Config
+from .devices import DeviceName, check_memory, find_device, n_parameters
+from .files import check_writable
+from .presets import PRESETS, preset
+from .provenance import code_revision, device_name, training_code_digest, versions
+from .recorder import Recorder, now_utc, record_training
+from .storage import (
+    FORMAT,
+    Metrics,
+    Run,
+    RunError,
+    load,
+    load_state,
+    save_info,
+    save_state,
+    save_weights,
+)
+from .train import TrainState, initial_state, task_of
+
+SAVE_SECONDS = 20.0
+
+
+def train(
+    config: Config,
+    folder: Path | str,
+    *,
+    device: DeviceName = "auto",
+    progress: bool = True,
+    save_seconds: float = SAVE_SECONDS,
+) -> Run:
+    """Train a new run into a folder.
+
+    Args:
+        config: The experiment.
+        folder: New or empty.
+        device: Where to compute.
+        progress: Show a bar with loss, worst task, speed and time left.
+        save_seconds: Least time between two saves of the state.
+
+    Raises:
+        RunError: if the folder holds a run or anything else; nothing is touched.
+        ValueError: if the device is not there or the experiment does not fit.
+        OSError: if the folder cannot be written or the disk has no room.
+        TrainingDiverged: if the loss stops being finite; the last good state is kept.
+        Interrupted: on Ctrl-C; everything is saved, `resume` goes on.
+    """
+    folder = Path(folder)
+    _refuse_occupied(folder, config)
+    target = find_device(device)
+    check_memory(config, target)
+    check_writable(folder, _disk_need(config))
+    with _lock(folder), jax.default_device(target):
+        info, task = _first_info(config, target), task_of(config)
+        state = initial_state(config, task)
+        save_info(folder, info)
+        save_state(folder, config, state)
+        save_weights(folder / "weights.npz", config, state.model)
+        recorder = Recorder(folder, config, info, None)
+        record_training(recorder, task, state, progress=progress, save_seconds=save_seconds)
+    return load(folder)
+
+
+def resume(
+    folder: Path | str,
+    *,
+    device: DeviceName = "auto",
+    progress: bool = True,
+    save_seconds: float = SAVE_SECONDS,
+) -> Run:
+    """Go on with a run that was interrupted or killed; the result is the uninterrupted one's.
+
+    Raises:
+        RunError: if there is no run, it is damaged, or it is finished.
+    """
+    run = load(folder)
+    if run.finished:
+        raise RunError(f"{run.folder} is finished at epoch {run.epoch}: there is nothing to resume")
+    target = find_device(device)
+    check_memory(run.config, target)
+    check_writable(run.folder, _disk_need(run.config))
+    with _lock(run.folder), jax.default_device(target):
+        state, metrics = _where_it_stopped(run)
+        recorder = Recorder(run.folder, run.config, run.info, metrics)
+        record_training(recorder, run.task, state, progress=progress, save_seconds=save_seconds)
+    return load(folder)
+
+
+def cached(which: str | Path | Config, *, progress: bool = True, **overrides: Any) -> Run:
+    """A finished run: loaded if it is there, else trained once and kept.
+
+    A run is kept under `runs_root` by name and digest. It is trained again if the
+    code that trains has changed since, and resumed if it was interrupted.
+
+    Args:
+        which: A preset's name, a configuration, or the folder of a run.
+        progress: Show a bar if it has to be trained.
+        overrides: Fields to change, as in `Config.replace`; None leaves a field alone.
+
+    Raises:
+        ValueError: for an unknown preset or field.
+        RunError: if a folder was given and it holds no finished run.
+    """
+    changes = {name: value for name, value in overrides.items() if value is not None}
+    if not isinstance(which, Config) and str(which) not in PRESETS and Path(which).is_dir():
+        return _finished(load(which), changes)
+    folder, config = cache_folder(which, **changes)
+    with _lock(folder, wait=True):
+        if folder.exists() and not _still_good(folder):
+            shutil.rmtree(folder)
+        if not folder.exists():
+            return train(config, folder, progress=progress)
+        run = load(folder)
+        return run if run.finished else resume(folder, progress=progress)
+
+
+def cache_folder(which: str | Path | Config, **overrides: Any) -> tuple[Path, Config]:
+    """Where `cached` keeps a run, and the configuration it has."""
+    name = which.task.name if isinstance(which, Config) else str(which)
+    config = (which if isinstance(which, Config) else preset(name)).replace(**overrides)
+    return runs_root() / f"{name}-{config.digest}", config
+
+
+def runs_root() -> Path:
+    """The folder of cached runs: ``$MIIII_RUNS``, or ``_runs`` beside the book's table of contents.
+
+    Outside the book it is ``_runs`` in the working folder.
+    """
+    if "MIIII_RUNS" in os.environ:
+        return Path(os.environ["MIIII_RUNS"])
+    here = Path.cwd()
+    homes = [folder for folder in (here, *here.parents) if (folder / "_toc.yml").is_file()]
+    return (homes[0] if homes else here) / "_runs"
+
+
+def find_runs(root: Path) -> Iterator[Run | RunError]:
+    """Every run directly below a folder, by name; one that cannot be read comes as its error."""
+    for marker in sorted(root.glob("*/run.json")):
+        try:
+            yield load(marker.parent)
+        except RunError as error:
+            yield error
+
+
+@contextmanager
+def _lock(folder: Path, wait: bool = False) -> Iterator[None]:
+    """Keep other processes out of a run's folder while this one writes to it."""
+    path = folder.parent / f".{folder.name}.{'cache' if wait else 'train'}.lock"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(path, timeout=-1 if wait else 0):
+            yield
+    except Timeout as error:
+        raise RunError(
+            f"another process is training in {folder}; wait for it or stop it"
+        ) from error
+
+
+def _refuse_occupied(folder: Path, config: Config) -> None:
+    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
+        return
+    if not (folder / "run.json").exists():
+        raise RunError(f"{folder} is not empty and holds no run; choose a new or empty folder")
+    run = load(folder)
+    if run.config != config:
+        raise RunError(
+            f"{folder} holds another run (digest {run.config.digest}, not {config.digest}) "
+            "and is never overwritten; choose another folder"
+        )
+    if run.finished:
+        raise RunError(f"{folder} holds this run, finished at epoch {run.epoch}; load it")
+    raise RunError(
+        f"{folder} holds this run, stopped at epoch {run.epoch}; go on with: miiii resume {folder}"
+    )
+
+
+def _where_it_stopped(run: Run) -> tuple[TrainState, Metrics | None]:
+    """The last saved state and what was recorded up to it.
+
+    A crash between two saves can leave rows beyond the state; they are recorded anew.
+    """
+    if not (run.folder / "state.npz").exists():
+        return initial_state(run.config, run.task), None
+    state = load_state(run)
+    epoch = int(state.epoch)
+    return state, run.metrics.until(epoch) if epoch else None
+
+
+def _finished(run: Run, changes: dict[str, Any]) -> Run:
+    if changes and run.config.replace(**changes) != run.config:
+        raise RunError(f"{run.folder} is a run of its own and cannot be changed by {changes}")
+    if not run.finished:
+        raise RunError(
+            f"{run.folder} stopped at epoch {run.epoch}; go on with: miiii resume {run.folder}"
+        )
+    return run
+
+
+def _still_good(folder: Path) -> bool:
+    """Whether a cached run can be loaded and was trained by the code as it is now."""
+    try:
+        return load(folder).info["code_digest"] == training_code_digest()
+    except RunError:
+        return False
+
+
+def _disk_need(config: Config) -> int:
+    """Bytes a run writes at most: snapshots in half precision, weights, state, metrics."""
+    return n_parameters(config) * (2 * config.train.n_snapshots + 4 * 8) + 50_000_000
+
+
+def _first_info(config: Config, device: jax.Device) -> dict[str, Any]:
+    return {
+        "format": FORMAT,
+        "status": "running",
+        "epoch": 0,
+        "digest": config.digest,
+        "code_digest": training_code_digest(),
+        "code_revision": code_revision(),
+        "seed": config.train.seed,
+        "device": device_name(device),
+        "versions": versions(),
+        "started": now_utc(),
+        "updated": now_utc(),
+        "wall_seconds": 0.0,
+        "config": dataclasses.asdict(config),
+    }

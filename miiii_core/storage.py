@@ -1,0 +1,255 @@
+"""A run as a folder: what lies in it, how it is read back, and what is checked.
+
+===================  ==========================================================
+``run.json``         configuration, digest, provenance, status and epoch
+``metrics.npz``      what was recorded, each array with named axes
+``weights.npz``      the weights, by matrix name
+``state.npz``        weights and optimiser state, only while the run is unfinished
+``snapshots/``       weights at log-spaced epochs, in half precision
+===================  ==========================================================
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from .config import Config
+from .files import FileDamaged, load_arrays, load_json, save_arrays, save_json
+from .model import WEIGHT_NAMES, Transformer
+from .tasks import SPLITS, Task
+from .train import TrainState, initial_state, task_of
+
+FORMAT = 1
+UNFINISHED = ("running", "interrupted", "diverged")
+
+
+class RunError(Exception):
+    """A run that is missing, damaged, of another format, or not what was asked for."""
+
+
+class Metrics(Mapping[str, np.ndarray]):
+    """Recorded arrays by name, the epoch always first; ``axes`` names every axis."""
+
+    def __init__(self, arrays: Mapping[str, np.ndarray], axes: Mapping[str, tuple[str, ...]]):
+        """Wrap arrays.
+
+        Args:
+            arrays: Each with the epoch as its first axis.
+            axes: Names of each array's axes.
+        """
+        self._arrays, self.axes = dict(arrays), dict(axes)
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        """One array; an unknown name lists the known ones."""
+        if name not in self._arrays:
+            raise KeyError(f"{name!r} was not recorded; recorded are {sorted(self._arrays)}")
+        return self._arrays[name]
+
+    def __iter__(self) -> Iterator[str]:
+        """Names."""
+        return iter(self._arrays)
+
+    def __len__(self) -> int:
+        """How many arrays."""
+        return len(self._arrays)
+
+    def split(self, name: str, split: str) -> np.ndarray:
+        """One split of a per-split metric: (epoch, task)."""
+        return self[name][:, SPLITS.index(split)]
+
+    def until(self, epoch: int) -> "Metrics":
+        """Only what was recorded up to an epoch."""
+        keep = self["epoch"] <= epoch
+        return Metrics({name: array[keep] for name, array in self.items()}, self.axes)
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run read back from its folder.
+
+    Attributes:
+        folder: Where it lies.
+        info: The content of ``run.json``.
+        config: What was trained.
+    """
+
+    folder: Path
+    info: dict[str, Any]
+    config: Config
+
+    @property
+    def finished(self) -> bool:
+        """Whether it trained to its last epoch."""
+        return self.info["status"] == "finished"
+
+    @property
+    def epoch(self) -> int:
+        """Epochs trained so far."""
+        return int(self.info["epoch"])
+
+    @cached_property
+    def task(self) -> Task:
+        """The data, split as it was in training."""
+        return task_of(self.config)
+
+    @cached_property
+    def metrics(self) -> Metrics:
+        """What was recorded on the way."""
+        arrays, header = _load(self.folder / "metrics.npz", self.config)
+        axes = {name: tuple(names) for name, names in header["axes"].items()}
+        return Metrics(arrays, axes)
+
+    @cached_property
+    def model(self) -> Transformer:
+        """The trained weights."""
+        return self._weights(self.folder / "weights.npz")
+
+    @cached_property
+    def snapshot_epochs(self) -> tuple[int, ...]:
+        """Epochs whose weights were kept, ascending."""
+        found = (self.folder / "snapshots").glob("*.npz")
+        return tuple(sorted(int(path.stem) for path in found))
+
+    def snapshot(self, epoch: int) -> Transformer:
+        """The weights as they were at an epoch.
+
+        Raises:
+            RunError: if none were kept there; lists the epochs that were.
+        """
+        if epoch not in self.snapshot_epochs:
+            raise RunError(f"no snapshot of epoch {epoch}; there are {self.snapshot_epochs}")
+        return self._weights(snapshot_path(self.folder, epoch))
+
+    def _weights(self, path: Path) -> Transformer:
+        arrays, _ = _load(path, self.config)
+        return weights_from(arrays, _blank(self.config, self.task).model, path)
+
+
+def load(folder: Path | str) -> Run:
+    """Read a run's folder; arrays are read, and checked, when they are asked for.
+
+    Raises:
+        RunError: if there is no run, or it is damaged or of another format.
+    """
+    folder = Path(folder)
+    if not (folder / "run.json").is_file():
+        raise RunError(f"there is no run in {folder}: it has no run.json; train one there first")
+    try:
+        info = load_json(folder / "run.json")
+        if info["format"] != FORMAT:
+            raise RunError(
+                f"{folder} is of format {info['format']} and this version reads format {FORMAT}; "
+                "train it again, or use the version of miiii_core that wrote it"
+            )
+        config = Config.from_json(json.dumps(info["config"]))
+        if config.digest != info["digest"]:
+            raise RunError(f"{folder}/run.json was altered: its digest does not fit its config")
+        if info["status"] not in (*UNFINISHED, "finished") or int(info["epoch"]) < 0:
+            raise RunError(f"{folder}/run.json has an unknown status or epoch: {info['status']!r}")
+    except (FileDamaged, KeyError, TypeError, ValueError, AttributeError) as error:
+        raise RunError(f"{folder}/run.json is damaged: {error}") from error
+    return Run(folder, info, config)
+
+
+def verify(run: Run) -> None:
+    """Read every file of a run.
+
+    Raises:
+        RunError: at the first that is missing or damaged.
+    """
+    _ = run.metrics, run.model
+    if not run.finished:
+        load_state(run)
+    for epoch in run.snapshot_epochs:
+        run.snapshot(epoch)
+
+
+def snapshot_path(folder: Path, epoch: int) -> Path:
+    """Where the weights of an epoch are kept."""
+    return folder / "snapshots" / f"{epoch:08d}.npz"
+
+
+def save_info(folder: Path, info: dict[str, Any]) -> None:
+    """Write ``run.json``."""
+    save_json(folder / "run.json", info)
+
+
+def save_metrics(folder: Path, config: Config, metrics: Metrics) -> None:
+    """Write ``metrics.npz``."""
+    header = {"digest": config.digest, "axes": metrics.axes}
+    save_arrays(folder / "metrics.npz", metrics, header, compress=True)
+
+
+def save_weights(path: Path, config: Config, model: Transformer, half: bool = False) -> None:
+    """Write the nine matrices by name; in half precision if asked."""
+    dtype = np.float16 if half else np.float32
+    arrays = {name: np.asarray(weight, dtype) for name, weight in model.weights.items()}
+    save_arrays(path, arrays, {"digest": config.digest})
+
+
+def save_state(folder: Path, config: Config, state: TrainState) -> None:
+    """Write ``state.npz``: all leaves of the training state, in order."""
+    leaves = {f"leaf{i:03d}": np.asarray(x) for i, x in enumerate(jax.tree.leaves(state))}
+    save_arrays(folder / "state.npz", leaves, {"digest": config.digest})
+
+
+def load_state(run: Run) -> TrainState:
+    """The training state that an unfinished run goes on from.
+
+    Raises:
+        RunError: if it is missing, damaged, or of other shapes.
+    """
+    path = run.folder / "state.npz"
+    arrays, _ = _load(path, run.config)
+    blank = _blank(run.config, run.task)
+    leaves, structure = jax.tree.flatten(blank)
+    names = [f"leaf{i:03d}" for i in range(len(leaves))]
+    expected = dict(zip(names, leaves, strict=True))
+    _check_shapes(arrays, expected, path, dtypes=True)
+    return jax.tree.unflatten(structure, [jnp.array(arrays[name]) for name in names])
+
+
+def weights_from(arrays: Mapping[str, np.ndarray], blank: Transformer, path: Path) -> Transformer:
+    """A model of the blank's shapes with these weights, in float32."""
+    _check_shapes(arrays, blank.weights, path, dtypes=False)
+    weights = [jnp.asarray(arrays[name], jnp.float32) for name in WEIGHT_NAMES]
+    return eqx.tree_at(lambda model: [getattr(model, n) for n in WEIGHT_NAMES], blank, weights)
+
+
+def _blank(config: Config, task: Task) -> TrainState:
+    """Shapes and dtypes of the training state, nothing computed."""
+    return eqx.filter_eval_shape(initial_state, config, task)
+
+
+def _load(path: Path, config: Config) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    try:
+        arrays, header = load_arrays(path)
+    except FileDamaged as error:
+        raise RunError(f"{error}; restore the file, or train the run again") from error
+    if header.get("digest") != config.digest:
+        raise RunError(f"{path} belongs to another run: its digest is {header.get('digest')}")
+    return arrays, header
+
+
+def _check_shapes(
+    arrays: Mapping[str, np.ndarray], expected: Mapping[str, Any], path: Path, dtypes: bool
+) -> None:
+    if set(arrays) != set(expected):
+        raise RunError(
+            f"{path} holds {sorted(arrays)}, and the config calls for {sorted(expected)}"
+        )
+    for name, like in expected.items():
+        found = arrays[name]
+        if found.shape != like.shape or (dtypes and found.dtype != like.dtype):
+            raise RunError(
+                f"{path}: {name} is {found.dtype}{found.shape}, "
+                f"and the config calls for {like.dtype}{like.shape}"
+            )
