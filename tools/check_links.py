@@ -1,0 +1,101 @@
+"""Check a built site: every local link leads somewhere, nothing is fetched from elsewhere."""
+
+import re
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from html.parser import HTMLParser
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+RESOURCE_TAGS = ("audio", "embed", "iframe", "img", "input", "object", "script", "source", "video")
+RESOURCE_RELATIONS = ("icon", "manifest", "modulepreload", "prefetch", "preload", "stylesheet")
+FOREIGN_STYLE = re.compile(r"""(?:url\(|@import)\s*["']?((?:https?:)?//[^"')\s]+)""")
+
+
+@dataclass
+class Page(HTMLParser):
+    """What one page offers and asks for.
+
+    Attributes:
+        anchors: ids that links may lead to.
+        links: addresses that a reader may follow.
+        resources: addresses that the browser fetches by itself.
+    """
+
+    anchors: set[str] = field(default_factory=set)
+    links: list[str] = field(default_factory=list)
+    resources: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        """Set the parser up, which a dataclass would leave out."""
+        super().__init__()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Note what a tag offers or asks for."""
+        values = {name: value for name, value in attrs if value}
+        self.anchors |= {values[name] for name in ("id", "name") if name in values}
+        fetched = tag == "link" and set(values.get("rel", "").split()) & set(RESOURCE_RELATIONS)
+        if "href" in values and tag in ("a", "area", "link"):
+            (self.resources if fetched else self.links).append(values["href"])
+        if tag in RESOURCE_TAGS:
+            self.resources += [values[name] for name in ("src", "data") if name in values]
+            self.resources += [
+                part.split()[0] for part in values.get("srcset", "").split(",") if part
+            ]
+
+
+def check_site(site: Path) -> list[str]:
+    """All faults of a site, one line each: ``page: what is wrong``."""
+    site = site.resolve()
+    # Below _static lie parts of the theme, not pages.
+    found = [path for path in sorted(site.rglob("*.html")) if site / "_static" not in path.parents]
+    if not found:
+        return [f"{site}: no pages there; run make book first"]
+    pages = {path: _read(path) for path in found}
+    faults = {
+        path: [*_broken(path, page, pages), *_foreign(page)] for path, page in pages.items()
+    } | {path: list(_foreign_styles(path)) for path in sorted(site.rglob("*.css"))}
+    return [f"{path.relative_to(site)}: {fault}" for path in faults for fault in faults[path]]
+
+
+def main() -> int:
+    """Check the site in the folder given, and say what is wrong with it."""
+    site = Path(sys.argv[1] if len(sys.argv) > 1 else "_build/html")
+    faults = check_site(site)
+    print("\n".join(faults) or f"{site}: every local link holds, nothing is fetched from elsewhere")
+    return 1 if faults else 0
+
+
+def _read(path: Path) -> Page:
+    page = Page()
+    page.feed(path.read_text(encoding="utf-8"))
+    return page
+
+
+def _broken(path: Path, page: Page, pages: dict[Path, Page]) -> Iterator[str]:
+    for address in dict.fromkeys((*page.links, *page.resources)):
+        parts = urlsplit(address)
+        if parts.scheme or parts.netloc:
+            continue
+        target = (path.parent / unquote(parts.path)).resolve() if parts.path else path
+        anchor = unquote(parts.fragment)
+        if not target.exists():
+            yield f"{address} leads to a file that is not there"
+        elif anchor and target in pages and anchor not in pages[target].anchors:
+            yield f"{address} leads to a place that is not on that page"
+
+
+def _foreign(page: Page) -> Iterator[str]:
+    for address in page.resources:
+        if urlsplit(address).netloc:
+            yield f"{address} is fetched from another host"
+
+
+def _foreign_styles(path: Path) -> Iterator[str]:
+    for address in FOREIGN_STYLE.findall(path.read_text(encoding="utf-8")):
+        yield f"{address} is fetched from another host"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
