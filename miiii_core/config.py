@@ -175,7 +175,8 @@ class Config:
         except json.JSONDecodeError as error:
             raise ValueError(f"configuration is not valid JSON: {error}") from error
         known = {f.name: f.default_factory for f in dataclasses.fields(cls)}
-        if not isinstance(sections, dict) or set(sections) - set(known):
+        well_formed = isinstance(sections, dict) and not set(sections) - set(known)
+        if not well_formed or not all(isinstance(part, dict) for part in sections.values()):
             raise ValueError(f"configuration must be a JSON object of {sorted(known)}, got {text}")
         values = {name: value for section in sections.values() for name, value in section.items()}
         return cls().replace(**values)

@@ -1,0 +1,153 @@
+"""What our code is compared with: the same mathematics, one input at a time, in float64.
+
+Plain NumPy, and nothing of ours: whatever the package does to be fast is absent here.
+"""
+
+import numpy as np
+
+
+def softmax(scores):
+    """Probabilities of a row of scores."""
+    powers = np.exp(scores - scores.max())
+    return powers / powers.sum()
+
+
+def transformer(weights, digits, mid_masks=None, post_masks=None):
+    """All three tokens through the block, input by input and head by head.
+
+    Attention is not causal here. For the read-out that makes no difference: it is the last
+    token and may look at all of them either way.
+
+    Args:
+        weights: The nine matrices by name.
+        digits: (n, 2) whole numbers below p; the read-out token p is appended here.
+        mid_masks: (n, 3, d_model) factors on the stream after attention is added, or None.
+        post_masks: The same after the neurons are added.
+
+    Returns:
+        Arrays by name, each (n, 3, ...): attention (head, token looked at), head_out,
+        resid_pre, resid_mid, neurons_pre, neurons, resid_post, logits.
+    """
+    weights = {name: np.asarray(weight, np.float64) for name, weight in weights.items()}
+    ones = np.ones((len(digits), 3, weights["W_E"].shape[1]))
+    mid_masks = ones if mid_masks is None else np.asarray(mid_masks, np.float64)
+    post_masks = ones if post_masks is None else np.asarray(post_masks, np.float64)
+    p = len(weights["W_E"]) - 1
+    rows = [
+        _one_input(weights, [*pair, p], mid, post)
+        for pair, mid, post in zip(digits, mid_masks, post_masks, strict=True)
+    ]
+    return {name: np.stack([row[name] for row in rows]) for name in rows[0]}
+
+
+def _one_input(weights, tokens, mid_mask, post_mask):
+    resid_pre = np.stack([weights["W_E"][t] + weights["W_pos"][s] for s, t in enumerate(tokens)])
+    d_head = weights["W_Q"].shape[2]
+    attention, head_out = [], []
+    for W_Q, W_K, W_V, W_O in zip(*(weights[f"W_{x}"] for x in "QKVO"), strict=True):
+        scores = (resid_pre @ W_Q) @ (resid_pre @ W_K).T / np.sqrt(d_head)
+        pattern = np.stack([softmax(row) for row in scores])
+        attention.append(pattern)
+        head_out.append(pattern @ (resid_pre @ W_V) @ W_O)
+    resid_mid = (resid_pre + sum(head_out)) * mid_mask
+    neurons_pre = resid_mid @ weights["W_in"]
+    neurons = np.maximum(neurons_pre, 0)
+    resid_post = (resid_mid + neurons @ weights["W_out"]) * post_mask
+    return {
+        "attention": np.stack(attention, axis=1),
+        "head_out": np.stack(head_out, axis=1),
+        "resid_pre": resid_pre,
+        "resid_mid": resid_mid,
+        "neurons_pre": neurons_pre,
+        "neurons": neurons,
+        "resid_post": resid_post,
+        "logits": resid_post @ weights["W_U"],
+    }
+
+
+def task_losses(logits, targets, class_sizes):
+    """Minus the log of the right class's probability: (n, tasks), in nats."""
+    losses = np.zeros(np.shape(targets))
+    for n, (row, answers) in enumerate(zip(np.asarray(logits, np.float64), targets, strict=True)):
+        start = 0
+        for i, (answer, size) in enumerate(zip(answers, class_sizes, strict=True)):
+            own = row[start : start + size]
+            losses[n, i] = np.log(np.exp(own - own.max()).sum()) + own.max() - own[answer]
+            start += size
+    return losses
+
+
+def task_accuracies(logits, targets, class_sizes):
+    """1 where the right class has the first largest logit of its task, else 0."""
+    accuracies = np.zeros(np.shape(targets))
+    for n, (row, answers) in enumerate(zip(np.asarray(logits), targets, strict=True)):
+        start = 0
+        for i, (answer, size) in enumerate(zip(answers, class_sizes, strict=True)):
+            own = list(row[start : start + size])
+            accuracies[n, i] = own.index(max(own)) == answer
+            start += size
+    return accuracies
+
+
+def objective(weights, digits, targets, class_sizes, loss_weights, mid=None, post=None):
+    """The number that training brings down: tasks weighted, inputs averaged."""
+    logits = transformer(weights, digits, mid, post)["logits"][:, 2]
+    losses = task_losses(logits, targets, class_sizes)
+    total = 0.0
+    for row in losses:
+        for loss, weight in zip(row, loss_weights, strict=True):
+            total += float(weight) * loss / len(losses)
+    return total
+
+
+def slope(function, weights, direction, width=1e-5):
+    """How fast a function of the weights rises along a direction: a central difference."""
+    values = [
+        function({name: w + side * width * direction[name] for name, w in weights.items()})
+        for side in (1, -1)
+    ]
+    return (values[0] - values[1]) / (2 * width)
+
+
+def ema_filter(gradients, lam, alpha, start):
+    """Each gradient with lam times the exponential mean so far added to it."""
+    filtered, mean = [], None
+    for gradient in gradients:
+        if mean is None:
+            mean = gradient if start == "first" else (1 - alpha) * gradient
+        else:
+            mean = alpha * mean + (1 - alpha) * gradient
+        filtered.append(gradient + lam * mean)
+    return filtered
+
+
+def window_filter(gradients, lam, window):
+    """Each gradient with lam times the mean of the last ones added, once there are enough."""
+    filtered = []
+    for t, gradient in enumerate(gradients):
+        recent = gradients[max(0, t - window + 1) : t + 1]
+        filtered.append(gradient + (lam * sum(recent) / window if len(recent) == window else 0.0))
+    return filtered
+
+
+class AdamW:
+    """Loshchilov and Hutter's algorithm for one array, behind a Grokfast filter."""
+
+    def __init__(self, weight, learning_rate, weight_decay, beta1, beta2, eps, slow):
+        """Start from a weight; ``slow`` maps all gradients so far to the filtered ones."""
+        self.weight = np.asarray(weight, np.float64)
+        self.rate, self.decay, self.eps = learning_rate, weight_decay, eps
+        self.beta1, self.beta2, self.slow = beta1, beta2, slow
+        self.first, self.second = np.zeros_like(self.weight), np.zeros_like(self.weight)
+        self.gradients = []
+
+    def step(self, gradient):
+        """One update."""
+        self.gradients.append(np.asarray(gradient, np.float64))
+        g, t = self.slow(self.gradients)[-1], len(self.gradients)
+        self.first = self.beta1 * self.first + (1 - self.beta1) * g
+        self.second = self.beta2 * self.second + (1 - self.beta2) * g**2
+        corrected = self.first / (1 - self.beta1**t)
+        spread = np.sqrt(self.second / (1 - self.beta2**t))
+        move = corrected / (spread + self.eps) + self.decay * self.weight
+        self.weight = self.weight - self.rate * move

@@ -1,0 +1,61 @@
+import dataclasses
+
+import pytest
+
+from miiii_core.config import Config
+from miiii_core.presets import PRESETS, preset
+from miiii_core.train import task_of
+
+NAMES = ("miiii", "nanda", "basis", "masked", "no-dropout", "no-grokfast", "divisible")
+CHANGED = {
+    "basis": {"name"},
+    "masked": {"name"},
+    "divisible": {"name"},
+    "no-dropout": {"dropout"},
+    "no-grokfast": {"grokfast"},
+}
+
+
+def flat(config):
+    return {k: v for part in dataclasses.asdict(config).values() for k, v in part.items()}
+
+
+def test_each_experiment_comes_full_and_small():
+    assert set(PRESETS) == {*NAMES, *(f"{name}-small" for name in NAMES)}
+    assert len({config.digest for config in PRESETS.values()}) == len(PRESETS)
+    for name in NAMES:
+        assert preset(name).task.p == 113
+        assert preset(f"{name}-small").task.p < 100
+        assert preset(f"{name}-small").task.name == preset(name).task.name
+
+
+def test_miiii_is_the_papers_best_setting():
+    found = flat(preset("miiii"))
+    expected = {
+        "name": "miiii", "p": 113, "train_fraction": 0.5, "n_validation": 1000, "d_model": 256,
+        "n_heads": 4, "mlp_ratio": 4, "dropout": 0.1, "dropout_mask": "shared",
+        "learning_rate": 3e-4, "weight_decay": 1 / 3, "beta1": 0.9, "beta2": 0.98,
+        "grokfast": "ema", "grokfast_lambda": 0.5, "grokfast_alpha": 0.98,
+        "grokfast_start": "zero", "epochs": 65536,
+    }  # fmt: skip
+    assert {name: found[name] for name in expected} == expected
+
+
+@pytest.mark.parametrize("size", ["", "-small"])
+@pytest.mark.parametrize("name", CHANGED)
+def test_a_control_differs_from_its_parent_in_what_its_name_says(name, size):
+    parent, control = flat(preset("miiii" + size)), flat(preset(name + size))
+    assert {k for k in parent if parent[k] != control[k]} == CHANGED[name]
+
+
+@pytest.mark.parametrize("name", sorted(PRESETS))
+def test_every_preset_makes_its_task_and_survives_json(name):
+    config = preset(name)
+    assert Config.from_json(config.to_json()) == config
+    task = task_of(config)
+    assert min(len(task.train), len(task.validation)) > 0
+
+
+def test_an_unknown_preset_lists_the_known_ones():
+    with pytest.raises(ValueError, match=r"unknown preset 'mii'.*basis.*miiii-small"):
+        preset("mii")
