@@ -1,0 +1,55 @@
+"""Arrays in, matplotlib figures out; nothing here saves or shows.
+
+Every function returns a `matplotlib.figure.Figure`. As the last line of a notebook cell it
+is shown once; ``figure.savefig(path)`` writes it. Functions of one panel also draw into
+``axes``, if given. Any array will do: NumPy, JAX, lists.
+"""
+
+from .effects import dose_curves, effect_bars, effect_matrix, ranking
+from .grids import (
+    attention_maps,
+    grid_plot,
+    grid_plots,
+    heat_map,
+    heat_maps,
+    input_grid,
+    neuron_panel,
+    polar_naturals,
+    target_grids,
+)
+from .spectra import (
+    filter_response,
+    fourier_embedding_figure,
+    frequency_map,
+    positional_embedding_figure,
+    singular_values_figure,
+    singular_vectors_figure,
+)
+from .training import curves, grokking_figure, norm_map, training_map, training_maps
+
+__all__ = [
+    "attention_maps",
+    "curves",
+    "dose_curves",
+    "effect_bars",
+    "effect_matrix",
+    "filter_response",
+    "fourier_embedding_figure",
+    "frequency_map",
+    "grid_plot",
+    "grid_plots",
+    "grokking_figure",
+    "heat_map",
+    "heat_maps",
+    "input_grid",
+    "neuron_panel",
+    "norm_map",
+    "polar_naturals",
+    "positional_embedding_figure",
+    "ranking",
+    "singular_values_figure",
+    "singular_vectors_figure",
+    "target_grids",
+    "training_map",
+    "training_maps",
+]
