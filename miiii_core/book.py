@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import logging
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import chdir
@@ -21,6 +22,7 @@ from .config import fields
 from .files import write_atomic
 from .presets import PRESETS
 
+PACKAGE = Path(__file__).parent
 KEPT_EXECUTIONS = 6  # per chapter, so that going back to earlier parameters costs nothing
 
 
@@ -100,7 +102,7 @@ def plan(
     wanted = {**(parameters or {}), **({"run": _from_anywhere(run)} if run else {})}
     check_parameters(chosen, wanted)
     given = {c.page: changed(c, wanted if c in chosen else {}) for c in chapters}
-    package = folder_digest(Path(__file__).parent, "*.py")
+    package = folder_digest(PACKAGE, "*.py")
     with chdir(root):
         read = {c.page: run_digests({**c.defaults, **given[c.page]}) for c in chapters}
     keys = {c.page: chapter_key(c, given[c.page], package, read[c.page]) for c in chapters}
@@ -185,6 +187,7 @@ def execute(chapter: Chapter, given: Mapping[str, Any], bar: tqdm | None = None)
         progress_bar=False,
         cwd=chapter.path.parent,
         on_cell_executed=tick,
+        extra_arguments=[f"--log-level={logging.CRITICAL}"],  # cells' own errors still come back
     )
     return without_traces(executed)
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import jupytext
 import yaml
-from myst_nb.core.read import is_myst_notebook
+from myst_nb.core.read import is_myst_markdown_notebook
 from nbformat import NotebookNode
 
 
@@ -79,7 +79,7 @@ def read_chapters(root: Path) -> tuple[Chapter, ...]:
             defaults=_defaults(page, source),
         )
         for page, source in sources.items()
-        if is_myst_notebook(source.splitlines())
+        if is_myst_markdown_notebook(source)
     )
 
 

@@ -1,4 +1,4 @@
-"""Check a built site: every local link leads somewhere, nothing is fetched from elsewhere."""
+"""Check a built site: links lead somewhere, nothing is fetched, figures speak, no cell failed."""
 
 import re
 import sys
@@ -21,11 +21,15 @@ class Page(HTMLParser):
         anchors: ids that links may lead to.
         links: addresses that a reader may follow.
         resources: addresses that the browser fetches by itself.
+        silent: images without a text that says what they show.
+        errors: whether a cell on it has failed.
     """
 
     anchors: set[str] = field(default_factory=set)
     links: list[str] = field(default_factory=list)
     resources: list[str] = field(default_factory=list)
+    silent: list[str] = field(default_factory=list)
+    errors: bool = False
 
     def __post_init__(self) -> None:
         """Set the parser up, which a dataclass would leave out."""
@@ -38,6 +42,9 @@ class Page(HTMLParser):
         fetched = tag == "link" and set(values.get("rel", "").split()) & set(RESOURCE_RELATIONS)
         if "href" in values and tag in ("a", "area", "link"):
             (self.resources if fetched else self.links).append(values["href"])
+        self.errors |= "traceback" in values.get("class", "").split()
+        if tag == "img" and not _speaks(values):
+            self.silent.append(values.get("src", "an image"))
         if tag in RESOURCE_TAGS:
             self.resources += [values[name] for name in ("src", "data") if name in values]
             self.resources += [
@@ -54,7 +61,8 @@ def check_site(site: Path) -> list[str]:
         return [f"{site}: no pages there; run make book first"]
     pages = {path: _read(path) for path in found}
     faults = {
-        path: [*_broken(path, page, pages), *_foreign(page)] for path, page in pages.items()
+        path: [*_broken(path, page, pages), *_foreign(page), *_contents(page)]
+        for path, page in pages.items()
     } | {path: list(_foreign_styles(path)) for path in sorted(site.rglob("*.css"))}
     return [f"{path.relative_to(site)}: {fault}" for path in faults for fault in faults[path]]
 
@@ -63,7 +71,7 @@ def main() -> int:
     """Check the site in the folder given, and say what is wrong with it."""
     site = Path(sys.argv[1] if len(sys.argv) > 1 else "_build/html")
     faults = check_site(site)
-    print("\n".join(faults) or f"{site}: every local link holds, nothing is fetched from elsewhere")
+    print("\n".join(faults) or f"{site}: links hold, figures have texts, no cell has failed")
     return 1 if faults else 0
 
 
@@ -90,6 +98,19 @@ def _foreign(page: Page) -> Iterator[str]:
     for address in page.resources:
         if urlsplit(address).netloc:
             yield f"{address} is fetched from another host"
+
+
+def _contents(page: Page) -> Iterator[str]:
+    for source in page.silent:
+        yield f"{source} has no alt text"
+    if page.errors:
+        yield "a cell has failed; its traceback stands on the page"
+
+
+def _speaks(image: dict[str, str]) -> bool:
+    """Whether an image has an alt text of its own: without one, Sphinx writes its address."""
+    text = image.get("alt", "").strip()
+    return bool(text) and Path(text).name != Path(image.get("src", "")).name
 
 
 def _foreign_styles(path: Path) -> Iterator[str]:
