@@ -232,6 +232,7 @@ def test_a_share_out_of_range_is_refused(share):
 
 
 @given(st.integers(1, 30), st.integers(0, 30))
+@settings(deadline=None, max_examples=30)
 def test_effective_rank_of_equal_values_is_their_number(rank, zeros):
     values = np.array([2.5] * rank + [0.0] * zeros)
     np.testing.assert_allclose(spectral.effective_rank(values), rank)
@@ -243,6 +244,7 @@ def test_effective_rank_closed_form_and_no_energy():
 
 
 @given(st.integers(1, 40))
+@settings(deadline=None, max_examples=30)
 def test_gini_of_equal_and_of_concentrated_values(n):
     np.testing.assert_allclose(spectral.gini(np.full(n, 3.0)), 0, atol=1e-12)
     np.testing.assert_allclose(spectral.gini(np.eye(n)[0]), 1 - 1 / n)

@@ -16,7 +16,7 @@ from .style import checked, checked_names, drawn, line_look, panel, plain_log
 @drawn
 def effect_matrix(
     values: ArrayLike,
-    moduli: Sequence[int],
+    moduli: Sequence[Any] | np.ndarray,
     *,
     label: str = "change of loss (nats)",
     units: str = "unit removed",
@@ -59,7 +59,7 @@ def effect_matrix(
 
 @drawn
 def effect_bars(
-    effects: Mapping[str, float],
+    effects: Mapping[str, Any],
     label: str,
     *,
     controls: Mapping[str, ArrayLike] | None = None,

@@ -107,7 +107,7 @@ def checked_square(values: ArrayLike, name: str, *axes: str | int) -> np.ndarray
     return array
 
 
-def checked_names(names: Sequence[Any], count: int, what: str) -> list[str]:
+def checked_names(names: Sequence[Any] | np.ndarray, count: int, what: str) -> list[str]:
     """One name for each of so many things, as strings."""
     if len(names) != count:
         raise ValueError(f"{len(names)} {what} were given for {count} rows or panels; give {count}")
@@ -178,5 +178,5 @@ def line_look(index: int) -> dict[str, Any]:
     """Colour and dash of the index-th line: apart in grey too."""
     return {
         "color": COLOURS[index % len(COLOURS)],
-        "linestyle": DASHES[(index + index // len(COLOURS)) % len(DASHES)],
+        "linestyle": DASHES[(index % len(COLOURS) + index // len(COLOURS)) % len(DASHES)],
     }

@@ -21,7 +21,7 @@ MOST_ROW_NAMES = 16
 def training_map(
     epochs: ArrayLike,
     values: ArrayLike,
-    moduli: Sequence[int],
+    moduli: Sequence[Any] | np.ndarray,
     label: str,
     *,
     title: str = "",
@@ -54,7 +54,7 @@ def training_maps(
     epochs: ArrayLike,
     train: ArrayLike,
     validation: ArrayLike,
-    moduli: Sequence[int],
+    moduli: Sequence[Any] | np.ndarray,
     label: str,
     *,
     log: bool = False,
@@ -133,7 +133,7 @@ def grokking_figure(
     epochs: ArrayLike,
     train: ArrayLike,
     validation: ArrayLike,
-    moduli: Sequence[int],
+    moduli: Sequence[Any] | np.ndarray,
     *,
     threshold: float = 0.9,
 ) -> Figure:
@@ -221,7 +221,11 @@ def log_time_mesh(
 
 
 def _task_mesh(
-    axes: Axes, epochs: np.ndarray, values: np.ndarray, names: Sequence[object], norm: Normalize
+    axes: Axes,
+    epochs: np.ndarray,
+    values: np.ndarray,
+    names: Sequence[Any] | np.ndarray,
+    norm: Normalize,
 ) -> QuadMesh:
     """Draw one named row per task, the first on top."""
     rows = checked_names(names, values.shape[1], "moduli or names")
