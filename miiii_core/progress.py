@@ -1,0 +1,79 @@
+"""Progress measures of modular addition: what of the logits lies along its own waves.
+
+A network that adds modulo p through frequencies w writes cos(w(x0 + x1 - c)). Along the
+inputs those are two directions for each frequency, cos and sin of w(x0 + x1): keep nothing
+else (restricted), or take just them out (excluded), and score what is left.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Array, Float
+
+Tensor = np.ndarray | Array
+
+
+def sum_waves(p: int, frequencies: Sequence[int]) -> Float[np.ndarray, "n waves"]:
+    """Waves cos and sin of 2πk(x0 + x1)/p over the p² inputs for each k, columns of length 1.
+
+    Raises:
+        ValueError: for a frequency outside 1..(p-1)/2.
+    """
+    wrong = [k for k in frequencies if not 1 <= k <= (p - 1) // 2]
+    if wrong:
+        raise ValueError(f"frequencies {wrong} will not do; at p = {p} take 1 to {(p - 1) // 2}")
+    numbers = np.arange(p**2)
+    angles = 2 * np.pi * (np.outer(numbers % p + numbers // p, np.asarray(frequencies, int)) % p)
+    both = np.stack([np.cos(angles / p), np.sin(angles / p)], axis=-1)
+    return np.sqrt(2) / p * both.reshape(p**2, -1)
+
+
+def restricted(
+    values: Float[Tensor, "n columns"], waves: Float[Tensor, "inputs waves"]
+) -> Float[np.ndarray, "n columns"]:
+    """Only what orthonormal waves over the inputs explain of each column, its mean put back.
+
+    Source: Nanda et al. (2023), restricted loss, where the columns are logits.
+    """
+    values, waves = _wide(values, waves)
+    return values.mean(axis=0, keepdims=True) + waves @ (waves.T @ values)
+
+
+def excluded(
+    values: Float[Tensor, "n columns"], waves: Float[Tensor, "inputs waves"]
+) -> Float[np.ndarray, "n columns"]:
+    """Each column without what orthonormal waves over the inputs explain of it.
+
+    Source: Nanda et al. (2023), excluded loss, where the columns are logits.
+    """
+    values, waves = _wide(values, waves)
+    return values - waves @ (waves.T @ values)
+
+
+def addition_shares(
+    logits: Float[Tensor, "n p"], frequencies: Sequence[int]
+) -> Float[np.ndarray, " frequencies"]:
+    r"""Share of the variance of T_nanda's logits along $\cos(w_k (x_0 + x_1 - c))$, for each k.
+
+    Variance is over inputs, the mean of each class removed.
+
+    Source: Nanda et al. (2023), whose mechanism writes just these functions of input and class.
+    """
+    p = logits.shape[1]
+    waves = sum_waves(p, frequencies)
+    values, waves = _wide(logits, waves)
+    centred = values - values.mean(axis=0, keepdims=True)
+    angles = 2 * np.pi * (np.outer(np.asarray(frequencies, int), np.arange(p)) % p) / p
+    classes = np.stack([np.cos(angles), np.sin(angles)], axis=1) * np.sqrt(2 / p)
+    along = np.einsum("kwc,kwc->k", (waves.T @ centred).reshape(classes.shape), classes)
+    return along**2 / 2 / max((centred**2).sum(), np.finfo(float).tiny)
+
+
+def _wide(values: Tensor, waves: Tensor) -> tuple[np.ndarray, np.ndarray]:
+    """Both in double precision, one row for each input, the waves orthonormal."""
+    values, waves = np.asarray(values, float), np.asarray(waves, float)
+    if len(values) != len(waves):
+        raise ValueError(f"{len(values)} rows of values and {len(waves)} of waves; give as many")
+    if not np.allclose(waves.T @ waves, np.eye(waves.shape[1]), atol=1e-6):
+        raise ValueError("the waves are not orthonormal columns; see sum_waves, or orthonormalise")
+    return values, waves
