@@ -63,10 +63,11 @@ def _neuron_spectrum(view: View) -> dict[str, Array]:
     """
     p = view.model.p
     grids = jnp.swapaxes(view.activations.neurons.T.reshape(-1, p, p), 1, 2)
-    power = jnp.asarray(frequency_power_2d(grids)).at[:, 0, 0].set(0.0)
+    energy = jnp.asarray(frequency_power_2d(grids))
+    active = active_frequencies(energy)
+    power = energy.at[:, 0, 0].set(0.0)
     total = power.sum(axis=(1, 2), keepdims=True)
     share = jnp.where(total > 0, power / jnp.where(total > 0, total, 1.0), 0.0)
-    active = active_frequencies(power)
     return {
         "neuron_power": share.mean(axis=0),
         "neuron_power_spread": share.std(axis=0),
