@@ -220,7 +220,9 @@ def _from_anywhere(run: str) -> str:
 
 
 def _n_cells(execution: Execution) -> int:
-    return sum(cell.cell_type == "code" for cell in execution.chapter.notebook().cells)
+    """Code cells to run, with the one that papermill puts in for parameters."""
+    own = sum(cell.cell_type == "code" for cell in execution.chapter.notebook().cells)
+    return own + bool(execution.given)
 
 
 def _explain(chapter: Chapter, error: PapermillExecutionError) -> str:

@@ -3,6 +3,7 @@
 import hashlib
 import importlib.metadata
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -119,7 +120,8 @@ def _fingerprint(folder: Path) -> str:
 
 def _run_sphinx(folder: Path) -> None:
     command = [sys.executable, "-c", SPHINX, "build", str(folder), *OPTIONS]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    plain = {**os.environ, "NO_COLOR": "1"}
+    done = subprocess.run(command, cwd=folder, env=plain, capture_output=True, text=True)
     if done.returncode:
         said = (done.stderr + done.stdout).replace(f"{folder}/", "")
         raise SiteError(f"the site was not built; Sphinx said\n\n{said.strip()}")
