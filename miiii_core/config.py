@@ -39,9 +39,10 @@ class TaskConfig:
     def __post_init__(self) -> None:
         """Refuse values that make no sense."""
         _check_types(self)
-        smallest = 11 if self.name == "masked" else 5
-        if not is_prime(self.p) or self.p < smallest:
-            raise _error(self, "p", f"a prime of at least {smallest} (11, 31, 53, 113, ...)")
+        if not is_prime(self.p) or self.p < 5:
+            raise _error(self, "p", "a prime of at least 5 (11, 31, 53, 113, ...)")
+        if self.name == "masked" and not set(filter(is_prime, range(self.p))) - set(self.masked):
+            raise _error(self, "masked", f"a list that spares a prime below p={self.p}")
         if not 0 < self.train_fraction < 1:
             raise _error(self, "train_fraction", "a number strictly between 0 and 1")
         if self.n_validation < 1:

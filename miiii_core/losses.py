@@ -80,4 +80,4 @@ def _is_right(
     targets: Int[Array, "n tasks"], class_sizes: tuple[int, ...]
 ) -> Bool[Array, "n n_classes"]:
     class_of_column = np.concatenate([np.arange(size) for size in class_sizes])
-    return jnp.repeat(targets, np.array(class_sizes), axis=1) == class_of_column
+    return jnp.repeat(targets, np.array(class_sizes), axis=1) == class_of_column[None]

@@ -118,7 +118,7 @@ class Transformer(eqx.Module):
         mid_key, post_key = (None, None) if key is None else jax.random.split(key)
         _, mixed, resid_pre = self._attend(digits)
         out = mixed.reshape(len(digits), -1) @ self.W_O.reshape(-1, self.config.d_model)
-        _, _, resid_post = self.mlp(self._drop(resid_pre + out, mid_key))
+        _, _, resid_post = self.mlp(self._drop(resid_pre[None] + out, mid_key))
         return self.unembed(self._drop(resid_post, post_key))
 
     @eqx.filter_jit
@@ -131,7 +131,7 @@ class Transformer(eqx.Module):
         with jax.default_matmul_precision("highest"):
             attention, mixed, resid_pre = self._attend(digits)
             head_out = jnp.einsum("nhe,hed->nhd", mixed, self.W_O)
-            resid_mid = resid_pre + head_out.sum(axis=1)
+            resid_mid = resid_pre[None] + head_out.sum(axis=1)
             neurons_pre, neurons, resid_post = self.mlp(resid_mid)
             logits = self.unembed(resid_post)
         return Activations(
@@ -165,7 +165,7 @@ class Transformer(eqx.Module):
         resid_pre = self.W_E[p] + self.W_pos[2]
         # Rows: every x0 at position 0, every x1 at position 1, the read-out token at position 2.
         tokens = jnp.concatenate(
-            [self.W_E[:p] + self.W_pos[0], self.W_E[:p] + self.W_pos[1], resid_pre[None]]
+            [self.W_E[:p] + self.W_pos[:1], self.W_E[:p] + self.W_pos[1:2], resid_pre[None]]
         )
         query = jnp.einsum("d,hde->he", resid_pre, self.W_Q)
         # Contracting query and W_K first leaves one d_model vector a head to meet the tokens.
@@ -189,7 +189,7 @@ class Transformer(eqx.Module):
         if key is None or self.config.dropout == 0:
             return stream
         keep = 1 - self.config.dropout
-        shape = stream.shape[1:] if self.config.dropout_mask == "shared" else stream.shape
+        shape = (1, stream.shape[1]) if self.config.dropout_mask == "shared" else stream.shape
         return stream * (jax.random.bernoulli(key, keep, shape) / keep)
 
 

@@ -180,9 +180,11 @@ def test_a_wrong_value_names_the_field_the_value_and_what_is_accepted(name, valu
     assert f"{name}={value!r}" in str(caught.value)
 
 
-def test_masked_needs_a_prime_that_leaves_a_task():
-    with pytest.raises(ValueError, match="p=7 .*at least 11"):
-        TaskConfig(name="masked", p=7)
+@pytest.mark.parametrize("p", [5, 7, 11])
+def test_masking_every_task_is_refused(p):
+    with pytest.raises(ValueError, match=rf"masked=\(2, 3, 5, 7\) .*a prime below p={p}"):
+        TaskConfig(name="masked", p=p)
+    assert TaskConfig(name="masked", p=p, masked=(2,)).masked == (2,)
 
 
 def test_an_unknown_field_lists_the_known_ones():

@@ -1,0 +1,181 @@
+import math
+
+import jax
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from miiii_core.config import TaskConfig
+from miiii_core.tasks import make_task, primes_below
+
+FAMILIES = ["miiii", "nanda", "basis", "masked", "divisible"]
+quick = settings(deadline=None, max_examples=25)
+
+
+def fitting(values):
+    return values["p"] >= 13 or values["name"] != "masked"
+
+
+# Built inside the tests: a configuration's type checks draw from `random`.
+experiments = st.fixed_dictionaries(
+    {
+        "name": st.sampled_from(FAMILIES),
+        "p": st.sampled_from([5, 7, 11, 13]),
+        "train_fraction": st.floats(0.1, 0.9),
+        "n_validation": st.sampled_from([1, 5, 1000]),
+        "shuffle": st.sampled_from(["joint", "per-task"]),
+    }
+).filter(fitting)
+
+
+def task_with(seed=0, **values):
+    return make_task(TaskConfig(**values), jax.random.key(seed))
+
+
+def right_answer(name, number, p, q):
+    if name == "nanda":
+        return (number % p + number // p) % p
+    return int(number % q == 0) if name == "divisible" else number % q
+
+
+def test_primes_below():
+    assert primes_below(2) == ()
+    assert primes_below(31) == (2, 3, 5, 7, 11, 13, 17, 19, 23, 29)
+    assert len(primes_below(113)) == 29
+    assert sum(primes_below(113)) == 1480
+
+
+@given(experiments, st.integers(0, 2**31 - 1))
+@quick
+def test_the_split_is_a_partition_of_the_right_sizes(values, seed):
+    task = task_with(seed, **values)
+    config = task.config
+    everything = np.concatenate([task.train, task.validation, task.test])
+    assert sorted(everything) == list(range(config.p**2))
+    assert len(task.train) == round(config.train_fraction * config.p**2)
+    assert len(task.validation) == min(config.n_validation, config.p**2 - len(task.train))
+    assert min(len(task.train), len(task.validation)) > 0
+
+
+@given(experiments, st.integers(0, 2**31 - 1), st.sampled_from(FAMILIES))
+@quick
+def test_the_split_depends_on_the_seed_only(values, seed, other):
+    task, again = (task_with(seed, **values) for _ in range(2))
+    family = other if values["p"] >= 13 else "miiii"
+    relative = task_with(seed, **values | {"name": family})
+    np.testing.assert_array_equal(task.train, again.train)
+    np.testing.assert_array_equal(task.targets, again.targets)
+    np.testing.assert_array_equal(task.train, relative.train)
+
+
+def test_another_seed_splits_otherwise():
+    assert (task_with(0, p=11).train != task_with(1, p=11).train).any()
+
+
+def test_the_split_is_fair():
+    picked = sum(np.isin(np.arange(121), task_with(s, p=11).train) for s in range(60))
+    assert np.all(picked > 30 - 6 * math.sqrt(15))
+    assert np.all(picked < 30 + 6 * math.sqrt(15))
+
+
+@given(experiments)
+@quick
+def test_rows_are_numbers_and_digits_are_theirs(values):
+    task, p = task_with(**values), values["p"]
+    assert task.digits.shape == (p * p, 2)
+    for number, (x0, x1) in enumerate(task.digits):
+        assert 0 <= x0 < p
+        assert 0 <= x1 < p
+        assert number == x0 + p * x1
+
+
+@given(experiments)
+@quick
+def test_targets_are_in_range(values):
+    task = task_with(**values)
+    assert np.all(task.targets >= 0)
+    assert np.all(task.targets < np.array(task.class_sizes))
+
+
+@pytest.mark.parametrize("name", ["miiii", "nanda", "masked", "divisible"])
+def test_targets_are_right(name):
+    task = task_with(name=name, p=13)
+    for number in range(13 * 13):
+        expected = [right_answer(name, number, 13, q) for q in task.moduli]
+        assert list(task.targets[number]) == expected
+
+
+def test_moduli_and_classes_of_each_family():
+    task = task_with(name="nanda", p=11)
+    assert task.moduli == task.class_sizes == (11,)
+    for name in ("miiii", "basis", "masked"):
+        task = task_with(name=name, p=13)
+        assert task.moduli == task.class_sizes == (2, 3, 5, 7, 11)
+    task = task_with(name="divisible", p=13)
+    assert (task.moduli, task.class_sizes) == ((2, 3, 5, 7, 11), (2,) * 5)
+
+
+@given(st.integers(0, 1000), st.sampled_from([7, 11, 13]))
+@quick
+def test_basis_moves_whole_rows_jointly(seed, p):
+    honest, shuffled = task_with(seed, p=p), task_with(seed, name="basis", p=p)
+    assert sorted(map(tuple, honest.targets)) == sorted(map(tuple, shuffled.targets))
+    assert (honest.targets != shuffled.targets).any()
+
+
+@given(st.integers(0, 1000))
+@quick
+def test_basis_per_task_moves_each_column_by_itself(seed):
+    honest = task_with(seed, p=13)
+    shuffled = task_with(seed, name="basis", p=13, shuffle="per-task")
+    np.testing.assert_array_equal(np.sort(honest.targets, 0), np.sort(shuffled.targets, 0))
+    assert sorted(map(tuple, honest.targets)) != sorted(map(tuple, shuffled.targets))
+
+
+@given(experiments)
+@quick
+def test_class_columns_are_packed_without_gap_or_overlap(values):
+    task = task_with(**values)
+    columns = [
+        c for o, s in zip(task.offsets, task.class_sizes, strict=True) for c in range(o, o + s)
+    ]
+    assert columns == list(range(task.n_classes))
+
+
+@given(experiments)
+@quick
+def test_loss_weights_make_a_uniform_guess_cost_one(values):
+    task = task_with(**values)
+    at_chance = np.log(task.class_sizes)
+    assert float(task.loss_weights @ at_chance) == pytest.approx(1, rel=1e-6)
+    counted = task.loss_weights[task.loss_weights > 0] * at_chance[task.loss_weights > 0]
+    np.testing.assert_allclose(counted, counted[0], rtol=1e-6)
+
+
+def test_masked_tasks_weigh_nothing_and_leave_the_mean():
+    task = task_with(name="masked", p=13, masked=(2, 7))
+    shares = task.loss_weights * np.log(task.class_sizes)
+    np.testing.assert_allclose(shares, [0, 1 / 3, 1 / 3, 0, 1 / 3], rtol=1e-6)
+
+
+def test_grid_is_indexed_by_x0_then_x1():
+    task = task_with(p=7)
+    grid = task.grid(task.digits)
+    for x0 in range(7):
+        for x1 in range(7):
+            assert tuple(grid[x0, x1]) == (x0, x1)
+    assert task.grid(np.arange(49))[3, 2] == 3 + 7 * 2
+
+
+@given(experiments, st.integers(0, 100))
+@quick
+def test_split_weights_average_over_each_split(values, seed):
+    task = task_with(seed, **values)
+    noise = np.random.default_rng(seed).normal(size=task.p**2)
+    means = task.split_weights @ noise
+    for mean, members in zip(means, (task.train, task.validation, task.test), strict=True):
+        if len(members):
+            assert mean == pytest.approx(noise[members].mean(), rel=1e-4, abs=1e-5)
+        else:
+            assert np.isnan(mean)
