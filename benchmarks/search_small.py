@@ -1,0 +1,150 @@
+"""Which small settings of T_miiii grok? Trains a list of them and keeps a table.
+
+    python -m benchmarks.search_small             # train what is not in the table yet
+    python -m benchmarks.search_small --seeds 3   # with three seeds each
+
+A setting passes at the first evaluation where the mean validation accuracy is
+at least 0.98 and every task's at least 0.9, and is kept if it still does at the
+last. Every line of ``search_small.jsonl`` is one training, in full; the table in
+``search_small.md`` is made from it.
+"""
+
+import argparse
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from miiii_core.config import Config
+from miiii_core.presets import preset
+from miiii_core.train import fit, initial_state, task_of
+
+RESULTS = Path(__file__).with_suffix(".jsonl")
+TABLE = Path(__file__).with_suffix(".md")
+EPOCHS, EVERY = 6144, 256
+MEAN, WORST = 0.98, 0.9
+FIELDS = (
+    "p",
+    "train_fraction",
+    "d_model",
+    "mlp_ratio",
+    "n_heads",
+    "dropout",
+    "dropout_mask",
+    "learning_rate",
+    "weight_decay",
+    "beta2",
+    "grokfast_lambda",
+)
+# Each differs from the preset miiii-small in what it names.
+VARIANTS: list[dict[str, Any]] = [
+    {},
+    {"dropout_mask": "shared"},
+    {"dropout": 0.0},
+    {"dropout": 0.2},
+    {"grokfast_lambda": 0.5},
+    {"grokfast_lambda": 5.0},
+    {"weight_decay": 0.5},
+    {"weight_decay": 2.0},
+    {"learning_rate": 1e-3},
+    {"learning_rate": 3e-3},
+    {"beta2": 0.99},
+    {"train_fraction": 0.7},
+    {"d_model": 64},
+    {"n_heads": 8},
+    {"p": 29},
+    {"p": 37},
+    {
+        "learning_rate": 3e-4,
+        "weight_decay": 1 / 3,
+        "grokfast_lambda": 0.5,
+        "dropout_mask": "shared",
+    },
+]
+
+
+def main() -> None:
+    """Train the settings that are not yet in the results, and write the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seeds", type=int, default=1, help="trainings of each setting")
+    seeds = parser.parse_args().seeds
+    configs = [config_of(variant, seed) for seed in range(seeds) for variant in VARIANTS]
+    known = {result["digest"] for result in results()}
+    for config in tqdm([c for c in configs if c.digest not in known], unit="training"):
+        with RESULTS.open("a") as file:
+            file.write(json.dumps(train(config)) + "\n")
+        TABLE.write_text(table(results()))
+    TABLE.write_text(table(results()))
+
+
+def config_of(variant: dict[str, Any], seed: int) -> Config:
+    """The configuration of one variant."""
+    recording = {"epochs": EPOCHS, "eval_every": EVERY, "n_snapshots": 0, "probes": ()}
+    return preset("miiii-small").replace(**variant, **recording, evals_per_octave=1, seed=seed)
+
+
+def train(config: Config) -> dict[str, Any]:
+    """Train one setting; returns its row."""
+    task, curve, began = task_of(config), [], time.perf_counter()
+    for now in fit(config, task, initial_state(config, task)):
+        if now.metrics is not None:
+            train_accuracy, validation = now.metrics["accuracy"][:2]
+            curve.append(
+                [now.epoch, *(float(x) for x in (train_accuracy.mean(), validation.mean()))]
+                + [float(validation.min()), task.moduli[int(np.argmin(validation))]]
+            )
+    fields = {name: value for name, value in flat(config).items() if name in FIELDS}
+    seconds = round(time.perf_counter() - began, 1)
+    seed = config.train.seed
+    return {"digest": config.digest, **fields, "seed": seed, "seconds": seconds, "curve": curve}
+
+
+def flat(config: Config) -> dict[str, Any]:
+    """All fields of a configuration without their sections."""
+    return {k: v for section in json.loads(config.to_json()).values() for k, v in section.items()}
+
+
+def results() -> list[dict[str, Any]]:
+    """Every training so far."""
+    lines = RESULTS.read_text().splitlines() if RESULTS.exists() else []
+    return [json.loads(line) for line in lines]
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    """The results as Markdown, best first."""
+    rows = sorted(rows, key=lambda row: (passed_at(row) or EPOCHS + 1, -row["curve"][-1][2]))
+    head = [*FIELDS, "seed", "passes at epoch", "mean at the end", "worst at the end", "seconds"]
+    lines = ["| " + " | ".join(head) + " |", "|" + " --- |" * len(head)]
+    for row in rows:
+        _, _, mean, worst, modulus = row["curve"][-1]
+        values = [_short(row[name]) for name in FIELDS]
+        values += [str(row["seed"]), str(passed_at(row) or "no"), f"{mean:.3f}"]
+        values += [f"{worst:.3f} (mod {modulus})", f"{row['seconds']:.0f}"]
+        lines.append("| " + " | ".join(values) + " |")
+    return f"{INTRODUCTION}\n" + "\n".join(lines) + "\n"
+
+
+def _short(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def passed_at(row: dict[str, Any]) -> int | None:
+    """First epoch at which a training passes; None if it never does."""
+    return next(
+        (e for e, _, mean, worst, _ in row["curve"] if mean >= MEAN and worst >= WORST), None
+    )
+
+
+INTRODUCTION = f"""# How the small T_miiii was found
+
+Written by `python -m benchmarks.search_small`. Accuracies are on the validation
+inputs; a training passes at the first of its evaluations (every {EVERY} epochs, up to
+{EPOCHS}) where their mean is at least {MEAN} and the worst task's at least {WORST}. Seconds are
+wall time on two shared cores, and say more about the neighbours than about the setting.
+"""
+
+if __name__ == "__main__":
+    main()
