@@ -66,6 +66,7 @@ def build_site(root: Path, executed: Mapping[str, Path]) -> Path:
     html, record = root / "_build" / "html", root / "_run" / "site.json"
     source = site_key(root, executed)
     if not _is_current(html, record, source):
+        print("building the site", file=sys.stderr)
         record.parent.mkdir(exist_ok=True)
         with tempfile.TemporaryDirectory(dir=record.parent, prefix="site-") as folder:
             stage(root, executed, Path(folder))
