@@ -1,0 +1,1 @@
+"""How fast training is, against a plain version of the same mathematics."""

@@ -1,0 +1,205 @@
+from functools import partial
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import oracles as oracle
+import pytest
+from counting import compilations
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from miiii_core.config import Config, OptimConfig
+from miiii_core.optim import gradient_filter, grokfast_ema, grokfast_ma, optimiser
+from miiii_core.train import Problem, initial_state, objective, task_of
+
+quick = settings(deadline=None, max_examples=8)
+seeds = st.integers(0, 2**32 - 1)
+
+
+def some_gradients(seed, steps=12):
+    noise = np.random.default_rng(seed)
+    return [
+        {"a": noise.normal(size=(2, 3)).astype(np.float32), "b": np.float32(noise.normal(size=2))}
+        for _ in range(steps)
+    ]
+
+
+def filtered_by(transformation, gradients):
+    gradients = [jax.tree.map(jnp.asarray, g) for g in gradients]
+    state, found = transformation.init(gradients[0]), []
+    for gradient in gradients:
+        out, state = transformation.update(gradient, state)
+        found.append(out)
+    return found
+
+
+def assert_all_close(found, expected, **tolerance):
+    for a, b in zip(found, expected, strict=True):
+        for name in ("a", "b"):
+            np.testing.assert_allclose(a[name], b[name], **tolerance)
+
+
+@pytest.mark.parametrize("alpha", [0.0, 0.5, 0.9, 0.98])
+def test_from_zero_the_filter_is_nesterov_momentum(alpha):
+    gradients = some_gradients(int(100 * alpha))
+    found = filtered_by(grokfast_ema(alpha / (1 - alpha), alpha), gradients)
+    assert_all_close(
+        found, filtered_by(optax.trace(alpha, nesterov=True), gradients), rtol=2e-5, atol=2e-5
+    )
+
+
+@pytest.mark.parametrize("start", ["zero", "first"])
+@pytest.mark.parametrize("lam", [0.5, 2.0])
+def test_the_exponential_filter_is_its_loop(start, lam):
+    gradients = some_gradients(1)
+    found = filtered_by(grokfast_ema(lam, 0.9, start), gradients)
+    for name in ("a", "b"):
+        expected = oracle.ema_filter([g[name] for g in gradients], lam, 0.9, start)
+        np.testing.assert_allclose([f[name] for f in found], expected, rtol=1e-5, atol=1e-6)
+
+
+def test_from_the_first_gradient_a_constant_gradient_is_scaled_at_once():
+    constant = some_gradients(2, 1) * 5
+    found = filtered_by(grokfast_ema(0.5, 0.98, "first"), constant)
+    expected = [jax.tree.map(lambda g: 1.5 * g, constant[0])] * 5
+    assert_all_close(found, expected, rtol=1e-5)
+
+
+def test_from_zero_a_constant_gradient_is_scaled_slowly():
+    constant = some_gradients(2, 1) * 5
+    found = filtered_by(grokfast_ema(0.5, 0.98, "zero"), constant)
+    factors = [1 + 0.5 * (1 - 0.98**t) for t in range(1, 6)]
+    expected = [jax.tree.map(lambda g, f=f: f * g, constant[0]) for f in factors]
+    assert_all_close(found, expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("window", [1, 3, 12, 13])
+def test_the_windowed_filter_is_its_loop_and_waits_until_full(window):
+    gradients = some_gradients(3)
+    found = filtered_by(grokfast_ma(0.7, window), gradients)
+    for name in ("a", "b"):
+        values = [g[name] for g in gradients]
+        expected = oracle.window_filter(values, 0.7, window)
+        np.testing.assert_allclose([f[name] for f in found], expected, rtol=1e-5, atol=1e-6)
+        for value, out in zip(values[: window - 1], found, strict=False):
+            np.testing.assert_array_equal(out[name], value)
+
+
+@pytest.mark.parametrize(
+    "transformation",
+    [
+        grokfast_ema(0.0),
+        grokfast_ema(0.0, start="first"),
+        grokfast_ma(0.0, 3),
+        gradient_filter(OptimConfig(grokfast="none")),
+        gradient_filter(OptimConfig(grokfast_lambda=0.0)),
+        gradient_filter(OptimConfig(grokfast="ma", grokfast_lambda=0.0)),
+    ],
+)
+def test_without_weight_the_filter_is_the_identity(transformation):
+    gradients = some_gradients(4)
+    for a, b in zip(filtered_by(transformation, gradients), gradients, strict=True):
+        jax.tree.map(np.testing.assert_array_equal, a, b)
+
+
+@given(seeds, st.floats(0, 3), st.floats(-4, 4))
+@quick
+def test_the_filter_is_linear(seed, lam, factor):
+    gradients = some_gradients(seed, 4)
+    scaled = [jax.tree.map(lambda g: np.float32(factor) * g, g) for g in gradients]
+    found = filtered_by(grokfast_ema(lam, 0.9), gradients)
+    expected = [jax.tree.map(lambda g: factor * g, f) for f in found]
+    assert_all_close(filtered_by(grokfast_ema(lam, 0.9), scaled), expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("grokfast", ["ema", "ma", "none"])
+def test_a_second_update_compiles_nothing(grokfast):
+    transformation = optimiser(OptimConfig(grokfast=grokfast, grokfast_window=3))
+    weights = jax.tree.map(jnp.asarray, some_gradients(5, 1)[0])
+    update = jax.jit(transformation.update)
+    _, state = update(weights, transformation.init(weights), weights)
+    with compilations() as compiled:
+        update(weights, state, weights)
+    assert not compiled
+
+
+def test_a_weight_without_gradient_decays_by_the_rate_times_the_decay():
+    transformation = optimiser(OptimConfig(learning_rate=0.1, weight_decay=0.5))
+    weights = {"w": jnp.ones(3)}
+    updates, _ = transformation.update({"w": jnp.zeros(3)}, transformation.init(weights), weights)
+    np.testing.assert_allclose(updates["w"], -0.05 * np.ones(3), rtol=1e-6)
+
+
+def test_the_first_step_is_the_learning_rate_against_the_sign():
+    transformation = optimiser(OptimConfig(learning_rate=0.01, weight_decay=0.0))
+    weights = {"w": jnp.zeros(2)}
+    updates, _ = transformation.update(
+        {"w": jnp.array([3.0, -0.2])}, transformation.init(weights), weights
+    )
+    np.testing.assert_allclose(updates["w"], [-0.01, 0.01], rtol=1e-5)
+
+
+FILTERS = {
+    "zero": {"grokfast": "ema", "grokfast_start": "zero"},
+    "first": {"grokfast": "ema", "grokfast_start": "first"},
+    "ma": {"grokfast": "ma", "grokfast_window": 7},
+    "none": {"grokfast": "none"},
+}
+
+
+def slow_by_hand(config):
+    lam = config.grokfast_lambda
+    if config.grokfast == "none":
+        return lambda gradients: gradients[-1:]
+    if config.grokfast == "ma":
+        return lambda gradients: oracle.window_filter(gradients, lam, config.grokfast_window)
+    alpha, start = config.grokfast_alpha, config.grokfast_start
+    return lambda gradients: oracle.ema_filter(gradients, lam, alpha, start)
+
+
+TINY = Config().replace(p=5, d_model=8, n_heads=2, mlp_ratio=2, dropout=0.1)
+
+
+@pytest.fixture(scope="module")
+def tiny():
+    task = task_of(TINY)
+    return (
+        Problem.of(TINY, task),
+        initial_state(TINY, task).model,
+        eqx.filter_jit(jax.grad(objective)),
+    )
+
+
+@pytest.mark.parametrize("chosen", FILTERS)
+def test_fifty_steps_of_training_are_the_algorithm_by_hand(tiny, chosen):
+    problem, model, slope = tiny
+    # A larger eps: where a gradient is all rounding, Adam's direction would be too.
+    config = OptimConfig(learning_rate=3e-3, eps=1e-3, grokfast_alpha=0.8, **FILTERS[chosen])
+    transformation = optimiser(config)
+    update, state = jax.jit(transformation.update), transformation.init(model)
+    adamw = partial(
+        oracle.AdamW,
+        learning_rate=config.learning_rate,
+        weight_decay=config.weight_decay,
+        beta1=config.beta1,
+        beta2=config.beta2,
+        eps=config.eps,
+        slow=slow_by_hand(config),
+    )
+    first, structure = jax.tree.flatten(model)
+    by_hand = [adamw(weight) for weight in first]
+    for epoch in range(50):
+        key = jax.random.fold_in(problem.key, epoch)
+        updates, state = update(slope(model, problem, key), state, model)
+        model = optax.apply_updates(model, updates)
+        # Each goes its own way: the gradient by hand is taken at the weights by hand.
+        there = [jnp.asarray(one.weight, jnp.float32) for one in by_hand]
+        gradient = slope(jax.tree.unflatten(structure, there), problem, key)
+        for one, g in zip(by_hand, jax.tree.leaves(gradient), strict=True):
+            one.step(g)
+    for one, weight, start in zip(by_hand, jax.tree.leaves(model), first, strict=True):
+        np.testing.assert_allclose(weight, one.weight, rtol=2e-5, atol=2e-5)
+        assert np.abs(one.weight - start).max() > 1e-2
