@@ -1,6 +1,7 @@
 """Where to compute, and whether the experiment fits there."""
 
 import os
+from pathlib import Path
 from typing import Literal
 
 import jax
@@ -8,6 +9,9 @@ import jax
 from .config import Config
 from .tasks import primes_below
 
+CONTAINER_LIMITS = tuple(
+    Path("/sys/fs/cgroup", name) for name in ("memory.max", "memory/memory.limit_in_bytes")
+)
 DeviceName = Literal["auto", "cpu", "gpu"]
 
 
@@ -43,6 +47,11 @@ def n_parameters(config: Config) -> int:
     return d * (config.task.p + 1 + 3 + 4 * d + 2 * config.model.d_mlp + n_classes(config))
 
 
+def filter_size(config: Config) -> int:
+    """Numbers that the gradient filter remembers for each weight."""
+    return {"ema": 1, "ma": config.optim.grokfast_window, "none": 0}[config.optim.grokfast]
+
+
 def estimate_memory(config: Config) -> int:
     """Bytes that training and evaluation need at their peak, a little generously.
 
@@ -54,8 +63,7 @@ def estimate_memory(config: Config) -> int:
     p, d_mlp, d = config.task.p, config.model.d_mlp, config.model.d_model
     width = 4 * n_classes(config) + 4 * d_mlp + 16 * d + 6 * p
     rows = max(2 * config.task.n_train, p**2)
-    window = config.optim.grokfast_window if config.optim.grokfast == "ma" else 1
-    return 4 * (rows * width + (8 + window) * n_parameters(config))
+    return 4 * (rows * width + (8 + filter_size(config)) * n_parameters(config))
 
 
 def check_memory(config: Config, device: jax.Device) -> None:
@@ -74,8 +82,15 @@ def check_memory(config: Config, device: jax.Device) -> None:
 
 
 def available_memory(device: jax.Device) -> int:
-    """Bytes that a device can hold: its own limit, or the memory of the machine."""
+    """Bytes that a device can hold: its own limit, or the memory of the machine or container."""
     stats = device.memory_stats() if device.platform != "cpu" else None
     if stats and "bytes_limit" in stats:
         return int(stats["bytes_limit"])
-    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    physical = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return min([physical, *_container_limits()])
+
+
+def _container_limits() -> list[int]:
+    """What control groups, versions 2 and 1, allow this process."""
+    texts = [path.read_text().strip() for path in CONTAINER_LIMITS if path.is_file()]
+    return [int(text) for text in texts if text.isdigit()]

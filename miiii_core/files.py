@@ -5,7 +5,6 @@ import json
 import os
 import tempfile
 import zipfile
-import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from typing import Any
 import numpy as np
 
 HEADER = "header"
+LEFTOVER = ".part"
 
 
 class FileDamaged(Exception):
@@ -25,7 +25,9 @@ def write_atomic(path: Path, content: bytes) -> None:
     Raises:
         OSError: if the disk is full or the folder unwritable; the old file stays.
     """
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    descriptor, temporary = tempfile.mkstemp(
+        dir=path.parent, prefix=f".{path.name}.", suffix=LEFTOVER
+    )
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(content)
@@ -37,6 +39,17 @@ def write_atomic(path: Path, content: bytes) -> None:
         Path(temporary).unlink(missing_ok=True)
         raise
     _sync_folder(path.parent)
+
+
+def is_leftover(path: Path) -> bool:
+    """Whether a file is what a process leaves that was killed in `write_atomic`."""
+    return path.name.startswith(".") and path.name.endswith(LEFTOVER)
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Delete what killed processes left below a folder, where none is writing now."""
+    for path in filter(is_leftover, folder.rglob(f"*{LEFTOVER}")):
+        path.unlink(missing_ok=True)
 
 
 def save_arrays(
@@ -66,10 +79,8 @@ def load_arrays(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         return arrays, json.loads(str(arrays.pop(HEADER)))
     except FileDamaged:
         raise
-    except (zipfile.BadZipFile, zlib.error, ValueError, KeyError, EOFError) as error:
+    except Exception as error:  # zipfile, its decoders and NumPy each raise errors of their own
         raise FileDamaged(f"{path} is damaged or not of this kind: {error}") from error
-    except (OSError, NotImplementedError, RuntimeError, IndexError) as error:
-        raise FileDamaged(f"{path} cannot be read as arrays: {error}") from error
 
 
 def save_json(path: Path, value: Any) -> None:

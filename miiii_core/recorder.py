@@ -9,10 +9,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Bool
 from tqdm import tqdm
 
 from .config import Config
+from .model import Transformer
 from .storage import Metrics, save_info, save_metrics, save_state, save_weights, snapshot_path
 from .tasks import Task
 from .train import Progress, TrainingDiverged, TrainState, fit, metric_axes, snapshot_epochs
@@ -30,6 +34,7 @@ def record_training(
     Raises:
         TrainingDiverged: if the loss stops being finite; the last saved state stays.
         Interrupted: on Ctrl-C, after saving.
+        OSError: if a file cannot be written; what was saved before stays.
     """
     config, folder = recorder.config, recorder.folder
     bar = tqdm(
@@ -39,9 +44,11 @@ def record_training(
         unit="epoch",
         disable=not progress,
     )
+    now = Progress(epoch=int(state.epoch), state=state, metrics=None)
     with bar, _deferred_interrupt() as interrupted:
         try:
             for now in fit(config, task, state):
+                _check_finite(now)
                 recorder.record(now)
                 _show(bar, now, task)
                 if interrupted.is_set():
@@ -51,13 +58,37 @@ def record_training(
                     )
                 if recorder.seconds_since_save > save_seconds:
                     recorder.save(now, "running")
+            recorder.finish(now)
         except TrainingDiverged as error:
             kept = recorder.mark_diverged()
             raise TrainingDiverged(
                 f"{error}; the state of epoch {kept} is kept in {folder}. "
                 "Try a smaller learning_rate or a larger eps"
             ) from error
-        recorder.finish(now)
+        except Interrupted:
+            raise
+        except KeyboardInterrupt as error:
+            raise Interrupted(
+                f"stopped at once; go on from the last save with: miiii resume {folder}"
+            ) from error
+        except OSError as error:
+            raise OSError(
+                f"{folder} could not be written: {error.strerror}; what was saved before is whole. "
+                f"Make room, then go on with: miiii resume {folder}"
+            ) from error
+
+
+def _check_finite(now: Progress) -> None:
+    """Refuse what a last step from a finite loss can still lead to, before it is saved."""
+    if now.metrics is not None and not np.isfinite(now.metrics["loss"][0]).all():
+        raise TrainingDiverged(f"the loss stopped being finite at epoch {now.epoch}")
+    if not _all_finite(now.state.model):
+        raise TrainingDiverged(f"the weights stopped being finite at epoch {now.epoch}")
+
+
+@jax.jit
+def _all_finite(model: Transformer) -> Bool[Array, ""]:
+    return jnp.stack([jnp.isfinite(weight).all() for weight in model.weights.values()]).all()
 
 
 class Recorder:
@@ -110,7 +141,10 @@ class Recorder:
         (self.folder / "state.npz").unlink(missing_ok=True)
 
     def mark_diverged(self) -> int:
-        """Keep the last saved state; returns its epoch."""
+        """Keep the last saved state, and all that was recorded; returns the state's epoch."""
+        if self.rows:
+            recorded = self.metrics(int(self.rows[-1]["epoch"]))
+            save_metrics(self.folder, self.config, recorded)
         self._save_info("diverged", self.info["epoch"])
         return int(self.info["epoch"])
 

@@ -3,6 +3,7 @@
 import dataclasses
 import os
 import shutil
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,8 +13,8 @@ import jax
 from filelock import FileLock, Timeout
 
 from .config import Config
-from .devices import DeviceName, check_memory, find_device, n_parameters
-from .files import check_writable
+from .devices import DeviceName, check_memory, filter_size, find_device, n_parameters
+from .files import check_writable, is_leftover, remove_leftovers
 from .presets import PRESETS, preset
 from .provenance import code_revision, device_name, training_code_digest, versions
 from .recorder import Recorder, now_utc, record_training
@@ -24,13 +25,16 @@ from .storage import (
     RunError,
     load,
     load_state,
+    recorded,
     save_info,
     save_state,
     save_weights,
+    verify,
 )
-from .train import TrainState, initial_state, task_of
+from .train import TrainState, initial_state, task_of, tick_epochs
 
 SAVE_SECONDS = 20.0
+RUN_FILES = ("run.json", "metrics.npz", "weights.npz", "state.npz")
 
 
 def train(
@@ -57,20 +61,8 @@ def train(
         TrainingDiverged: if the loss stops being finite; the last good state is kept.
         Interrupted: on Ctrl-C; everything is saved, `resume` goes on.
     """
-    folder = Path(folder)
-    _refuse_occupied(folder, config)
-    target = find_device(device)
-    check_memory(config, target)
-    check_writable(folder, _disk_need(config))
-    with _lock(folder), jax.default_device(target):
-        info, task = _first_info(config, target), task_of(config)
-        state = initial_state(config, task)
-        save_info(folder, info)
-        save_state(folder, config, state)
-        save_weights(folder / "weights.npz", config, state.model)
-        recorder = Recorder(folder, config, info, None)
-        record_training(recorder, task, state, progress=progress, save_seconds=save_seconds)
-    return load(folder)
+    with _lock(Path(folder)):
+        return _start(config, Path(folder), device, progress, save_seconds)
 
 
 def resume(
@@ -84,18 +76,11 @@ def resume(
 
     Raises:
         RunError: if there is no run, it is damaged, or it is finished.
+        ValueError, OSError, TrainingDiverged, Interrupted: as `train`.
     """
-    run = load(folder)
-    if run.finished:
-        raise RunError(f"{run.folder} is finished at epoch {run.epoch}: there is nothing to resume")
-    target = find_device(device)
-    check_memory(run.config, target)
-    check_writable(run.folder, _disk_need(run.config))
-    with _lock(run.folder), jax.default_device(target):
-        state, metrics = _where_it_stopped(run)
-        recorder = Recorder(run.folder, run.config, run.info, metrics)
-        record_training(recorder, run.task, state, progress=progress, save_seconds=save_seconds)
-    return load(folder)
+    load(folder)  # before a lock is put beside a folder that holds no run
+    with _lock(Path(folder)):
+        return _go_on(load(folder), device, progress, save_seconds)
 
 
 def cached(which: str | Path | Config, *, progress: bool = True, **overrides: Any) -> Run:
@@ -121,9 +106,9 @@ def cached(which: str | Path | Config, *, progress: bool = True, **overrides: An
         if folder.exists() and not _still_good(folder):
             shutil.rmtree(folder)
         if not folder.exists():
-            return train(config, folder, progress=progress)
+            return _start(config, folder, "auto", progress, SAVE_SECONDS)
         run = load(folder)
-        return run if run.finished else resume(folder, progress=progress)
+        return run if run.finished else _go_on(run, "auto", progress, SAVE_SECONDS)
 
 
 def cache_folder(which: str | Path | Config, **overrides: Any) -> tuple[Path, Config]:
@@ -145,31 +130,86 @@ def runs_root() -> Path:
     return (homes[0] if homes else here) / "_runs"
 
 
-def find_runs(root: Path) -> Iterator[Run | RunError]:
-    """Every run directly below a folder, by name; one that cannot be read comes as its error."""
-    for marker in sorted(root.glob("*/run.json")):
+def find_runs(root: Path, *, verified: bool = False) -> Iterator[Run | RunError]:
+    """Every run directly below a folder, by name; one that cannot be read comes as its error.
+
+    A folder with the files of a run but without its ``run.json`` is a damaged run.
+
+    Args:
+        root: Folder of runs.
+        verified: Read every file of each run, not only what a list needs.
+    """
+    for folder in sorted({path.parent for name in RUN_FILES for path in root.glob(f"*/{name}")}):
         try:
-            yield load(marker.parent)
+            run = load(folder)
+            verify(run) if verified else recorded(run)
+            yield run
         except RunError as error:
             yield error
 
 
+def _start(
+    config: Config, folder: Path, device: DeviceName, progress: bool, save_seconds: float
+) -> Run:
+    """Train a new run into a folder that is locked."""
+    _refuse_occupied(folder, config)
+    target = find_device(device)
+    check_memory(config, target)
+    check_writable(folder, _disk_need(config))
+    remove_leftovers(folder)
+    with jax.default_device(target):
+        info, task = _first_info(config, target), task_of(config)
+        state = initial_state(config, task)
+        save_info(folder, info)
+        save_state(folder, config, state)
+        save_weights(folder / "weights.npz", config, state.model)
+        recorder = Recorder(folder, config, info, None)
+        record_training(recorder, task, state, progress=progress, save_seconds=save_seconds)
+    return load(folder)
+
+
+def _go_on(run: Run, device: DeviceName, progress: bool, save_seconds: float) -> Run:
+    """Train a run to its end in a folder that is locked."""
+    if run.finished:
+        raise RunError(f"{run.folder} is finished at epoch {run.epoch}: there is nothing to resume")
+    target = find_device(device)
+    check_memory(run.config, target)
+    check_writable(run.folder, _disk_need(run.config))
+    remove_leftovers(run.folder)
+    with jax.default_device(target):
+        state, metrics = _where_it_stopped(run)
+        recorder = Recorder(run.folder, run.config, run.info, metrics)
+        record_training(recorder, run.task, state, progress=progress, save_seconds=save_seconds)
+    return load(run.folder)
+
+
 @contextmanager
 def _lock(folder: Path, wait: bool = False) -> Iterator[None]:
-    """Keep other processes out of a run's folder while this one writes to it."""
-    path = folder.parent / f".{folder.name}.{'cache' if wait else 'train'}.lock"
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Keep other processes out of a run's folder while this one writes to it.
+
+    The lock lies beside the folder, so that it outlives a folder that is deleted.
+    """
+    lock = FileLock(folder.parent / f".{folder.name}.lock")
     try:
-        with FileLock(path, timeout=-1 if wait else 0):
-            yield
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        held = lock.acquire(timeout=0)
     except Timeout as error:
-        raise RunError(
-            f"another process is training in {folder}; wait for it or stop it"
+        if not wait:
+            raise RunError(
+                f"another process is training in {folder}; wait for it or stop it"
+            ) from error
+        print(f"waiting for the process that trains in {folder}", file=sys.stderr)
+        held = lock.acquire()
+    except OSError as error:
+        raise OSError(
+            f"cannot write to {folder.parent}: {error.strerror}; choose another folder"
         ) from error
+    with held:
+        yield
 
 
 def _refuse_occupied(folder: Path, config: Config) -> None:
-    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
+    if not folder.exists() or (folder.is_dir() and all(map(is_leftover, folder.iterdir()))):
         return
     if not (folder / "run.json").exists():
         raise RunError(f"{folder} is not empty and holds no run; choose a new or empty folder")
@@ -180,7 +220,10 @@ def _refuse_occupied(folder: Path, config: Config) -> None:
             "and is never overwritten; choose another folder"
         )
     if run.finished:
-        raise RunError(f"{folder} holds this run, finished at epoch {run.epoch}; load it")
+        raise RunError(
+            f"{folder} holds this run, finished at epoch {run.epoch}; "
+            f"look at it with: miiii show {folder}"
+        )
     raise RunError(
         f"{folder} holds this run, stopped at epoch {run.epoch}; go on with: miiii resume {folder}"
     )
@@ -190,8 +233,9 @@ def _where_it_stopped(run: Run) -> tuple[TrainState, Metrics | None]:
     """The last saved state and what was recorded up to it.
 
     A crash between two saves can leave rows beyond the state; they are recorded anew.
+    One before the first save leaves nothing to go on from; the run starts again.
     """
-    if not (run.folder / "state.npz").exists():
+    if run.epoch == 0 and not (run.folder / "state.npz").exists():
         return initial_state(run.config, run.task), None
     state = load_state(run)
     epoch = int(state.epoch)
@@ -209,16 +253,26 @@ def _finished(run: Run, changes: dict[str, Any]) -> Run:
 
 
 def _still_good(folder: Path) -> bool:
-    """Whether a cached run can be loaded and was trained by the code as it is now."""
+    """Whether a cached run is whole and was trained by the code as it is now."""
     try:
-        return load(folder).info["code_digest"] == training_code_digest()
+        run = load(folder)
+        verify(run)
     except RunError:
         return False
+    return run.info["code_digest"] == training_code_digest()
 
 
 def _disk_need(config: Config) -> int:
-    """Bytes a run writes at most: snapshots in half precision, weights, state, metrics."""
-    return n_parameters(config) * (2 * config.train.n_snapshots + 4 * 8) + 50_000_000
+    """Bytes a run writes at most.
+
+    Snapshots are in half precision. The other files count twice, because the old
+    one stays until the new one is whole.
+    """
+    weights, n_ticks = n_parameters(config), len(tick_epochs(config.train))
+    state = 4 * weights * (4 + filter_size(config))  # with Adam's two moments
+    snapshots = 2 * weights * (config.train.n_snapshots + 1)
+    metrics = 4 * n_ticks * (config.task.p**2 + 1000)
+    return 2 * (4 * weights + state + metrics) + snapshots + 1_000_000
 
 
 def _first_info(config: Config, device: jax.Device) -> dict[str, Any]:

@@ -9,6 +9,7 @@
 ===================  ==========================================================
 """
 
+import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -25,7 +26,7 @@ from .config import Config
 from .files import FileDamaged, load_arrays, load_json, save_arrays, save_json
 from .model import WEIGHT_NAMES, Transformer
 from .tasks import SPLITS, Task
-from .train import TrainState, initial_state, task_of
+from .train import TrainState, initial_state, snapshot_epochs, task_of
 
 FORMAT = 1
 UNFINISHED = ("running", "interrupted", "diverged")
@@ -105,6 +106,10 @@ class Run:
         """What was recorded on the way."""
         arrays, header = _load(self.folder / "metrics.npz", self.config)
         axes = {name: tuple(names) for name, names in header["axes"].items()}
+        if set(arrays) != set(axes):  # a zip file can lose entries without a checksum noticing
+            raise RunError(
+                f"{self.folder}/metrics.npz is damaged: it lost {set(axes) ^ set(arrays)}"
+            )
         return Metrics(arrays, axes)
 
     @cached_property
@@ -116,7 +121,7 @@ class Run:
     def snapshot_epochs(self) -> tuple[int, ...]:
         """Epochs whose weights were kept, ascending."""
         found = (self.folder / "snapshots").glob("*.npz")
-        return tuple(sorted(int(path.stem) for path in found))
+        return tuple(sorted(int(path.stem) for path in found if path.stem.isdigit()))
 
     def snapshot(self, epoch: int) -> Transformer:
         """The weights as they were at an epoch.
@@ -141,7 +146,10 @@ def load(folder: Path | str) -> Run:
     """
     folder = Path(folder)
     if not (folder / "run.json").is_file():
-        raise RunError(f"there is no run in {folder}: it has no run.json; train one there first")
+        raise RunError(
+            f"there is no run in {folder}: it has no run.json; "
+            "train one there, or name another folder"
+        )
     try:
         info = load_json(folder / "run.json")
         if info["format"] != FORMAT:
@@ -150,8 +158,8 @@ def load(folder: Path | str) -> Run:
                 "train it again, or use the version of miiii_core that wrote it"
             )
         config = Config.from_json(json.dumps(info["config"]))
-        if config.digest != info["digest"]:
-            raise RunError(f"{folder}/run.json was altered: its digest does not fit its config")
+        if config.digest != info["digest"] or info.pop("checksum") != _checksum(info):
+            raise RunError(f"{folder}/run.json was altered: its checksums do not fit its content")
         if info["status"] not in (*UNFINISHED, "finished") or int(info["epoch"]) < 0:
             raise RunError(f"{folder}/run.json has an unknown status or epoch: {info['status']!r}")
     except (FileDamaged, KeyError, TypeError, ValueError, AttributeError) as error:
@@ -159,17 +167,29 @@ def load(folder: Path | str) -> Run:
     return Run(folder, info, config)
 
 
+def recorded(run: Run) -> Metrics | None:
+    """What a run recorded, or None if it stopped before its first save.
+
+    Raises:
+        RunError: if there should be something and it is damaged.
+    """
+    early = run.epoch == 0 and not (run.folder / "metrics.npz").exists()
+    return None if early else run.metrics
+
+
 def verify(run: Run) -> None:
-    """Read every file of a run.
+    """Read every file that a run should have by now.
 
     Raises:
         RunError: at the first that is missing or damaged.
     """
-    _ = run.metrics, run.model
-    if not run.finished:
-        load_state(run)
-    for epoch in run.snapshot_epochs:
-        run.snapshot(epoch)
+    if run.finished or run.epoch > 0:
+        _ = run.metrics, run.model
+        if not run.finished:
+            load_state(run)
+    for epoch in snapshot_epochs(run.config.train):
+        if epoch <= run.epoch:
+            _load(snapshot_path(run.folder, epoch), run.config)
 
 
 def snapshot_path(folder: Path, epoch: int) -> Path:
@@ -179,7 +199,7 @@ def snapshot_path(folder: Path, epoch: int) -> Path:
 
 def save_info(folder: Path, info: dict[str, Any]) -> None:
     """Write ``run.json``."""
-    save_json(folder / "run.json", info)
+    save_json(folder / "run.json", info | {"checksum": _checksum(info)})
 
 
 def save_metrics(folder: Path, config: Config, metrics: Metrics) -> None:
@@ -189,9 +209,11 @@ def save_metrics(folder: Path, config: Config, metrics: Metrics) -> None:
 
 
 def save_weights(path: Path, config: Config, model: Transformer, half: bool = False) -> None:
-    """Write the nine matrices by name; in half precision if asked."""
-    dtype = np.float16 if half else np.float32
-    arrays = {name: np.asarray(weight, dtype) for name, weight in model.weights.items()}
+    """Write the nine matrices by name; in half precision if asked, and if it can hold them."""
+    weights = {name: np.asarray(weight) for name, weight in model.weights.items()}
+    largest = max(np.abs(weight).max() for weight in weights.values())
+    dtype = np.float16 if half and largest <= np.finfo(np.float16).max else np.float32
+    arrays = {name: weight.astype(dtype) for name, weight in weights.items()}
     save_arrays(path, arrays, {"digest": config.digest})
 
 
@@ -219,9 +241,14 @@ def load_state(run: Run) -> TrainState:
 
 def weights_from(arrays: Mapping[str, np.ndarray], blank: Transformer, path: Path) -> Transformer:
     """A model of the blank's shapes with these weights, in float32."""
-    _check_shapes(arrays, blank.weights, path, dtypes=False)
+    expected = {name: getattr(blank, name) for name in WEIGHT_NAMES}
+    _check_shapes(arrays, expected, path, dtypes=False)
     weights = [jnp.asarray(arrays[name], jnp.float32) for name in WEIGHT_NAMES]
     return eqx.tree_at(lambda model: [getattr(model, n) for n in WEIGHT_NAMES], blank, weights)
+
+
+def _checksum(info: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(info, sort_keys=True).encode()).hexdigest()[:12]
 
 
 def _blank(config: Config, task: Task) -> TrainState:

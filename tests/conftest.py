@@ -1,10 +1,36 @@
 """What every test stands on: shapes are checked, ranks are never promoted in silence."""
 
+import atexit
+import os
+import shutil
+import tempfile
+
 import jax
 import matplotlib
+import pytest
 from jaxtyping import install_import_hook
 
 # Before any test module imports ours: the hook rewrites modules as they load.
 install_import_hook("miiii_core", "beartype.beartype")
 jax.config.update("jax_numpy_rank_promotion", "raise")
 matplotlib.use("Agg")
+
+# What one test compiled, neither the next nor the processes it starts compile again.
+COMPILED = tempfile.mkdtemp(prefix="miiii-compiled-")
+atexit.register(shutil.rmtree, COMPILED, ignore_errors=True)
+for option, value in {
+    "jax_compilation_cache_dir": COMPILED,
+    "jax_persistent_cache_min_compile_time_secs": 0.0,
+}.items():
+    os.environ[option.upper()] = str(value)
+    jax.config.update(option, value)
+
+
+@pytest.fixture(scope="session")
+def tiny_run(tmp_path_factory):
+    """A finished run, for tests that only read."""
+    from tiny import TINY
+
+    from miiii_core import runs
+
+    return runs.train(TINY, tmp_path_factory.mktemp("runs") / "tiny", progress=False)

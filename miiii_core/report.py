@@ -1,0 +1,121 @@
+"""Runs in words: one line each for a table, or a page about one."""
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from .config import Config
+from .presets import PRESETS
+from .storage import Run, RunError, recorded
+
+LEARNT = 0.99  # accuracy from which a task counts as learnt
+COLUMNS = ("run", "task", "p", "status", "epoch", "validation", "worst", "seconds", "device")
+
+
+def runs_table(found: Sequence[Run | RunError]) -> str:
+    """One line for each run; validation and worst are the mean and least last accuracy."""
+    good = [run for run in found if isinstance(run, Run)]
+    damaged = [f"damaged: {error}" for error in found if isinstance(error, RunError)]
+    return "\n".join([*_aligned([COLUMNS, *map(_row, good)]), *damaged])
+
+
+def one_line(run: Run) -> str:
+    """How a finished run did."""
+    last = run.metrics.split("accuracy", "validation")[-1]
+    return (
+        f"finished {run.folder} at epoch {run.epoch}: validation accuracy {last.mean():.3f} "
+        f"on average, {last.min():.3f} on mod {run.task.moduli[int(last.argmin())]}; "
+        f"more with: miiii show {run.folder}"
+    )
+
+
+def run_page(run: Run) -> str:
+    """Status, configuration and, task by task, what a run has learnt and when.
+
+    Raises:
+        RunError: if what was recorded is damaged.
+    """
+    info = run.info
+    name, differs = nearest_preset(run.config)
+    lines = [
+        f"{run.folder}: {info['status']} at epoch {run.epoch} of {run.config.train.epochs}, "
+        f"{info['wall_seconds']:.0f} s on {info['device']}",
+        f"started {info['started']}, revision {info['code_revision']}, digest {info['digest']}",
+        f"as preset {name}" + (", with" if differs else ""),
+        *(f"  {field} = {value!r} (preset: {usual!r})" for field, value, usual in differs),
+        "",
+    ]
+    metrics = recorded(run)
+    return "\n".join(lines + (["nothing was recorded yet"] if metrics is None else _tasks(run)))
+
+
+def nearest_preset(config: Config) -> tuple[str, list[tuple[str, object, object]]]:
+    """The preset that a configuration is closest to, and each (field, value, preset's value)."""
+    differences = {
+        name: _differences(config, usual)
+        for name, usual in PRESETS.items()
+        if usual.task.name == config.task.name
+    }
+    name = min(differences, key=lambda name: len(differences[name]))
+    return name, differences[name]
+
+
+def first_epoch(
+    epochs: Int[np.ndarray, " ticks"], accuracy: Float[np.ndarray, " ticks"], level: float = LEARNT
+) -> int | None:
+    """The first recorded epoch at which an accuracy reached a level."""
+    reached = np.flatnonzero(accuracy >= level)
+    return int(epochs[reached[0]]) if len(reached) else None
+
+
+def _differences(config: Config, usual: Config) -> list[tuple[str, object, object]]:
+    mine, theirs = _flat(config), _flat(usual)
+    return [(field, mine[field], theirs[field]) for field in mine if mine[field] != theirs[field]]
+
+
+def _flat(config: Config) -> dict[str, object]:
+    sections = dataclasses.asdict(config).values()
+    return {field: value for section in sections for field, value in section.items()}
+
+
+def _row(run: Run) -> tuple[str, ...]:
+    metrics = recorded(run)
+    last = None if metrics is None else metrics.split("accuracy", "validation")[-1]
+    mean, worst = ("-", "-") if last is None else (f"{last.mean():.3f}", f"{last.min():.3f}")
+    return (
+        run.folder.name,
+        run.config.task.name,
+        str(run.config.task.p),
+        run.info["status"],
+        f"{run.epoch}/{run.config.train.epochs}",
+        mean,
+        worst,
+        f"{run.info['wall_seconds']:.0f}",
+        run.info["device"],
+    )
+
+
+def _tasks(run: Run) -> list[str]:
+    """One line a task: last accuracies, and when each split was learnt."""
+    epochs = run.metrics["epoch"]
+    header = ("task", "train", "validation", f"train {LEARNT}", f"validation {LEARNT}")
+    rows: list[tuple[str, ...]] = [header]
+    for i, modulus in enumerate(run.task.moduli):
+        splits = [run.metrics.split("accuracy", s)[:, i] for s in ("train", "validation")]
+        reached = [first_epoch(epochs, accuracy) for accuracy in splits]
+        accuracies = [f"{accuracy[-1]:.3f}" for accuracy in splits]
+        rows.append(
+            (f"mod {modulus}", *accuracies, *("-" if e is None else str(e) for e in reached))
+        )
+    lines = _aligned(rows)
+    return [*lines, f"({header[3]}, {header[4]}: first recorded epoch at that accuracy)"]
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Columns padded to their widest cell, the first to the left and the rest to the right."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]) for row in rows
+    ]

@@ -1,0 +1,42 @@
+"""The smallest run that has every part of a large one, and what tests compare and break."""
+
+import numpy as np
+
+from miiii_core.config import Config
+
+TINY = Config().replace(
+    p=7, d_model=8, mlp_ratio=2, epochs=40, eval_every=8, evals_per_octave=2, n_snapshots=4
+)
+WRITTEN = ("run.json", "metrics.npz", "weights.npz", "snapshots/00000040.npz")
+
+
+def assert_same_run(run, other):
+    """Weights, snapshots and everything recorded agree bit by bit."""
+    pairs = {
+        name: (run.model.weights[name], other.model.weights[name]) for name in run.model.weights
+    }
+    assert run.snapshot_epochs == other.snapshot_epochs
+    for epoch in run.snapshot_epochs:
+        mine, theirs = run.snapshot(epoch).weights, other.snapshot(epoch).weights
+        pairs |= {f"{name} at {epoch}": (mine[name], theirs[name]) for name in mine}
+    assert set(run.metrics) == set(other.metrics)
+    pairs |= {name: (run.metrics[name], other.metrics[name]) for name in run.metrics}
+    for name, (mine, theirs) in pairs.items():
+        np.testing.assert_array_equal(np.asarray(mine), np.asarray(theirs), err_msg=name)
+
+
+def contents(folder):
+    """Every file below a folder, by name, as bytes."""
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+
+
+def damage(content, position, flips, keep):
+    """Bytes with some bits flipped, as ``flips`` says, from a position on; then cut off."""
+    broken = bytearray(content)
+    for offset, mask in enumerate(flips):
+        broken[(position + offset) % len(broken)] ^= mask
+    return bytes(broken[: keep if keep is not None else len(broken)])
