@@ -1,7 +1,9 @@
 """The chapters: their parameters, what makes them stale, their execution, the site."""
 
 import json
+import re
 import shutil
+import tomllib
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -402,6 +404,16 @@ def test_faults_of_a_style_are_found_and_good_links_pass(tmp_path):
 
 def test_a_folder_without_pages_is_a_fault(tmp_path):
     assert "no pages" in check_site(tmp_path)[0]
+
+
+def test_the_lock_holds_every_dependency_and_no_host():
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
+    extras = project["optional-dependencies"]
+    lock = (REPOSITORY / "requirements.lock").read_text()
+    for requirement in project["dependencies"] + extras["book"] + extras["dev"]:
+        name = re.split(r"[\[<>=~! ]", requirement)[0]
+        assert re.search(rf"^{re.escape(name)}==", lock, re.MULTILINE), f"{name}: run make lock"
+    assert "://" not in lock
 
 
 REAL = {chapter.name: chapter for chapter in chapters.read_chapters(REPOSITORY)}
