@@ -4,8 +4,9 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
+from .losses import split_means
 from .model import WEIGHT_NAMES, Activations, Transformer
 from .spectral import active_frequencies, frequency_power_2d
 
@@ -17,14 +18,14 @@ class View(NamedTuple):
         model: The weights.
         activations: Over the full grid, dropout off.
         losses: In nats, for each input and task.
-        split_weights: Averages over train, validation and test.
+        split_members: Which inputs belong to train, validation and test.
         gradients: Computes the raw and the filtered gradient of the step to come.
     """
 
     model: Transformer
     activations: Activations
     losses: Float[Array, "n tasks"]
-    split_weights: Float[Array, "3 n"]
+    split_members: Bool[Array, "3 n"]
     gradients: Callable[[], tuple[Transformer, Transformer]]
 
 
@@ -52,7 +53,7 @@ def _matrix_norms(model: Transformer) -> Float[Array, " matrix"]:
 def _zero_loss(view: View) -> dict[str, Array]:
     """Share of inputs whose loss is exactly 0: float32 has no gradient left for them."""
     exactly_zero = (view.losses == 0).astype(view.losses.dtype)
-    return {"zero_loss_share": jnp.matmul(view.split_weights, exactly_zero, precision="highest")}
+    return {"zero_loss_share": split_means(exactly_zero, view.split_members)}
 
 
 def _neuron_spectrum(view: View) -> dict[str, Array]:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import jax
 import numpy as np
-from jaxtyping import Float, Int, PRNGKeyArray, Shaped
+from jaxtyping import Bool, Float, Int, PRNGKeyArray, Shaped
 
 from .config import TaskConfig, is_prime
 
@@ -63,13 +63,12 @@ class Task:
         return tuple(int(o) for o in np.cumsum((0, *self.class_sizes[:-1])))
 
     @property
-    def split_weights(self) -> Float[np.ndarray, "3 n"]:
-        """Row s averages over split s: 1 / size on its members, 0 elsewhere, NaN if it is empty."""
-        weights = np.zeros((len(SPLITS), len(self.digits)), np.float32)
-        for row, members in zip(weights, (self.train, self.validation, self.test), strict=True):
-            row[members] = 1 / len(members) if len(members) else np.nan
-            row[:] = row if len(members) else np.nan
-        return weights
+    def split_members(self) -> Bool[np.ndarray, "3 n"]:
+        """Which inputs belong to each of `SPLITS`; every input to exactly one."""
+        members = np.zeros((len(SPLITS), len(self.digits)), bool)
+        for row, inputs in zip(members, (self.train, self.validation, self.test), strict=True):
+            row[inputs] = True
+        return members
 
     def grid(self, values: Shaped[np.ndarray, "n *rest"]) -> Shaped[np.ndarray, "p p *rest"]:
         """Arrange one value per input as a grid indexed ``[x0, x1]``."""

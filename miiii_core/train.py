@@ -9,10 +9,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, PyTree
 
 from .config import Config, TrainConfig
-from .losses import task_accuracies, task_losses, weighted_loss
+from .losses import split_means, task_accuracies, task_losses, weighted_loss
 from .model import Transformer
 from .optim import gradient_filter, optimiser
 from .probes import PROBES, View
@@ -40,7 +40,7 @@ class Problem(eqx.Module):
     targets: Int[Array, "n_train tasks"]
     all_digits: Int[Array, "n 2"]
     all_targets: Int[Array, "n tasks"]
-    split_weights: Float[Array, "3 n"]
+    split_members: Bool[Array, "3 n"]
     loss_weights: Float[Array, " tasks"]
     key: PRNGKeyArray
     class_sizes: tuple[int, ...] = eqx.field(static=True)
@@ -54,7 +54,7 @@ class Problem(eqx.Module):
             targets=jnp.asarray(task.targets[task.train]),
             all_digits=jnp.asarray(task.digits),
             all_targets=jnp.asarray(task.targets),
-            split_weights=jnp.asarray(task.split_weights),
+            split_members=jnp.asarray(task.split_members),
             loss_weights=jnp.asarray(task.loss_weights),
             key=root_keys(config.train.seed)["train"],
             class_sizes=task.class_sizes,
@@ -157,14 +157,14 @@ def measure(problem: Problem, state: TrainState) -> dict[str, Array]:
     losses = task_losses(activations.logits, problem.all_targets, problem.class_sizes)
     accuracies = task_accuracies(activations.logits, problem.all_targets, problem.class_sizes)
     metrics = {
-        "loss": _split_means(problem, losses),
-        "accuracy": _split_means(problem, accuracies),
+        "loss": split_means(losses, problem.split_members),
+        "accuracy": split_means(accuracies, problem.split_members),
     }
     view = View(
         model=state.model,
         activations=activations,
         losses=losses,
-        split_weights=problem.split_weights,
+        split_members=problem.split_members,
         gradients=lambda: _gradients(problem, state),
     )
     for name in problem.config.train.probes:
@@ -232,10 +232,6 @@ def _next_chunk(n: int, seconds: float) -> int:
 
 def _to_host(metrics: dict[str, Array]) -> dict[str, np.ndarray]:
     return {name: np.array(value) for name, value in metrics.items()}
-
-
-def _split_means(problem: Problem, values: Float[Array, "n tasks"]) -> Float[Array, "3 tasks"]:
-    return jnp.matmul(problem.split_weights, values, precision="highest")
 
 
 def _gradients(problem: Problem, state: TrainState) -> tuple[Transformer, Transformer]:

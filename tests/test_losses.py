@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from miiii_core.losses import task_accuracies, task_losses, weighted_loss
+from miiii_core.losses import split_means, task_accuracies, task_losses, weighted_loss
 
 SIZES = (2, 3, 5)
 WEIGHTS = np.array([0.5, 0.0, 0.3], np.float32)
@@ -141,3 +141,15 @@ def test_guessing_at_chance_costs_one():
     weights = jnp.asarray(1 / np.log(SIZES) / 3, jnp.float32)
     losses = task_losses(jnp.zeros((4, 10)), targets, SIZES)
     assert float(weighted_loss(losses, weights)) == pytest.approx(1, rel=1e-6)
+
+
+def test_split_means_are_exact_for_right_and_wrong_and_nan_for_nothing():
+    right = np.random.default_rng(0).integers(0, 2, (961, 3)).astype(np.float32)
+    right[:41, 0] = 1
+    members = np.zeros((3, 961), bool)
+    members[0, :41], members[1, 41:] = True, True
+    means = np.asarray(split_means(jnp.asarray(right), jnp.asarray(members)))
+    assert means[0, 0] == 1  # 41 / 41 is not 1 where a division goes by way of a reciprocal
+    assert means[0] == pytest.approx(right[:41].mean(0))
+    assert means[1] == pytest.approx(right[41:].mean(0))
+    assert np.isnan(means[2]).all()

@@ -170,12 +170,10 @@ def test_grid_is_indexed_by_x0_then_x1():
 
 @given(experiments, st.integers(0, 100))
 @quick
-def test_split_weights_average_over_each_split(values, seed):
+def test_split_members_put_every_input_in_one_split(values, seed):
     task = task_with(seed, **values)
-    noise = np.random.default_rng(seed).normal(size=task.p**2)
-    means = task.split_weights @ noise
-    for mean, members in zip(means, (task.train, task.validation, task.test), strict=True):
-        if len(members):
-            assert mean == pytest.approx(noise[members].mean(), rel=1e-4, abs=1e-5)
-        else:
-            assert np.isnan(mean)
+    assert (task.split_members.sum(axis=0) == 1).all()
+    for row, inputs in zip(
+        task.split_members, (task.train, task.validation, task.test), strict=True
+    ):
+        assert set(np.flatnonzero(row)) == set(inputs.tolist())
