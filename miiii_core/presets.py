@@ -44,10 +44,10 @@ _SMALL: dict[str, Any] = {
 _SMALL_CONTROL: dict[str, Any] = {"epochs": 4096}
 _SMALL_NANDA: dict[str, Any] = {
     "p": 53,
-    "train_fraction": 0.5,
+    "train_fraction": 0.6,
     "d_model": 64,
     "learning_rate": 3e-3,
-    "epochs": 4096,
+    "epochs": 3072,
     "eval_every": 128,
 }
 PRESETS: dict[str, Config] = (
