@@ -45,6 +45,8 @@ def test_miiii_is_the_papers_best_setting():
 @pytest.mark.parametrize("name", CHANGED)
 def test_a_control_differs_from_its_parent_in_what_its_name_says(name, size):
     parent, control = flat(preset("miiii" + size)), flat(preset(name + size))
+    # A small one may be cut short, which leaves what it does until then the same.
+    assert control.pop("epochs") <= parent.pop("epochs")
     assert {k for k in parent if parent[k] != control[k]} == CHANGED[name]
 
 
