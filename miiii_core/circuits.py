@@ -63,8 +63,24 @@ def score(
         ValueError: for logits that do not have one row for each input, or for no rows.
     """
     logits, targets = _on_rows(logits, task, rows)
-    losses = task_losses(logits, targets, task.class_sizes)
-    return Scores(losses.mean(axis=0), task_accuracies(logits, targets, task.class_sizes).mean(0))
+    return _mean_scores(logits, targets, task.class_sizes)
+
+
+def with_weights(model: Transformer, **weights: Float[Tensor, "..."]) -> Transformer:
+    """A copy of the model with some of its matrices replaced, by name: ``W_pos=...``.
+
+    Raises:
+        ValueError: for a name that is no matrix's, or another shape.
+    """
+    for name, new in weights.items():
+        old = model.weights.get(name)
+        if old is None or old.shape != new.shape:
+            raise ValueError(
+                f"{name} of shape {new.shape} fits nowhere; the matrices are "
+                + ", ".join(f"{known} {weight.shape}" for known, weight in model.weights.items())
+            )
+    arrays = [jnp.asarray(weight, jnp.float32) for weight in weights.values()]
+    return eqx.tree_at(lambda m: [getattr(m, name) for name in weights], model, arrays)
 
 
 def neuron_effects(
@@ -100,6 +116,7 @@ def neuron_effects(
     return _rank_one_effects(shift, writes, logits, targets, task.class_sizes, batch)
 
 
+@eqx.filter_jit
 def ablate_neurons(
     activations: Activations,
     model: Transformer,
@@ -113,6 +130,7 @@ def ablate_neurons(
         return activations.logits - lost @ model.W_out @ model.W_U
 
 
+@eqx.filter_jit
 def ablate_heads(
     activations: Activations,
     model: Transformer,
@@ -125,6 +143,7 @@ def ablate_heads(
     return _from_middle(model, activations.resid_mid - lost)
 
 
+@eqx.filter_jit
 def fix_attention(
     activations: Activations,
     model: Transformer,
@@ -148,17 +167,28 @@ def fix_attention(
 
 
 def without_frequencies(model: Transformer, removed: Bool[Tensor, " frequencies"]) -> Transformer:
-    """The model with frequencies k = 0..(p-1)/2 taken out of its digits' embedding W_E[:p].
+    """The model with frequencies taken out of its digits' embedding W_E[:p].
 
-    A frequency goes with both its cos and its sin; k = 0 is the mean over the digits. The
-    read-out token's row is left alone. This is one of three places to remove a frequency
-    from: neurons and logits are others, with other answers.
+    Entry i of the mask stands for frequency k = i + 1, up to (p-1)/2, and takes both its cos
+    and its sin; the mean over the digits stays, and so does the read-out token's row. This is
+    one of three places to remove a frequency from: neurons and logits are others, with other
+    answers.
     """
     p = model.p
-    chosen = _mask(removed, (p + 1) // 2, "frequencies")
-    gone = jnp.concatenate([chosen[:1], jnp.repeat(chosen[1:], 2)])
-    kept = inverse_fourier_1d(fourier_1d(model.W_E[:p]) * (1 - gone)[:, None])
-    return eqx.tree_at(lambda m: m.W_E, model, model.W_E.at[:p].set(kept))
+    gone = jnp.repeat(_mask(removed, (p - 1) // 2, "frequencies"), 2)
+    left = jnp.concatenate([jnp.ones(1), 1 - gone])
+    digits = inverse_fourier_1d(fourier_1d(model.W_E[:p]) * left[:, None])
+    return with_weights(model, W_E=model.W_E.at[:p].set(digits))
+
+
+@partial(jax.jit, static_argnames="class_sizes")
+def _mean_scores(
+    logits: Float[Array, "n n_classes"],
+    targets: Int[Array, "n tasks"],
+    class_sizes: tuple[int, ...],
+) -> Scores:
+    losses = task_losses(logits, targets, class_sizes)
+    return Scores(losses.mean(axis=0), task_accuracies(logits, targets, class_sizes).mean(axis=0))
 
 
 @partial(jax.jit, static_argnames=("class_sizes", "batch"))

@@ -110,7 +110,7 @@ def test_a_frequency_removed_from_the_embedding_alone(small, k):
     task, model, _, weights = small
     changed = dict(weights) | {"W_E": np.array(weights["W_E"], float)}
     changed["W_E"][:7] = oracle.without_frequency(changed["W_E"][:7], k)
-    removed = circuits.without_frequencies(model, circuits.unit_mask([k], 4))
+    removed = circuits.without_frequencies(model, circuits.unit_mask([k - 1], 3))
     np.testing.assert_allclose(removed.W_E, changed["W_E"], atol=1e-5)
     expected = oracle.read_out(changed, task.digits)["logits"]
     np.testing.assert_allclose(
@@ -118,11 +118,25 @@ def test_a_frequency_removed_from_the_embedding_alone(small, k):
     )
 
 
-def test_all_frequencies_removed_leave_the_read_out_token_alone(small):
+def test_all_frequencies_removed_leave_the_mean_digit_and_the_read_out_token(small):
     _, model, _, _ = small
-    bare = circuits.without_frequencies(model, np.ones(4, bool))
-    np.testing.assert_allclose(bare.W_E[:7], 0, atol=1e-5)
+    bare = circuits.without_frequencies(model, np.ones(3, bool))
+    mean = np.asarray(model.W_E[:7]).mean(axis=0, keepdims=True)
+    np.testing.assert_allclose(bare.W_E[:7], np.repeat(mean, 7, axis=0), atol=1e-5)
     np.testing.assert_array_equal(bare.W_E[7], model.W_E[7])
+
+
+def test_replaced_matrices_and_no_others_are_new(small):
+    model = small[1]
+    changed = circuits.with_weights(model, W_pos=np.zeros((3, 8), np.float32))
+    assert not changed.W_pos.any()
+    assert all(changed.weights[n] is w for n, w in model.weights.items() if n != "W_pos")
+
+
+@pytest.mark.parametrize("name, shape", [("W_pos", (2, 8)), ("W_X", (3, 8))])
+def test_a_matrix_that_fits_nowhere_is_refused(small, name, shape):
+    with pytest.raises(ValueError, match=rf"{name} of shape .* fits nowhere; .*W_pos \(3, 8\)"):
+        circuits.with_weights(small[1], **{name: np.zeros(shape, np.float32)})
 
 
 def test_held_out_inputs_are_those_not_trained_on(small):
@@ -146,14 +160,14 @@ def test_unit_numbers_out_of_range_are_named():
 
 def test_a_mask_of_another_length_is_refused(small):
     task, model, activations, _ = small
-    short = np.zeros(3, bool)
+    short = np.zeros(4, bool)
     for removal in (
         lambda: circuits.ablate_neurons(activations, model, short),
         lambda: circuits.ablate_heads(activations, model, short),
         lambda: circuits.fix_attention(activations, model, task.digits, short),
         lambda: circuits.without_frequencies(model, short),
     ):
-        with pytest.raises(ValueError, match=r"mask of shape \(3,\) was given for (16|2|4) \w+"):
+        with pytest.raises(ValueError, match=r"mask of shape \(4,\) was given for (16|2|3) \w+"):
             removal()
 
 
