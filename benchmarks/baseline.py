@@ -12,7 +12,7 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
 
-from miiii_core.config import Config
+from miiii_core.config import Config, ModelConfig
 from miiii_core.model import Transformer
 from miiii_core.optim import optimiser
 from miiii_core.train import Problem
@@ -30,14 +30,14 @@ class Baseline(eqx.Module):
     W_in: Float[Array, "d_model d_mlp"]
     W_out: Float[Array, "d_mlp d_model"]
     W_U: Float[Array, "tasks d_model largest"]
-    dropout: float = eqx.field(static=True)
 
-    def __call__(self, tokens: Int[Array, " 3"], key: PRNGKeyArray) -> Float[Array, "tasks c"]:
-        """Logits of one input, read at its last token."""
-        mid_key, post_key = jax.random.split(key)
+    def __call__(
+        self, tokens: Int[Array, " 3"], masks: Float[Array, "2 d_model"]
+    ) -> Float[Array, "tasks largest"]:
+        """Logits of one input, read at its last token; masks for the stream after each add."""
         stream = self.W_E[tokens] + self.W_pos
-        stream = self._drop(stream + self._attention(stream), mid_key)
-        stream = self._drop(stream + jax.nn.relu(stream @ self.W_in) @ self.W_out, post_key)
+        stream = (stream + self._attention(stream)) * masks[:1]
+        stream = (stream + jax.nn.relu(stream @ self.W_in) @ self.W_out) * masks[1:]
         return jnp.einsum("d,tdc->tc", stream[-1], self.W_U)
 
     def _attention(self, stream: Float[Array, "3 d_model"]) -> Float[Array, "3 d_model"]:
@@ -47,12 +47,6 @@ class Baseline(eqx.Module):
         scores = jnp.einsum("hse,hte->hst", query, key) / query.shape[-1] ** 0.5
         mixed = jnp.einsum("hst,hte->hse", jax.nn.softmax(scores), value)
         return jnp.einsum("hse,hed->sd", mixed, self.W_O)
-
-    def _drop(self, stream: Float[Array, "3 d_model"], key: PRNGKeyArray) -> Array:
-        if self.dropout == 0:
-            return stream
-        kept = jax.random.bernoulli(key, 1 - self.dropout, stream.shape[1:])
-        return jnp.where(kept[None], stream / (1 - self.dropout), 0.0)
 
 
 class BaselineProblem(eqx.Module):
@@ -73,7 +67,6 @@ def baseline_of(model: Transformer, problem: Problem) -> tuple[Baseline, Baselin
     plain = Baseline(
         **{name: jnp.array(w) for name, w in model.weights.items() if name != "W_U"},
         W_U=padded(model.W_U, problem.class_sizes),
-        dropout=model.config.dropout,
     )
     return plain, BaselineProblem(
         tokens=jnp.concatenate([problem.digits, readout], axis=1),
@@ -93,10 +86,23 @@ def padded(packed: Float[Array, "d classes"], sizes: tuple[int, ...]) -> Float[A
 
 def objective(model: Baseline, problem: BaselineProblem, key: PRNGKeyArray) -> Float[Array, ""]:
     """The weighted mean of every task's cross-entropy."""
-    logits = jax.vmap(model, in_axes=(0, None))(problem.tokens, key)
+    masks = dropout_masks(problem.config.model, len(problem.tokens), key)
+    # A mask that all inputs share is not mapped over.
+    axes = (0, 0 if masks.ndim == 3 else None)
+    logits = jax.vmap(model, axes)(problem.tokens, masks)
     logits = jnp.where(problem.is_class[None], logits, -jnp.inf)
     losses = optax.softmax_cross_entropy_with_integer_labels(logits, problem.targets)
     return jnp.mean(losses @ problem.loss_weights)
+
+
+def dropout_masks(
+    config: ModelConfig, n: int, key: PRNGKeyArray
+) -> Float[Array, "n 2 d_model"] | Float[Array, "2 d_model"]:
+    """The draws that our step makes: one mask for each add, and for each input if asked."""
+    keep = 1 - config.dropout
+    shape = (config.d_model,) if config.dropout_mask == "shared" else (n, config.d_model)
+    draws = [jax.random.bernoulli(part, keep, shape) / keep for part in jax.random.split(key)]
+    return jnp.stack(draws, axis=-2)
 
 
 @eqx.filter_jit(donate="all-except-first")
