@@ -69,7 +69,9 @@ def singular_vectors_figure(
     else:
         draw_squares(axes, columns.T)
     names = [str(i + 1) for i in range(rank)]
-    style.thinned_ticks(axes.yaxis, names, rank if many else max(2, 60 * rank // tokens))
+    # A row of squares is one token high; below about a sixth of an inch, labels would touch.
+    most = int(rank if many else max(2, rank * (style.WIDTH - 0.9) / tokens / 0.17))
+    style.thinned_ticks(axes.yaxis, names, min(rank, most))
     axes.set(title=style.symbols(title), xlabel="token (digit)", ylabel="vector")
     return figure
 
