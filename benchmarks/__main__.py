@@ -18,7 +18,7 @@ HEADER = "epochs/s      p  d_model  inputs  classes     ours    plain   ratio (f
 
 
 @click.command(context_settings={"show_default": True})
-@click.option("--rounds", default=7, type=click.IntRange(1), help="turns that each version takes")
+@click.option("--rounds", default=5, type=click.IntRange(1), help="turns that each version takes")
 @click.option("--seconds", default=3.0, type=click.FloatRange(0.01), help="length of a turn")
 @click.option("--preset", "names", multiple=True, default=("miiii-small", "miiii"), help="what")
 @click.option("--json", "path", type=click.Path(path_type=Path), help="also write a JSON file")

@@ -15,14 +15,14 @@ TINY = Config().replace(
 )
 
 
-@pytest.mark.parametrize("changes", [{}, {"dropout_mask": "sample"}, {"name": "nanda"}])
+@pytest.mark.parametrize("changes", [{}, {"dropout_mask": "sample", "name": "nanda"}])
 def test_both_steps_are_the_same_mathematics(changes):
     config = TINY.replace(**changes)
     task = train.task_of(config)
     problem, state = train.Problem.of(config, task), train.initial_state(config, task)
     plain, plain_problem = baseline.baseline_of(state.model, problem)
     differences = measurements.check_equal(problem, state.model, plain_problem, plain)
-    assert max(differences.values()) < 1e-5
+    assert max(differences.values()) < 1e-12
 
 
 def test_a_difference_stops_the_benchmark():
