@@ -3,10 +3,11 @@
     python -m benchmarks.search_small             # train what is not in the table yet
     python -m benchmarks.search_small --seeds 3   # with three seeds each
 
-A setting passes at the first evaluation where the mean validation accuracy is
-at least 0.98 and every task's at least 0.9, and is kept if it still does at the
-last. Every line of ``search_small.jsonl`` is one training, in full; the table in
-``search_small.md`` is made from it.
+Settings are ranked by the epoch at which their mean validation accuracy first
+reaches 0.9, then by its value at the end: a short look at who is on the way. The
+one that is kept is trained on until every task has generalised. Every line of
+``search_small.jsonl`` is one training, in full; the table in ``search_small.md``
+is made from it.
 """
 
 import argparse
@@ -24,8 +25,8 @@ from miiii_core.train import fit, initial_state, task_of
 
 RESULTS = Path(__file__).with_suffix(".jsonl")
 TABLE = Path(__file__).with_suffix(".md")
-EPOCHS, EVERY = 6144, 256
-MEAN, WORST = 0.98, 0.9
+EPOCHS, EVERY = 4096, 128
+MEAN = 0.9
 FIELDS = (
     "p",
     "train_fraction",
@@ -44,25 +45,17 @@ VARIANTS: list[dict[str, Any]] = [
     {},
     {"dropout_mask": "shared"},
     {"dropout": 0.0},
-    {"dropout": 0.2},
     {"grokfast_lambda": 0.5},
-    {"grokfast_lambda": 5.0},
-    {"weight_decay": 0.5},
+    {"train_fraction": 0.7},
     {"weight_decay": 2.0},
     {"learning_rate": 1e-3},
-    {"learning_rate": 3e-3},
-    {"beta2": 0.99},
-    {"train_fraction": 0.7},
-    {"d_model": 64},
-    {"n_heads": 8},
-    {"p": 29},
     {"p": 37},
-    {
-        "learning_rate": 3e-4,
-        "weight_decay": 1 / 3,
-        "grokfast_lambda": 0.5,
-        "dropout_mask": "shared",
-    },
+    {"d_model": 64},
+    {"dropout": 0.2},
+    {"grokfast_lambda": 5.0},
+    {"learning_rate": 3e-3},
+    {"weight_decay": 0.5},
+    {"p": 29},
 ]
 
 
@@ -116,7 +109,14 @@ def results() -> list[dict[str, Any]]:
 def table(rows: list[dict[str, Any]]) -> str:
     """The results as Markdown, best first."""
     rows = sorted(rows, key=lambda row: (passed_at(row) or EPOCHS + 1, -row["curve"][-1][2]))
-    head = [*FIELDS, "seed", "passes at epoch", "mean at the end", "worst at the end", "seconds"]
+    head = [
+        *FIELDS,
+        "seed",
+        f"mean reaches {MEAN} at epoch",
+        "mean at the end",
+        "worst at the end",
+        "seconds",
+    ]
     lines = ["| " + " | ".join(head) + " |", "|" + " --- |" * len(head)]
     for row in rows:
         _, _, mean, worst, modulus = row["curve"][-1]
@@ -132,18 +132,16 @@ def _short(value: Any) -> str:
 
 
 def passed_at(row: dict[str, Any]) -> int | None:
-    """First epoch at which a training passes; None if it never does."""
-    return next(
-        (e for e, _, mean, worst, _ in row["curve"] if mean >= MEAN and worst >= WORST), None
-    )
+    """First epoch at which the mean accuracy is there; None if it never is."""
+    return next((epoch for epoch, _, mean, _, _ in row["curve"] if mean >= MEAN), None)
 
 
 INTRODUCTION = f"""# How the small T_miiii was found
 
-Written by `python -m benchmarks.search_small`. Accuracies are on the validation
-inputs; a training passes at the first of its evaluations (every {EVERY} epochs, up to
-{EPOCHS}) where their mean is at least {MEAN} and the worst task's at least {WORST}. Seconds are
-wall time on two shared cores, and say more about the neighbours than about the setting.
+Written by `python -m benchmarks.search_small`: one training of {EPOCHS} epochs a row,
+evaluated every {EVERY}. Accuracies are on the validation inputs. Seconds are wall time on
+two shared cores, and say more about the neighbours than about the setting. One training
+is one training: the order of near neighbours is luck.
 """
 
 if __name__ == "__main__":
