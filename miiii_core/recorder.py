@@ -17,7 +17,15 @@ from tqdm import tqdm
 
 from .config import Config
 from .model import Transformer
-from .storage import Metrics, save_info, save_metrics, save_state, save_weights, snapshot_path
+from .storage import (
+    Metrics,
+    command,
+    save_info,
+    save_metrics,
+    save_state,
+    save_weights,
+    snapshot_path,
+)
 from .tasks import Task
 from .train import Progress, TrainingDiverged, TrainState, fit, metric_axes, snapshot_epochs
 
@@ -54,7 +62,7 @@ def record_training(
                 if interrupted.is_set():
                     recorder.save(now, "interrupted")
                     raise Interrupted(
-                        f"stopped at epoch {now.epoch}; go on with: miiii resume {folder}"
+                        f"stopped at epoch {now.epoch}; go on with: {command('resume', folder)}"
                     )
                 if recorder.seconds_since_save > save_seconds:
                     recorder.save(now, "running")
@@ -69,12 +77,12 @@ def record_training(
             raise
         except KeyboardInterrupt as error:
             raise Interrupted(
-                f"stopped at once; go on from the last save with: miiii resume {folder}"
+                f"stopped at once; go on from the last save with: {command('resume', folder)}"
             ) from error
         except OSError as error:
             raise OSError(
                 f"{folder} could not be written: {error.strerror}; what was saved before is whole. "
-                f"Make room, then go on with: miiii resume {folder}"
+                f"Make room, then go on with: {command('resume', folder)}"
             ) from error
 
 

@@ -8,7 +8,7 @@ from jaxtyping import Float, Int
 
 from .config import Config
 from .presets import PRESETS
-from .storage import Run, RunError, recorded
+from .storage import Run, RunError, command, recorded
 
 LEARNT = 0.99  # accuracy from which a task counts as learnt
 COLUMNS = ("run", "task", "p", "status", "epoch", "validation", "worst", "seconds", "device")
@@ -27,7 +27,7 @@ def one_line(run: Run) -> str:
     return (
         f"finished {run.folder} at epoch {run.epoch}: validation accuracy {last.mean():.3f} "
         f"on average, {last.min():.3f} on mod {run.task.moduli[int(last.argmin())]}; "
-        f"more with: miiii show {run.folder}"
+        f"more with: {command('show', run.folder)}"
     )
 
 

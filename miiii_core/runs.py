@@ -23,6 +23,7 @@ from .storage import (
     Metrics,
     Run,
     RunError,
+    command,
     load,
     load_state,
     recorded,
@@ -178,7 +179,9 @@ def _go_on(run: Run, device: DeviceName, progress: bool, save_seconds: float) ->
     remove_leftovers(run.folder)
     with jax.default_device(target):
         state, metrics = _where_it_stopped(run)
-        recorder = Recorder(run.folder, run.config, run.info, metrics)
+        info = run.info | {"status": "running", "updated": now_utc()}
+        save_info(run.folder, info)
+        recorder = Recorder(run.folder, run.config, info, metrics)
         record_training(recorder, run.task, state, progress=progress, save_seconds=save_seconds)
     return load(run.folder)
 
@@ -222,10 +225,11 @@ def _refuse_occupied(folder: Path, config: Config) -> None:
     if run.finished:
         raise RunError(
             f"{folder} holds this run, finished at epoch {run.epoch}; "
-            f"look at it with: miiii show {folder}"
+            f"look at it with: {command('show', folder)}"
         )
     raise RunError(
-        f"{folder} holds this run, stopped at epoch {run.epoch}; go on with: miiii resume {folder}"
+        f"{folder} holds this run, stopped at epoch {run.epoch}; "
+        f"go on with: {command('resume', folder)}"
     )
 
 
@@ -247,7 +251,8 @@ def _finished(run: Run, changes: dict[str, Any]) -> Run:
         raise RunError(f"{run.folder} is a run of its own and cannot be changed by {changes}")
     if not run.finished:
         raise RunError(
-            f"{run.folder} stopped at epoch {run.epoch}; go on with: miiii resume {run.folder}"
+            f"{run.folder} stopped at epoch {run.epoch}; "
+            f"go on with: {command('resume', run.folder)}"
         )
     return run
 

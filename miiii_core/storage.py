@@ -11,6 +11,7 @@
 
 import hashlib
 import json
+import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -190,6 +191,11 @@ def verify(run: Run) -> None:
     for epoch in snapshot_epochs(run.config.train):
         if epoch <= run.epoch:
             _load(snapshot_path(run.folder, epoch), run.config)
+
+
+def command(name: str, folder: Path) -> str:
+    """What to type to do something with a run."""
+    return f"miiii {name} {shlex.quote(str(folder))}"
 
 
 def snapshot_path(folder: Path, epoch: int) -> Path:

@@ -3,8 +3,9 @@
 Everything is imported before the children are forked, and JAX starts no thread
 until it computes, so that a child costs a fraction of a fresh interpreter.
 
-Reads lines ``FOLDER SECONDS`` and answers each with how the child ended: its exit
-code, or minus the signal. Zero seconds let it finish.
+Reads lines ``FOLDER WHEN SECONDS``: kill the child so many seconds after its ``start``,
+or after the first thing it records in ``training``, or ``never``. Answers each with how
+the child ended (its exit code, or minus the signal) and how long it had trained.
 """
 
 import os
@@ -17,8 +18,21 @@ from pathlib import Path
 from tiny import TINY
 
 from miiii_core import runs
+from miiii_core.recorder import Recorder
 
-BARE = TINY.replace(probes=("zero_loss",))  # tracing the others takes most of a child's time
+# Many saves in a short run; tracing the other probes would take most of a child's time.
+OFTEN = TINY.replace(probes=("zero_loss",), eval_every=1)
+
+
+def announce(started: int) -> None:
+    """Tell the parent when something is recorded."""
+    record = Recorder.record
+
+    def record_and_tell(*arguments):
+        os.write(started, b".")
+        record(*arguments)
+
+    Recorder.record = record_and_tell
 
 
 def go_on(folder: Path) -> None:
@@ -26,15 +40,16 @@ def go_on(folder: Path) -> None:
     if (folder / "run.json").exists():
         runs.resume(folder, progress=False, save_seconds=-1.0)
     else:
-        runs.train(BARE, folder, progress=False, save_seconds=-1.0)
+        runs.train(OFTEN, folder, progress=False, save_seconds=-1.0)
 
 
-def child(folder: Path) -> int:
+def child(folder: Path, started: int) -> int:
     """Start a child; returns its process id."""
     process = os.fork()
     if process:
         return process
     try:
+        announce(started)
         go_on(folder)
     except BaseException:
         traceback.print_exc()
@@ -43,9 +58,16 @@ def child(folder: Path) -> int:
 
 
 for line in sys.stdin:
-    name, seconds = line.split()
-    process = child(Path(name))
-    if float(seconds):
+    name, when, seconds = line.split()
+    ready, started = os.pipe()
+    process = child(Path(name), started)
+    os.close(started)
+    if when != "start":
+        os.read(ready, 1)
+    began = time.perf_counter()
+    if when != "never":
         time.sleep(float(seconds))
         os.kill(process, signal.SIGKILL)
-    print(os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]), flush=True)
+    ended = os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
+    os.close(ready)
+    print(ended, time.perf_counter() - began, flush=True)

@@ -204,6 +204,17 @@ def test_a_disk_that_fills_up_costs_nothing(tmp_path, tiny_run, monkeypatch, nam
     assert_same_run(resume(tmp_path / "run"), tiny_run)
 
 
+def test_a_run_that_is_gone_on_with_is_running(tmp_path, stop):
+    stop(8)
+    with pytest.raises(Interrupted):
+        train(tmp_path / "run")
+    stop(12, times=2)
+    with pytest.raises(Interrupted, match="at once"):
+        resume(tmp_path / "run")
+    run = storage.load(tmp_path / "run")
+    assert (run.info["status"], run.epoch) == ("running", 8)
+
+
 def test_a_run_killed_before_its_first_state_starts_again(tmp_path, tiny_run, monkeypatch):
     class Killed(BaseException):
         pass

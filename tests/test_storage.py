@@ -1,5 +1,6 @@
 import json
 import shutil
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -13,6 +14,7 @@ from miiii_core.model import WEIGHT_NAMES
 from miiii_core.storage import (
     Metrics,
     RunError,
+    command,
     load,
     load_state,
     recorded,
@@ -236,6 +238,11 @@ def test_a_run_stopped_before_its_first_save_has_recorded_nothing(copy, tiny_run
         (copy / name).unlink()
     assert recorded(load(copy)) is None
     verify(load(copy))
+
+
+def test_commands_can_be_typed_as_they_are_said():
+    assert command("resume", Path("runs/a")) == "miiii resume runs/a"
+    assert command("show", Path("my run")) == "miiii show 'my run'"
 
 
 def test_metrics_are_a_mapping():
