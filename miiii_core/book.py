@@ -17,7 +17,15 @@ from papermill.exceptions import PapermillExecutionError, strip_color
 from tqdm import tqdm
 
 from . import runs
-from .chapters import Chapter, changed, check_parameters, choose, named_runs, read_chapters
+from .chapters import (
+    Chapter,
+    changed,
+    check_parameters,
+    choose,
+    named_runs,
+    names_runs,
+    read_chapters,
+)
 from .config import fields
 from .files import write_atomic
 from .presets import PRESETS
@@ -99,7 +107,8 @@ def plan(
     """
     chapters = read_chapters(root)
     chosen = choose(chapters, names)
-    wanted = {**(parameters or {}), **({"run": _from_anywhere(run)} if run else {})}
+    wanted = {**(parameters or {}), **({"run": run} if run else {})}
+    wanted = {name: _from_anywhere(v) if names_runs(name) else v for name, v in wanted.items()}
     check_parameters(chosen, wanted)
     given = {c.page: changed(c, wanted if c in chosen else {}) for c in chapters}
     package = folder_digest(PACKAGE, "*.py")
@@ -214,9 +223,16 @@ def keep(execution: Execution, executed: NotebookNode) -> None:
         path.unlink()
 
 
-def _from_anywhere(run: str) -> str:
-    """A run's folder as an absolute path, because chapters run in their own; a name as it is."""
-    return run if run in PRESETS or not Path(run).is_dir() else str(Path(run).resolve())
+def _from_anywhere(run: Any) -> Any:
+    """A run's folder, or each of several, as an absolute path, because chapters run in their own.
+
+    The name of a preset stays as it is.
+    """
+    if isinstance(run, list | tuple):
+        return [_from_anywhere(each) for each in run]
+    if not isinstance(run, str) or run in PRESETS or not Path(run).is_dir():
+        return run
+    return str(Path(run).resolve())
 
 
 def _n_cells(execution: Execution) -> int:

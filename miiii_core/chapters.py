@@ -142,9 +142,14 @@ def named_runs(parameters: Mapping[str, Any]) -> tuple[str, ...]:
     """The runs that parameters name: ``run``, ``runs``, ``..._run`` and ``..._runs``."""
     named: list[str] = []
     for name, value in parameters.items():
-        if name.rsplit("_", 1)[-1] in ("run", "runs") and value:
+        if names_runs(name) and value:
             named += [value] if isinstance(value, str) else value
     return tuple(dict.fromkeys(named))
+
+
+def names_runs(parameter: str) -> bool:
+    """Whether a parameter of this name names runs."""
+    return parameter.rsplit("_", 1)[-1] in ("run", "runs")
 
 
 def _pages(entry: Any) -> Iterator[str]:

@@ -214,6 +214,7 @@ def test_a_run_is_a_folder_or_a_name(root):
     stand_in(root / "mine")
     assert book.plan(root, run="mine")[0].given["run"] == str(root / "mine")
     assert book.plan(root, run="miiii-small")[0].given["run"] == "miiii-small"
+    assert book.plan(root, parameters={"run": "mine"}) == book.plan(root, run="mine")
 
 
 def test_configuration_fields_are_passed_on_to_the_runs(root, monkeypatch):
