@@ -21,7 +21,7 @@ from miiii_core import runs
 from miiii_core.recorder import Recorder
 
 # Many saves in a short run; tracing the other probes would take most of a child's time.
-OFTEN = TINY.replace(probes=("zero_loss",), eval_every=1)
+OFTEN = TINY.replace(probes=("zero_loss",), eval_every=3)
 
 
 def announce(started: int) -> None:

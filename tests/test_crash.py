@@ -1,3 +1,4 @@
+import itertools
 import json
 import os
 import random
@@ -46,7 +47,8 @@ def test_killed_at_random_moments_a_run_goes_on_to_the_same_end(tmp_path, go_on)
     whole = storage.load(tmp_path / "whole")
 
     moments = random.Random(0)
-    kills, epochs, folder = 0, set(), tmp_path / "run0"
+    kills, epochs, folders = 0, set(), (tmp_path / f"run{i}" for i in itertools.count())
+    folder = next(folders)
     while kills < KILLS:
         when = "start" if kills % 5 == 4 else "training"
         ended, _ = go_on(folder, when, moments.uniform(0, seconds))
@@ -58,7 +60,7 @@ def test_killed_at_random_moments_a_run_goes_on_to_the_same_end(tmp_path, go_on)
             epochs.add(run.epoch)
             if run.finished:
                 assert_same_run(run, whole)
-                folder = tmp_path / f"run{kills}"
+                folder = next(folders)
         elif folder.exists():
             assert all(map(is_leftover, folder.iterdir()))
     if not (folder / "run.json").exists() or not storage.load(folder).finished:
