@@ -7,6 +7,7 @@ import math
 from dataclasses import dataclass
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
+LARGEST_P = 46337  # the largest prime whose square, the number of inputs, fits an int32
 TaskName = Literal["miiii", "nanda", "basis", "masked", "divisible"]
 Shuffle = Literal["joint", "per-task"]
 DropoutMask = Literal["shared", "sample"]
@@ -39,8 +40,10 @@ class TaskConfig:
     def __post_init__(self) -> None:
         """Refuse values that make no sense."""
         _check_types(self)
-        if not is_prime(self.p) or self.p < 5:
-            raise _error(self, "p", "a prime of at least 5 (11, 31, 53, 113, ...)")
+        if not 5 <= self.p <= LARGEST_P or not is_prime(self.p):
+            raise _error(
+                self, "p", f"a prime of at least 5 and at most {LARGEST_P}, such as 31, 113"
+            )
         if self.name == "masked" and not set(filter(is_prime, range(self.p))) - set(self.masked):
             raise _error(self, "masked", f"a list that spares a prime below p={self.p}")
         if not 0 < self.train_fraction < 1:
@@ -138,8 +141,8 @@ class TrainConfig:
         """Refuse values that make no sense."""
         _check_types(self)
         for name in ("epochs", "eval_every", "evals_per_octave"):
-            if getattr(self, name) < 1:
-                raise _error(self, name, "a whole number of at least 1")
+            if not 1 <= getattr(self, name) < 2**31:
+                raise _error(self, name, "a whole number of at least 1 and below 2147483648")
         for name in ("seed", "n_snapshots"):
             if not 0 <= getattr(self, name) < 2**31:
                 raise _error(self, name, "a whole number from 0 to 2147483647")

@@ -96,7 +96,8 @@ def write_book(root, **pages):
         (root / "book" / f"{name}.md").write_text(text)
     (root / "_config.yml").write_text((REPOSITORY / "_config.yml").read_text())
     shutil.copy(REPOSITORY / "book" / "references.bib", root / "book")
-    shutil.copytree(REPOSITORY / "book" / "_static", root / "book" / "_static")
+    for folder in ("_static", "_ext"):
+        shutil.copytree(REPOSITORY / "book" / folder, root / "book" / folder)
     entries = [{"file": f"book/{name}"} for name in pages if name != "index"]
     (root / "_toc.yml").write_text(
         json.dumps({"format": "jb-book", "root": "book/index", "chapters": entries})

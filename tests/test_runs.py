@@ -49,6 +49,8 @@ def resume(folder, **options):
 def stop(monkeypatch):
     """Send signals from inside training, at the first record from an epoch on."""
     record = Recorder.record
+    # A shell starts its background jobs with SIGINT ignored; here it must count.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
 
     def at(epoch, times=1):
         def record_and_stop(self, now):
@@ -60,7 +62,8 @@ def stop(monkeypatch):
 
         monkeypatch.setattr(Recorder, "record", record_and_stop)
 
-    return at
+    yield at
+    signal.signal(signal.SIGINT, before)
 
 
 # Folders that are not free
