@@ -40,8 +40,8 @@ _SMALL: dict[str, Any] = {
     "epochs": 10240,
     "eval_every": 128,
 }
-# Long enough to see whether a control goes the way of its parent.
-_SMALL_CONTROL: dict[str, Any] = {"epochs": 4096}
+# By then the parent has generalised on every task; a control that has not is late.
+_SMALL_CONTROL: dict[str, Any] = {"epochs": 6144}
 _SMALL_NANDA: dict[str, Any] = {
     "p": 53,
     "train_fraction": 0.6,
