@@ -1,7 +1,8 @@
 """Experiments by name: the paper's at p = 113, and small ones for a laptop.
 
-A control differs from its parent in the one field that its name says. The small
-ones keep the questions and shrink the grid, until two cores answer in minutes;
+A control differs from its parent in the one field that its name says; a small
+control also stops earlier, once its parent has generalised. The small ones keep
+the questions and shrink the grid, until two cores answer in minutes;
 ``benchmarks/search_small.md`` tells how their settings were found.
 """
 
