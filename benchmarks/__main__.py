@@ -49,20 +49,29 @@ def machine(device: jax.Device) -> str:
 
 def table(row: dict) -> str:
     """One comparison in lines."""
-    low, high = row["ratio_range"]
+    size = f"{row['p']:6} {row['d_model']:8} {row['train_inputs']:7} {row['classes']:8}"
     return "\n".join(
         [
             HEADER,
-            f"         {row['p']:6} {row['d_model']:8} {row['train_inputs']:7} {row['classes']:8}"
-            f" {row['ours_epochs_per_s']:8.2f} {row['plain_epochs_per_s']:8.2f}"
-            f" {row['ratio']:7.2f} ({low:.2f} - {high:.2f})",
+            f"float32  {size} {_against_plain(row, 'ours_epochs_per_s', 'ratio')}",
+            f"bfloat16 {size} {_against_plain(row, 'bfloat16_epochs_per_s', 'bfloat16_ratio')}",
             f"differ by     loss {row['loss_difference']:.1e}, "
             f"gradient {row['gradient_difference']:.1e} (relative)",
             f"compile       step {row['compile_step_s']:.1f} s, "
+            f"in bfloat16 {row['compile_bfloat16_step_s']:.1f} s, "
             f"plain step {row['compile_plain_step_s']:.1f} s, "
             f"evaluation {row['compile_evaluation_s']:.1f} s",
             f"evaluate      {1000 * row['evaluation_s']:.0f} ms a tick, all splits and probes",
         ]
+    )
+
+
+def _against_plain(row: dict, speed: str, ratio: str) -> str:
+    """Our speed, the plain one's, and how they compare."""
+    low, high = row[f"{ratio}_range"]
+    return (
+        f"{row[speed]:8.2f} {row['plain_epochs_per_s']:8.2f}"
+        f" {row[ratio]:7.2f} ({low:.2f} - {high:.2f})"
     )
 
 

@@ -4,7 +4,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import equinox as eqx
@@ -22,6 +22,8 @@ TOLERANCE = 1e-9
 def compare_steps(config: Config, rounds: int, seconds: float) -> dict[str, Any]:
     """Check that both steps are the same mathematics, then time them in turns.
 
+    Ours is timed in float32 and with bfloat16 products, the plain one in float32.
+
     Args:
         config: The experiment.
         rounds: How often each gets its turn.
@@ -37,20 +39,28 @@ def compare_steps(config: Config, rounds: int, seconds: float) -> dict[str, Any]
     differences = check_equal(problem, state.model, plain_problem, plain)
     evaluation = _evaluation(problem, state)
     ours, compile_ours = _stepper(train.advance, problem, state)
+    rough = config.replace(precision="bfloat16")
+    rounded, compile_rounded = _stepper(
+        train.advance, train.Problem.of(rough, task), train.initial_state(rough, task)
+    )
     theirs, compile_theirs = _stepper(
         baseline.advance, plain_problem, baseline.initial_state(plain, config)
     )
-    turns = _take_turns(ours, theirs, rounds, seconds)
+    turns = _take_turns((ours, rounded, theirs), rounds, seconds)
     return {
         "p": config.task.p,
         "d_model": config.model.d_model,
         "train_inputs": config.task.n_train,
         "classes": task.n_classes,
-        "ours_epochs_per_s": statistics.median(a for a, _ in turns),
-        "plain_epochs_per_s": statistics.median(b for _, b in turns),
-        "ratio": statistics.median(a / b for a, b in turns),
-        "ratio_range": [min(a / b for a, b in turns), max(a / b for a, b in turns)],
+        "ours_epochs_per_s": statistics.median(a for a, _, _ in turns),
+        "bfloat16_epochs_per_s": statistics.median(b for _, b, _ in turns),
+        "plain_epochs_per_s": statistics.median(c for _, _, c in turns),
+        "ratio": statistics.median(a / c for a, _, c in turns),
+        "ratio_range": [min(a / c for a, _, c in turns), max(a / c for a, _, c in turns)],
+        "bfloat16_ratio": statistics.median(b / c for _, b, c in turns),
+        "bfloat16_ratio_range": [min(b / c for _, b, c in turns), max(b / c for _, b, c in turns)],
         "compile_step_s": compile_ours,
+        "compile_bfloat16_step_s": compile_rounded,
         "compile_plain_step_s": compile_theirs,
         **evaluation,
         **differences,
@@ -145,11 +155,13 @@ def _stepper(advance: Any, problem: Any, state: Any) -> tuple[Callable[[int], fl
 
 
 def _take_turns(
-    ours: Callable[[int], float], theirs: Callable[[int], float], rounds: int, seconds: float
-) -> list[tuple[float, float]]:
-    """Epochs per second of each, turn by turn, so that both meet the same weather."""
-    lengths = [_epochs_in(steps, seconds) for steps in (ours, theirs)]
-    return [(lengths[0] / ours(lengths[0]), lengths[1] / theirs(lengths[1])) for _ in range(rounds)]
+    versions: Sequence[Callable[[int], float]], rounds: int, seconds: float
+) -> list[list[float]]:
+    """Epochs per second of each, turn by turn, so that all meet the same weather."""
+    lengths = [_epochs_in(steps, seconds) for steps in versions]
+    return [
+        [n / steps(n) for steps, n in zip(versions, lengths, strict=True)] for _ in range(rounds)
+    ]
 
 
 def _epochs_in(steps: Callable[[int], float], seconds: float) -> int:

@@ -13,6 +13,7 @@ Shuffle = Literal["joint", "per-task"]
 DropoutMask = Literal["shared", "sample"]
 Filter = Literal["ema", "ma", "none"]
 FilterStart = Literal["zero", "first"]
+Precision = Literal["float32", "bfloat16"]
 Probe = Literal["norms", "zero_loss", "neuron_spectrum"]
 
 
@@ -69,6 +70,9 @@ class ModelConfig:
     mlp_ratio: int = option(4, "neurons per residual dimension: d_mlp = mlp_ratio * d_model")
     dropout: float = option(0.1, "share of the stream dropped after each residual add, in [0, 1)")
     dropout_mask: DropoutMask = option("shared", "one mask a step for all samples, or one each")
+    precision: Precision = option(
+        "float32", "of matrix products in training; bfloat16 keeps sums and weights in float32"
+    )
 
     def __post_init__(self) -> None:
         """Refuse values that make no sense."""

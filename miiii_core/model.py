@@ -6,6 +6,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from .config import ModelConfig
+from .products import product
 
 WEIGHT_NAMES = ("W_E", "W_pos", "W_Q", "W_K", "W_V", "W_O", "W_in", "W_out", "W_U")
 
@@ -117,9 +118,12 @@ class Transformer(eqx.Module):
         """
         mid_key, post_key = (None, None) if key is None else jax.random.split(key)
         _, mixed, resid_pre = self._attend(digits)
-        out = mixed.reshape(len(digits), -1) @ self.W_O.reshape(-1, self.config.d_model)
-        _, _, resid_post = self.mlp(self._drop(resid_pre[None] + out, mid_key))
-        return self.unembed(self._drop(resid_post, post_key))
+        heads_to_stream = self.W_O.reshape(-1, self.config.d_model)
+        out = self._times(mixed.reshape(len(digits), -1), heads_to_stream)
+        resid_mid = self._drop(resid_pre[None] + out, mid_key)
+        neurons = jax.nn.relu(self._times(resid_mid, self.W_in))
+        resid_post = resid_mid + self._times(neurons, self.W_out)
+        return self._times(self._drop(resid_post, post_key), self.W_U)
 
     @eqx.filter_jit
     def activations(self, digits: Int[Array, "n 2"]) -> Activations:
@@ -170,17 +174,23 @@ class Transformer(eqx.Module):
         query = jnp.einsum("d,hde->he", resid_pre, self.W_Q)
         # Contracting query and W_K first leaves one d_model vector a head to meet the tokens.
         scores = tokens @ jnp.einsum("hde,he->dh", self.W_K, query) / d_head**0.5
-        values = jnp.einsum("td,hde->the", tokens, self.W_V)
-        tables = jnp.concatenate([scores, values.reshape(-1, heads * d_head)], axis=1)
-        at_x0 = _lookup(tables[:p], digits[:, 0])
-        at_x1 = _lookup(tables[p : 2 * p], digits[:, 1])
-        at_end = jnp.broadcast_to(tables[2 * p], at_x0.shape)
-        rows = jnp.stack([at_x0, at_x1, at_end], axis=1)
-        attention = jax.nn.softmax(rows[:, :, :heads], axis=1)
-        mixed = jnp.einsum(
-            "nsh,nshe->nhe", attention, rows[:, :, heads:].reshape(-1, 3, heads, d_head)
+        values = jnp.einsum("td,hde->the", tokens, self.W_V).reshape(-1, heads * d_head)
+        x0, x1 = digits[:, 0], digits[:, 1]
+        score0, score1 = _lookup(scores[:p], x0), _lookup(scores[p : 2 * p], x1)
+        at_end = jnp.broadcast_to(scores[2 * p], score0.shape)
+        attention = jax.nn.softmax(jnp.stack([score0, score1, at_end], axis=2), axis=2)
+        met = (_lookup(values[:p], x0), _lookup(values[p : 2 * p], x1), values[2 * p])
+        mixed = sum(
+            attention[:, :, place, None] * value.reshape(-1, heads, d_head)
+            for place, value in enumerate(met)
         )
-        return jnp.swapaxes(attention, 1, 2), mixed, resid_pre
+        return attention, mixed, resid_pre
+
+    def _times(
+        self, x: Float[Array, "n d_in"], weight: Float[Array, "d_in d_out"]
+    ) -> Float[Array, "n d_out"]:
+        """A product in the precision that training was asked for."""
+        return product(x, weight, self.config.precision)
 
     def _drop(
         self, stream: Float[Array, "n d_model"], key: PRNGKeyArray | None
@@ -193,7 +203,23 @@ class Transformer(eqx.Module):
         return stream * (jax.random.bernoulli(key, keep, shape) / keep)
 
 
+@jax.custom_vjp
 def _lookup(table: Float[Array, "p d"], index: Int[Array, " n"]) -> Float[Array, "n d"]:
-    """Rows of a table as a one-hot product, whose gradient is a product too and not a scatter."""
-    one_hot = jax.nn.one_hot(index, len(table), dtype=table.dtype)
-    return jnp.matmul(one_hot, table, precision="highest")
+    """Rows of a table. Its gradient is a one-hot product: quick, and the same every time.
+
+    A scatter, the gradient of plain indexing, adds in no fixed order on a GPU.
+    """
+    return table[index]
+
+
+def _lookup_forward(table: Array, index: Array) -> tuple[Array, tuple[Array, int]]:
+    return table[index], (index, len(table))
+
+
+def _lookup_backward(saved: tuple[Array, int], gradient: Array) -> tuple[Array, None]:
+    index, rows = saved
+    one_hot = jax.nn.one_hot(index, rows, dtype=gradient.dtype, axis=0)
+    return jnp.matmul(one_hot, gradient, precision="highest"), None
+
+
+_lookup.defvjp(_lookup_forward, _lookup_backward)

@@ -12,7 +12,10 @@ import jax
 
 PACKAGE = Path(__file__).parent
 # What decides the numbers of a run; presets only name configurations, which have their own digest.
-TRAINING_MODULES = ("config", "tasks", "model", "losses", "optim", "spectral", "probes", "train")
+TRAINING_MODULES = (
+    *("config", "tasks", "products", "model", "losses"),
+    *("optim", "spectral", "probes", "train"),
+)
 
 
 @cache

@@ -12,7 +12,7 @@ import optax
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, PyTree
 
 from .config import Config, TrainConfig
-from .losses import split_means, task_accuracies, task_losses, weighted_loss
+from .losses import split_means, task_accuracies, task_losses, training_loss
 from .model import Transformer
 from .optim import gradient_filter, optimiser
 from .probes import PROBES, View
@@ -107,8 +107,7 @@ def initial_state(config: Config, task: Task) -> TrainState:
 def objective(model: Transformer, problem: Problem, key: PRNGKeyArray) -> Float[Array, ""]:
     """The training loss under the dropout mask that a key draws."""
     logits = model(problem.digits, key=key)
-    losses = task_losses(logits, problem.targets, problem.class_sizes)
-    return weighted_loss(losses, problem.loss_weights)
+    return training_loss(logits, problem.targets, problem.loss_weights, problem.class_sizes)
 
 
 def step(problem: Problem, state: TrainState) -> tuple[TrainState, Float[Array, ""]]:

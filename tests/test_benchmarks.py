@@ -44,4 +44,8 @@ def test_the_command_prints_a_table_and_writes_json(tmp_path, monkeypatch):
     assert "ratio" in done.output
     row = json.loads(path.read_text())["steps"]["miiii"]
     assert row["ours_epochs_per_s"] / row["plain_epochs_per_s"] == pytest.approx(row["ratio"])
+    assert row["bfloat16_epochs_per_s"] / row["plain_epochs_per_s"] == pytest.approx(
+        row["bfloat16_ratio"]
+    )
     assert f"{row['ratio']:.2f}" in done.output
+    assert f"{row['bfloat16_ratio']:.2f}" in done.output

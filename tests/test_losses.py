@@ -6,10 +6,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from miiii_core.losses import split_means, task_accuracies, task_losses, weighted_loss
+from miiii_core.losses import (
+    split_means,
+    task_accuracies,
+    task_losses,
+    training_loss,
+    weighted_loss,
+)
 
 SIZES = (2, 3, 5)
 WEIGHTS = np.array([0.5, 0.0, 0.3], np.float32)
+FIXED = jnp.asarray(WEIGHTS)
 quick = settings(deadline=None, max_examples=15)
 seeds = st.integers(0, 2**32 - 1)
 
@@ -153,3 +160,32 @@ def test_split_means_are_exact_for_right_and_wrong_and_nan_for_nothing():
     assert means[0] == pytest.approx(right[:41].mean(0))
     assert means[1] == pytest.approx(right[41:].mean(0))
     assert np.isnan(means[2]).all()
+
+
+@given(seeds, st.floats(0, 50))
+@quick
+def test_the_training_loss_and_its_own_gradient_are_those_of_the_plain_one(seed, scale):
+    logits, targets = problem(seed, scale=scale)
+
+    def plain(z):
+        return weighted_loss(task_losses(z, targets, SIZES), FIXED)
+
+    expected, slopes = jax.value_and_grad(plain)(logits)
+    loss, own = jax.value_and_grad(training_loss)(logits, targets, FIXED, SIZES)
+    np.testing.assert_allclose(loss, expected, rtol=1e-5, atol=1e-6 * (1 + scale))
+    np.testing.assert_allclose(own, slopes, rtol=1e-5, atol=1e-7)
+    assert not own[:, 2:5].any()  # its weight is 0
+
+
+def test_the_gradient_of_the_training_loss_scales_with_what_comes_after():
+    logits, targets = problem(3)
+    once = jax.grad(training_loss)(logits, targets, FIXED, SIZES)
+    thrice = jax.grad(lambda z: 3 * training_loss(z, targets, FIXED, SIZES))(logits)
+    np.testing.assert_allclose(thrice, 3 * once, rtol=1e-6)
+
+
+@pytest.mark.parametrize("size", [1e2, 1e4, 1e30])
+def test_huge_logits_give_a_finite_training_loss_and_gradient(size):
+    logits, targets = problem(0)
+    loss, slopes = jax.value_and_grad(training_loss)(logits * size, targets, FIXED, SIZES)
+    assert np.isfinite(loss) and np.isfinite(slopes).all()
