@@ -179,11 +179,12 @@ class Transformer(eqx.Module):
         score0, score1 = _lookup(scores[:p], x0), _lookup(scores[p : 2 * p], x1)
         at_end = jnp.broadcast_to(scores[2 * p], score0.shape)
         attention = jax.nn.softmax(jnp.stack([score0, score1, at_end], axis=2), axis=2)
-        met = (_lookup(values[:p], x0), _lookup(values[p : 2 * p], x1), values[2 * p])
-        mixed = sum(
-            attention[:, :, place, None] * value.reshape(-1, heads, d_head)
-            for place, value in enumerate(met)
+        value0, value1, value_end = (
+            value.reshape(-1, heads, d_head)
+            for value in (_lookup(values[:p], x0), _lookup(values[p : 2 * p], x1), values[2 * p])
         )
+        share0, share1, share_end = (attention[:, :, place, None] for place in range(3))
+        mixed = share0 * value0 + share1 * value1 + share_end * value_end
         return attention, mixed, resid_pre
 
     def _times(

@@ -16,7 +16,8 @@ ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "miiii_core"
 # The order of the story. A module imports only what comes before it.
 ORDER = (
-    "config", "presets", "tasks", "products", "model", "losses", "optim", "spectral", "probes", "train",
+    "config", "presets", "tasks", "products", "model", "losses", "optim", "spectral", "probes",
+    "train",
     "devices", "provenance", "files", "storage", "recorder", "runs", "circuits", "graded",
     "progress", "figures", "report", "chapters", "book", "site", "cli",
 )  # fmt: skip
