@@ -12,10 +12,7 @@ import jax
 
 PACKAGE = Path(__file__).parent
 # What decides the numbers of a run; presets only name configurations, which have their own digest.
-TRAINING_MODULES = (
-    *("config", "tasks", "products", "model", "losses"),
-    *("optim", "spectral", "probes", "train"),
-)
+TRAINING_MODULES = tuple("config tasks products model losses optim spectral probes train".split())
 
 
 @cache
