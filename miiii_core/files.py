@@ -5,7 +5,7 @@ import json
 import os
 import tempfile
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,9 @@ import numpy as np
 
 HEADER = "header"
 LEFTOVER = ".part"
+PLAIN = (zipfile.ZIP_STORED,)
+DEFLATED = (zipfile.ZIP_DEFLATED,)
+SMALLEST = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_LZMA)
 
 
 class FileDamaged(Exception):
@@ -56,10 +59,26 @@ def save_arrays(
     path: Path, arrays: Mapping[str, np.ndarray], header: Mapping[str, Any], compress: bool = False
 ) -> None:
     """Write named arrays and a JSON header as one ``.npz``, atomically."""
+    write_atomic(path, archive(arrays, header, DEFLATED if compress else PLAIN))
+
+
+def archive(
+    arrays: Mapping[str, np.ndarray], header: Mapping[str, Any], methods: Sequence[int] = PLAIN
+) -> bytes:
+    """Named arrays and a JSON header as the bytes of one ``.npz``, the same for the same input.
+
+    Args:
+        arrays: None of them called ``header``.
+        header: Whatever JSON can hold.
+        methods: Of compression; for each array, the one that makes it smallest is taken.
+    """
+    if HEADER in arrays:
+        raise ValueError(f"an array cannot be called {HEADER}: that name is taken")
     buffer = io.BytesIO()
-    save = np.savez_compressed if compress else np.savez
-    save(buffer, allow_pickle=False, **{HEADER: np.array(json.dumps(header))}, **arrays)
-    write_atomic(path, buffer.getvalue())
+    with zipfile.ZipFile(buffer, "w") as zipped:
+        for name, array in {HEADER: np.array(json.dumps(header)), **arrays}.items():
+            _add(zipped, f"{name}.npy", _npy(array), methods)
+    return buffer.getvalue()
 
 
 def load_arrays(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
@@ -126,6 +145,27 @@ def check_writable(folder: Path, need: int) -> None:
             f"{folder} has {room / 1e6:.0f} MB of room and the run needs {need / 1e6:.0f} MB; "
             "make room or choose a folder on another disk"
         )
+
+
+def _npy(array: np.ndarray) -> bytes:
+    buffer = io.BytesIO()
+    np.lib.format.write_array(buffer, np.asanyarray(array), allow_pickle=False)
+    return buffer.getvalue()
+
+
+def _add(zipped: zipfile.ZipFile, name: str, content: bytes, methods: Sequence[int]) -> None:
+    """Add a file to an archive, as small as one of the methods makes it."""
+    one = len(methods) == 1
+    best = methods[0] if one else min(methods, key=lambda method: _size(content, method))
+    zipped.writestr(zipfile.ZipInfo(name), content, best)  # dated 1980, whenever it is written
+
+
+def _size(content: bytes, method: int) -> int:
+    """Bytes of an archive that holds only this."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as zipped:
+        _add(zipped, "", content, [method])
+    return buffer.tell()
 
 
 def _read(path: Path) -> bytes:

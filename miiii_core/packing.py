@@ -196,7 +196,7 @@ _PACKERS: dict[Method, Callable[[np.ndarray], tuple[Parts, Note]]] = {
     "half": _pack_half,
     "rows": _pack_rows,
 }
-_UNPACKERS: dict[Method, Callable[[Parts, np.dtype], np.ndarray]] = {
+_UNPACKERS: dict[str, Callable[[Parts, np.dtype], np.ndarray]] = {
     "planes": _unpack_planes,
     "rows": _unpack_rows,
 }

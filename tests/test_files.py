@@ -1,8 +1,11 @@
 import errno
+import io
 import os
 import signal
 import subprocess
 import sys
+import time
+import zipfile
 from types import SimpleNamespace
 
 import numpy as np
@@ -14,7 +17,9 @@ from tiny import damage
 
 from miiii_core.files import (
     LEFTOVER,
+    SMALLEST,
     FileDamaged,
+    archive,
     check_writable,
     is_leftover,
     load_arrays,
@@ -47,15 +52,71 @@ def test_arrays_and_header_come_back_as_they_were(arrays, compress, tmp_path_fac
         np.testing.assert_array_equal(back[name], array)
 
 
-@pytest.fixture(scope="module", params=[False, True], ids=["plain", "compressed"])
+@given(arrays=stored)
+@settings(deadline=None)
+def test_arrays_come_back_whichever_compression_suits_them(arrays, tmp_path_factory):
+    path = tmp_path_factory.mktemp("arrays") / "some.npz"
+    write_atomic(path, archive(arrays, {"digest": "abc"}, SMALLEST))
+    back, header = load_arrays(path)
+    assert header == {"digest": "abc"} and set(back) == set(arrays)
+    for name, array in arrays.items():
+        assert back[name].dtype == array.dtype
+        np.testing.assert_array_equal(back[name], array)
+
+
+@pytest.mark.parametrize("methods", [*([method] for method in SMALLEST), SMALLEST])
+def test_the_same_arrays_are_the_same_bytes_at_any_time(methods, monkeypatch):
+    arrays = {"W_E": np.arange(12.0), "epoch": np.arange(5)}
+    first = archive(arrays, {"digest": "abc"}, methods)
+    monkeypatch.setattr(time, "time", lambda: 2e9)
+    monkeypatch.setattr(time, "localtime", lambda *_: time.gmtime(2e9))
+    assert archive(arrays, {"digest": "abc"}, methods) == first
+
+
+def test_each_array_gets_the_compression_that_suits_it():
+    draws = np.random.default_rng(0)
+    arrays = {
+        "noise": draws.integers(0, 256, 5000, np.uint8),
+        "skewed": draws.binomial(3, 0.05, 5000).astype(np.uint8),
+        "slope": np.arange(5000) // 7,
+    }
+    with zipfile.ZipFile(io.BytesIO(archive(arrays, {}, SMALLEST))) as zipped:
+        sizes = {info.filename: info.compress_size for info in zipped.infolist()}
+        kinds = {info.filename: info.compress_type for info in zipped.infolist()}
+    assert kinds["noise.npy"] != zipfile.ZIP_LZMA, "which makes noise larger"
+    assert zipfile.ZIP_LZMA in kinds.values()
+    for method in SMALLEST:
+        with zipfile.ZipFile(io.BytesIO(archive(arrays, {}, [method]))) as zipped:
+            for info in zipped.infolist():
+                assert sizes[info.filename] <= info.compress_size
+
+
+@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+def test_files_written_by_numpy_are_read(tmp_path, save):
+    """Runs of earlier versions are such files."""
+    save(tmp_path / "old.npz", header=np.array('{"digest": "abc"}'), W_E=np.arange(4))
+    arrays, header = load_arrays(tmp_path / "old.npz")
+    assert header == {"digest": "abc"} and list(arrays["W_E"]) == [0, 1, 2, 3]
+
+
+def test_no_array_takes_the_place_of_the_header(tmp_path):
+    with pytest.raises(ValueError, match="cannot be called header"):
+        save_arrays(tmp_path / "some.npz", {"header": np.arange(3)}, {})
+    assert not list(tmp_path.iterdir())
+
+
+def test_objects_are_not_written(tmp_path):
+    with pytest.raises(ValueError, match="Object arrays cannot be saved"):
+        save_arrays(tmp_path / "some.npz", {"bad": np.array([None])}, {})
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.fixture(scope="module", params=["plain", "deflated", "lzma"])
 def saved(request, tmp_path_factory):
     path = tmp_path_factory.mktemp("saved") / "some.npz"
-    save_arrays(
-        path,
-        {"W_E": np.arange(12, dtype=np.float32).reshape(3, 4), "epoch": np.arange(5)},
-        {"digest": "abc"},
-        request.param,
-    )
+    arrays = {"W_E": np.arange(12, dtype=np.float32).reshape(3, 4), "epoch": np.arange(5)}
+    method = dict(zip(("plain", "deflated", "lzma"), SMALLEST, strict=True))[request.param]
+    write_atomic(path, archive(arrays, {"digest": "abc"}, [method]))
     return path, path.read_bytes(), load_arrays(path)
 
 

@@ -18,8 +18,8 @@ PACKAGE = ROOT / "miiii_core"
 ORDER = (
     "config", "presets", "tasks", "products", "model", "losses", "optim", "spectral", "probes",
     "train",
-    "devices", "provenance", "files", "packing", "storage", "recorder", "runs", "circuits", "graded",
-    "progress", "figures", "report", "chapters", "book", "site", "cli",
+    "devices", "provenance", "files", "packing", "storage", "recorder", "runs", "circuits",
+    "graded", "progress", "figures", "report", "chapters", "book", "site", "cli",
 )  # fmt: skip
 SOURCES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")
 
