@@ -13,8 +13,8 @@ Shuffle = Literal["joint", "per-task"]
 DropoutMask = Literal["shared", "sample"]
 Filter = Literal["ema", "ma", "none"]
 FilterStart = Literal["zero", "first"]
-Precision = Literal["float32", "bfloat16"]
-Probe = Literal["norms", "zero_loss", "neuron_spectrum"]
+Precision = Literal["float32", "bfloat16", "float64"]
+Probe = Literal["norms", "zero_loss", "embedding", "neuron_spectrum", "tables", "residues"]
 
 
 def option(default: Any, help: str) -> Any:
@@ -71,7 +71,7 @@ class ModelConfig:
     dropout: float = option(0.1, "share of the stream dropped after each residual add, in [0, 1)")
     dropout_mask: DropoutMask = option("shared", "one mask a step for all samples, or one each")
     precision: Precision = option(
-        "float32", "of matrix products in training; bfloat16 keeps sums and weights in float32"
+        "float32", "of training; bfloat16 rounds what is multiplied and keeps sums and weights"
     )
 
     def __post_init__(self) -> None:
@@ -138,18 +138,24 @@ class TrainConfig:
     seed: int = option(0, "root of all randomness: split, weights, dropout")
     eval_every: int = option(256, "epochs between evaluations, beside the log-spaced early ones")
     evals_per_octave: int = option(8, "log-spaced evaluations per doubling of the epoch")
+    wide_per_octave: int = option(4, "log-spaced records of the wide probes, per doubling")
     n_snapshots: int = option(24, "log-spaced epochs at which the weights are kept")
+    settled_share: float = option(
+        0.25, "stop once all tasks have validated at 0.999 for this share of epochs (0: never)"
+    )
     probes: tuple[Probe, ...] = option(get_args(Probe), "quantities recorded at each evaluation")
 
     def __post_init__(self) -> None:
         """Refuse values that make no sense."""
         _check_types(self)
-        for name in ("epochs", "eval_every", "evals_per_octave"):
+        for name in ("epochs", "eval_every", "evals_per_octave", "wide_per_octave"):
             if not 1 <= getattr(self, name) < 2**31:
                 raise _error(self, name, "a whole number of at least 1 and below 2147483648")
         for name in ("seed", "n_snapshots"):
             if not 0 <= getattr(self, name) < 2**31:
                 raise _error(self, name, "a whole number from 0 to 2147483647")
+        if not 0 <= self.settled_share < 1:
+            raise _error(self, "settled_share", "a number in [0, 1)")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,5 +1,7 @@
 """The transformer: one block, no biases, no layer norm, read at the last token."""
 
+from typing import NamedTuple
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -9,6 +11,11 @@ from .config import ModelConfig
 from .products import product
 
 WEIGHT_NAMES = ("W_E", "W_pos", "W_Q", "W_K", "W_V", "W_O", "W_in", "W_out", "W_U")
+
+
+def weight_type(config: ModelConfig) -> jnp.dtype:
+    """The type of weights, sums and losses in training."""
+    return jnp.dtype(jnp.float64 if config.precision == "float64" else jnp.float32)
 
 
 class Activations(eqx.Module):
@@ -33,6 +40,22 @@ class Activations(eqx.Module):
     neurons: Float[Array, "n d_mlp"]
     resid_post: Float[Array, "n d_model"]
     logits: Float[Array, "n n_classes"]
+
+
+class Tables(NamedTuple):
+    """Everything that the read-out token can see, one row a token.
+
+    Rows: every x0 at position 0, every x1 at position 1, the read-out token at position 2.
+
+    Attributes:
+        scores: Of the read-out token's query, scaled, before the softmax.
+        values: What each head would move.
+        resid_pre: Embedding of the read-out token.
+    """
+
+    scores: Float[Array, "2*p+1 heads"]
+    values: Float[Array, "2*p+1 heads d_head"]
+    resid_pre: Float[Array, " d_model"]
 
 
 class Transformer(eqx.Module):
@@ -93,8 +116,9 @@ class Transformer(eqx.Module):
         keys = jax.random.split(key, len(WEIGHT_NAMES))
         for name, subkey in zip(WEIGHT_NAMES, keys, strict=True):
             shape, fan_in = shapes_and_fans[name]
+            # Drawn in float32 for any precision, so that all start from the same weights.
             weight = jax.random.normal(subkey, shape, jnp.float32) * (2 / fan_in) ** 0.5
-            setattr(self, name, weight)
+            setattr(self, name, weight.astype(weight_type(config)))
         self.config = config
 
     @property
@@ -161,20 +185,25 @@ class Transformer(eqx.Module):
         """Packed logits of a residual stream (Eq. 10)."""
         return resid_post @ self.W_U
 
-    def _attend(
-        self, digits: Int[Array, "n 2"]
-    ) -> tuple[Float[Array, "n heads 3"], Float[Array, "n heads d_head"], Float[Array, " d_model"]]:
-        """Attention of the read-out token, the values it mixes, and its own embedding (Eq. 8)."""
-        p, heads, d_head = self.p, self.config.n_heads, self.config.d_head
+    def tables(self) -> Tables:
+        """What the read-out token can attend to, token by token (Eq. 8)."""
+        p, d_head = self.p, self.config.d_head
         resid_pre = self.W_E[p] + self.W_pos[2]
-        # Rows: every x0 at position 0, every x1 at position 1, the read-out token at position 2.
         tokens = jnp.concatenate(
             [self.W_E[:p] + self.W_pos[:1], self.W_E[:p] + self.W_pos[1:2], resid_pre[None]]
         )
         query = jnp.einsum("d,hde->he", resid_pre, self.W_Q)
         # Contracting query and W_K first leaves one d_model vector a head to meet the tokens.
         scores = tokens @ jnp.einsum("hde,he->dh", self.W_K, query) / d_head**0.5
-        values = jnp.einsum("td,hde->the", tokens, self.W_V).reshape(-1, heads * d_head)
+        return Tables(scores, jnp.einsum("td,hde->the", tokens, self.W_V), resid_pre)
+
+    def _attend(
+        self, digits: Int[Array, "n 2"]
+    ) -> tuple[Float[Array, "n heads 3"], Float[Array, "n heads d_head"], Float[Array, " d_model"]]:
+        """Attention of the read-out token, the values it mixes, and its own embedding (Eq. 8)."""
+        p, heads, d_head = self.p, self.config.n_heads, self.config.d_head
+        scores, values, resid_pre = self.tables()
+        values = values.reshape(-1, heads * d_head)
         x0, x1 = digits[:, 0], digits[:, 1]
         score0, score1 = _lookup(scores[:p], x0), _lookup(scores[p : 2 * p], x1)
         at_end = jnp.broadcast_to(scores[2 * p], score0.shape)
@@ -201,7 +230,7 @@ class Transformer(eqx.Module):
             return stream
         keep = 1 - self.config.dropout
         shape = (1, stream.shape[1]) if self.config.dropout_mask == "shared" else stream.shape
-        return stream * (jax.random.bernoulli(key, keep, shape) / keep)
+        return stream * (jax.random.bernoulli(key, jnp.float32(keep), shape) / keep)
 
 
 @jax.custom_vjp

@@ -19,7 +19,7 @@ def product(
         x: Activations.
         weight: A matrix of weights.
         precision: ``"bfloat16"`` rounds what is multiplied, here and in the backward
-            pass; anything else multiplies in the operands' own type.
+            pass; others multiply in the operands' own type.
     """
     return _bfloat16_product(x, weight) if precision == "bfloat16" else x @ weight
 

@@ -4,15 +4,19 @@ import ast
 import hashlib
 import platform
 import subprocess
+from datetime import UTC, datetime
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import jax
 
 PACKAGE = Path(__file__).parent
 # What decides the numbers of a run; presets only name configurations, which have their own digest.
-TRAINING_MODULES = tuple("config tasks products model losses optim spectral probes train".split())
+TRAINING_MODULES = tuple(
+    "config tasks products model losses optim spectral atoms probes schedule train".split()
+)
 
 
 @cache
@@ -53,6 +57,23 @@ def device_name(device: jax.Device) -> str:
     """A device in words: its platform, kind, and for a CPU its architecture."""
     kind = platform.machine() if device.platform == "cpu" else device.device_kind
     return f"{device.platform} {kind}"
+
+
+def session(device: jax.Device, epoch: int) -> dict[str, Any]:
+    """Where, with what and from which epoch on a run is trained, until it is stopped."""
+    return {
+        "from_epoch": epoch,
+        "started": now_utc(),
+        "device": device_name(device),
+        "code_digest": training_code_digest(),
+        "code_revision": code_revision(),
+        "versions": versions(),
+    }
+
+
+def now_utc() -> str:
+    """The time, in ISO 8601."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def _without_docstrings(tree: ast.Module) -> ast.Module:

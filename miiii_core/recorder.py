@@ -5,7 +5,6 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +15,12 @@ from jaxtyping import Array, Bool
 from tqdm import tqdm
 
 from .config import Config
+from .metrics import Metrics
 from .model import Transformer
+from .probes import metric_axes
+from .provenance import now_utc
+from .schedule import snapshot_epochs
 from .storage import (
-    Metrics,
     command,
     save_info,
     save_metrics,
@@ -27,7 +29,7 @@ from .storage import (
     snapshot_path,
 )
 from .tasks import Task
-from .train import Progress, TrainingDiverged, TrainState, fit, metric_axes, snapshot_epochs
+from .train import Progress, TrainingDiverged, TrainState, fit
 
 
 class Interrupted(KeyboardInterrupt):
@@ -128,8 +130,8 @@ class Recorder:
         """Keep the metrics, and the weights where a snapshot is due."""
         if now.metrics is None:
             return
-        self.rows.append(now.metrics | {"epoch": np.array(now.epoch)})
-        if now.epoch in self.snapshots:
+        self.rows.append(now.metrics)
+        if now.epoch in self.snapshots or (now.last and self.snapshots):
             path = snapshot_path(self.folder, now.epoch)
             save_weights(path, self.config, now.state.model, half=True)
 
@@ -138,14 +140,14 @@ class Recorder:
         save_metrics(self.folder, self.config, self.metrics(now.epoch))
         save_weights(self.folder / "weights.npz", self.config, now.state.model)
         save_state(self.folder, self.config, now.state)
-        self._save_info(status, now.epoch)
+        self._save_info(status, now.epoch, int(now.state.settled_since))
         self.saved_at = time.perf_counter()
 
     def finish(self, now: Progress) -> None:
         """Write the result; the optimiser's state is of no more use."""
         save_metrics(self.folder, self.config, self.metrics(now.epoch))
         save_weights(self.folder / "weights.npz", self.config, now.state.model)
-        self._save_info("finished", now.epoch)
+        self._save_info("finished", now.epoch, int(now.state.settled_since))
         (self.folder / "state.npz").unlink(missing_ok=True)
 
     def mark_diverged(self) -> int:
@@ -153,24 +155,25 @@ class Recorder:
         if self.rows:
             recorded = self.metrics(int(self.rows[-1]["epoch"]))
             save_metrics(self.folder, self.config, recorded)
-        self._save_info("diverged", self.info["epoch"])
+        self._save_info("diverged", self.info["epoch"], self.info["settled_since"])
         return int(self.info["epoch"])
 
     def metrics(self, epoch: int) -> Metrics:
         """Everything recorded up to an epoch, before and after an interruption."""
         names = metric_axes(self.config)
-        arrays = {name: np.stack([row[name] for row in self.rows]) for name in names if self.rows}
-        if self.before is not None:
-            earlier = self.before
-            parts = {name: [earlier[name], *([arrays[name]] if arrays else [])] for name in names}
-            arrays = {name: np.concatenate(pieces) for name, pieces in parts.items()}
+        arrays = {}
+        for name in names:
+            rows = [row[name] for row in self.rows if name in row]
+            pieces = [] if self.before is None else [self.before[name]]
+            arrays[name] = np.concatenate([*pieces, *([np.stack(rows)] if rows else [])])
         return Metrics(arrays, names).until(epoch)
 
-    def _save_info(self, status: str, epoch: int) -> None:
+    def _save_info(self, status: str, epoch: int, since: int) -> None:
         elapsed = time.perf_counter() - self.resumed_at
         self.info |= {
             "status": status,
             "epoch": epoch,
+            "settled_since": since,
             "wall_seconds": round(self.wall_before + elapsed, 3),
             "updated": now_utc(),
         }
@@ -198,11 +201,6 @@ def _deferred_interrupt() -> Iterator[threading.Event]:
         yield flag
     finally:
         signal.signal(signal.SIGINT, before)
-
-
-def now_utc() -> str:
-    """The time, in ISO 8601."""
-    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def _show(bar: tqdm, now: Progress, task: Task) -> None:

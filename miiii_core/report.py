@@ -9,6 +9,7 @@ from jaxtyping import Float, Int
 from .config import Config
 from .presets import PRESETS
 from .storage import Run, RunError, command, recorded
+from .train import SETTLED
 
 LEARNT = 0.99  # accuracy from which a task counts as learnt
 COLUMNS = ("run", "task", "p", "status", "epoch", "validation", "worst", "seconds", "device")
@@ -25,8 +26,9 @@ def one_line(run: Run) -> str:
     """How a finished run did."""
     last = run.metrics.split("accuracy", "validation")[-1]
     return (
-        f"finished {run.folder} at epoch {run.epoch}: validation accuracy {last.mean():.3f} "
-        f"on average, {last.min():.3f} on mod {run.task.moduli[int(last.argmin())]}; "
+        f"finished {run.folder} at epoch {run.epoch}{_why_early(run)}: "
+        f"validation accuracy {last.mean():.3f} on average, "
+        f"{last.min():.3f} on mod {run.task.moduli[int(last.argmin())]}; "
         f"more with: {command('show', run.folder)}"
     )
 
@@ -40,7 +42,8 @@ def run_page(run: Run) -> str:
     info = run.info
     name, differs = nearest_preset(run.config)
     lines = [
-        f"{run.folder}: {info['status']} at epoch {run.epoch} of {run.config.train.epochs}, "
+        f"{run.folder}: {info['status']} at epoch {run.epoch} of {run.config.train.epochs}"
+        f"{_why_early(run)}, "
         f"{info['wall_seconds']:.0f} s on {info['device']}",
         f"started {info['started']}, revision {info['code_revision']}, digest {info['digest']}",
         f"as preset {name}" + (", with" if differs else ""),
@@ -49,6 +52,13 @@ def run_page(run: Run) -> str:
     ]
     metrics = recorded(run)
     return "\n".join(lines + (["nothing was recorded yet"] if metrics is None else _tasks(run)))
+
+
+def _why_early(run: Run) -> str:
+    """Why a run ended before its last epoch, in brackets."""
+    if not run.stopped_early:
+        return ""
+    return f" (all tasks at {SETTLED:g} in validation since epoch {run.info['settled_since']})"
 
 
 def nearest_preset(config: Config) -> tuple[str, list[tuple[str, object, object]]]:

@@ -15,12 +15,13 @@ from filelock import FileLock, Timeout
 from .config import Config
 from .devices import DeviceName, check_memory, filter_size, find_device, n_parameters
 from .files import check_writable, is_leftover, remove_leftovers
+from .metrics import Metrics
 from .presets import PRESETS, preset
-from .provenance import code_revision, device_name, training_code_digest, versions
-from .recorder import Recorder, now_utc, record_training
+from .provenance import now_utc, session, training_code_digest
+from .recorder import Recorder, record_training
+from .schedule import tick_epochs
 from .storage import (
     FORMAT,
-    Metrics,
     Run,
     RunError,
     command,
@@ -32,7 +33,7 @@ from .storage import (
     save_weights,
     verify,
 )
-from .train import TrainState, initial_state, task_of, tick_epochs
+from .train import TrainState, initial_state, numerics, task_of
 
 SAVE_SECONDS = 20.0
 RUN_FILES = ("run.json", "metrics.npz", "weights.npz", "state.npz")
@@ -158,7 +159,7 @@ def _start(
     check_memory(config, target)
     check_writable(folder, _disk_need(config))
     remove_leftovers(folder)
-    with jax.default_device(target):
+    with jax.default_device(target), numerics(config):
         info, task = _first_info(config, target), task_of(config)
         state = initial_state(config, task)
         save_info(folder, info)
@@ -177,9 +178,10 @@ def _go_on(run: Run, device: DeviceName, progress: bool, save_seconds: float) ->
     check_memory(run.config, target)
     check_writable(run.folder, _disk_need(run.config))
     remove_leftovers(run.folder)
-    with jax.default_device(target):
+    with jax.default_device(target), numerics(run.config):
         state, metrics = _where_it_stopped(run)
         info = run.info | {"status": "running", "updated": now_utc()}
+        info["sessions"] = [*run.info["sessions"], session(target, int(state.epoch))]
         save_info(run.folder, info)
         recorder = Recorder(run.folder, run.config, info, metrics)
         record_training(recorder, run.task, state, progress=progress, save_seconds=save_seconds)
@@ -276,23 +278,22 @@ def _disk_need(config: Config) -> int:
     weights, n_ticks = n_parameters(config), len(tick_epochs(config.train))
     state = 4 * weights * (4 + filter_size(config))  # with Adam's two moments
     snapshots = 2 * weights * (config.train.n_snapshots + 1)
-    metrics = 4 * n_ticks * (config.task.p**2 + 1000)
+    metrics = 4 * n_ticks * (config.task.p**2 + 16 * config.task.p + 1000)
     return 2 * (4 * weights + state + metrics) + snapshots + 1_000_000
 
 
 def _first_info(config: Config, device: jax.Device) -> dict[str, Any]:
+    first = session(device, 0)
     return {
         "format": FORMAT,
         "status": "running",
         "epoch": 0,
+        "settled_since": -1,
         "digest": config.digest,
-        "code_digest": training_code_digest(),
-        "code_revision": code_revision(),
         "seed": config.train.seed,
-        "device": device_name(device),
-        "versions": versions(),
-        "started": now_utc(),
-        "updated": now_utc(),
+        **{key: value for key, value in first.items() if key != "from_epoch"},
+        "updated": first["started"],
         "wall_seconds": 0.0,
+        "sessions": [first],
         "config": dataclasses.asdict(config),
     }

@@ -12,7 +12,7 @@
 import hashlib
 import json
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -25,52 +25,18 @@ import numpy as np
 
 from .config import Config
 from .files import FileDamaged, load_arrays, load_json, save_arrays, save_json
+from .metrics import Metrics
 from .model import WEIGHT_NAMES, Transformer
-from .tasks import SPLITS, Task
-from .train import TrainState, initial_state, snapshot_epochs, task_of
+from .schedule import snapshot_epochs
+from .tasks import Task
+from .train import TrainState, initial_state, numerics, task_of
 
-FORMAT = 1
+FORMAT = 2
 UNFINISHED = ("running", "interrupted", "diverged")
 
 
 class RunError(Exception):
     """A run that is missing, damaged, of another format, or not what was asked for."""
-
-
-class Metrics(Mapping[str, np.ndarray]):
-    """Recorded arrays by name, the epoch always first; ``axes`` names every axis."""
-
-    def __init__(self, arrays: Mapping[str, np.ndarray], axes: Mapping[str, tuple[str, ...]]):
-        """Wrap arrays.
-
-        Args:
-            arrays: Each with the epoch as its first axis.
-            axes: Names of each array's axes.
-        """
-        self._arrays, self.axes = dict(arrays), dict(axes)
-
-    def __getitem__(self, name: str) -> np.ndarray:
-        """One array; an unknown name lists the known ones."""
-        if name not in self._arrays:
-            raise KeyError(f"{name!r} was not recorded; recorded are {sorted(self._arrays)}")
-        return self._arrays[name]
-
-    def __iter__(self) -> Iterator[str]:
-        """Names."""
-        return iter(self._arrays)
-
-    def __len__(self) -> int:
-        """How many arrays."""
-        return len(self._arrays)
-
-    def split(self, name: str, split: str) -> np.ndarray:
-        """One split of a per-split metric: (epoch, task)."""
-        return self[name][:, SPLITS.index(split)]
-
-    def until(self, epoch: int) -> "Metrics":
-        """Only what was recorded up to an epoch."""
-        keep = self["epoch"] <= epoch
-        return Metrics({name: array[keep] for name, array in self.items()}, self.axes)
 
 
 @dataclass(frozen=True)
@@ -96,6 +62,11 @@ class Run:
     def epoch(self) -> int:
         """Epochs trained so far."""
         return int(self.info["epoch"])
+
+    @property
+    def stopped_early(self) -> bool:
+        """Whether it ended before its last epoch because all tasks had settled."""
+        return self.finished and self.epoch < self.config.train.epochs
 
     @cached_property
     def task(self) -> Task:
@@ -188,9 +159,14 @@ def verify(run: Run) -> None:
         _ = run.metrics, run.model
         if not run.finished:
             load_state(run)
-    for epoch in snapshot_epochs(run.config.train):
-        if epoch <= run.epoch:
-            _load(snapshot_path(run.folder, epoch), run.config)
+    for epoch in expected_snapshots(run):
+        _load(snapshot_path(run.folder, epoch), run.config)
+
+
+def expected_snapshots(run: Run) -> tuple[int, ...]:
+    """Epochs whose weights must have been kept by now, the end of a settled run among them."""
+    due = {epoch for epoch in snapshot_epochs(run.config.train) if epoch <= run.epoch}
+    return tuple(sorted(due | ({run.epoch} if due and run.stopped_early else set())))
 
 
 def command(name: str, folder: Path) -> str:
@@ -259,7 +235,8 @@ def _checksum(info: dict[str, Any]) -> str:
 
 def _blank(config: Config, task: Task) -> TrainState:
     """Shapes and dtypes of the training state, nothing computed."""
-    return eqx.filter_eval_shape(initial_state, config, task)
+    with numerics(config):
+        return eqx.filter_eval_shape(initial_state, config, task)
 
 
 def _load(path: Path, config: Config) -> tuple[dict[str, np.ndarray], dict[str, Any]]:

@@ -2,7 +2,8 @@
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
 
 import equinox as eqx
 import jax
@@ -11,26 +12,31 @@ import numpy as np
 import optax
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, PyTree
 
-from .config import Config, TrainConfig
+from .config import Config
 from .losses import split_means, task_accuracies, task_losses, training_loss
-from .model import Transformer
+from .model import Transformer, weight_type
 from .optim import gradient_filter, optimiser
-from .probes import PROBES, View
+from .probes import View, chosen_probes
+from .schedule import tick_epochs, wide_epochs
 from .tasks import Task, make_task
 
-AXES = {
-    "epoch": ("epoch",),
-    "loss": ("epoch", "split", "task"),
-    "accuracy": ("epoch", "split", "task"),
-}
+SETTLED = 0.999  # validation accuracy of every task from which a run counts as settled
 
 
 class TrainState(eqx.Module):
-    """Everything that training changes: resume from it and the run goes on to the bit."""
+    """Everything that training changes: resume from it and the run goes on to the bit.
+
+    Attributes:
+        model: The weights.
+        opt_state: Of the filter and of AdamW.
+        epoch: Steps taken.
+        settled_since: Epoch since which every record found all tasks settled; -1 for not so.
+    """
 
     model: Transformer
     opt_state: PyTree
     epoch: Int[Array, ""]
+    settled_since: Int[Array, ""]
 
 
 class Problem(eqx.Module):
@@ -48,14 +54,19 @@ class Problem(eqx.Module):
 
     @classmethod
     def of(cls, config: Config, task: Task) -> "Problem":
-        """Put a task on the device."""
+        """Put a task on the device.
+
+        Raises:
+            ValueError: if float64 is asked for outside `numerics`.
+        """
+        _check_numerics(config)
         return cls(
             digits=jnp.asarray(task.digits[task.train]),
             targets=jnp.asarray(task.targets[task.train]),
             all_digits=jnp.asarray(task.digits),
             all_targets=jnp.asarray(task.targets),
             split_members=jnp.asarray(task.split_members),
-            loss_weights=jnp.asarray(task.loss_weights),
+            loss_weights=jnp.asarray(task.loss_weights, weight_type(config.model)),
             key=root_keys(config.train.seed)["train"],
             class_sizes=task.class_sizes,
             config=config,
@@ -70,11 +81,13 @@ class Progress:
         epoch: Steps taken.
         state: To save or to measure; the next steps reuse its memory.
         metrics: What was recorded here, if this is an epoch to record.
+        last: Whether training ends here.
     """
 
     epoch: int
     state: TrainState
     metrics: dict[str, np.ndarray] | None
+    last: bool = False
 
 
 class TrainingDiverged(FloatingPointError):
@@ -92,8 +105,18 @@ def task_of(config: Config) -> Task:
     return make_task(config.task, root_keys(config.train.seed)["split"])
 
 
+def numerics(config: Config) -> AbstractContextManager[None]:
+    """Inside it JAX has the types that a run's training needs: float64 is off by default."""
+    return jax.enable_x64(True) if config.model.precision == "float64" else nullcontext()
+
+
 def initial_state(config: Config, task: Task) -> TrainState:
-    """The state before the first step."""
+    """The state before the first step.
+
+    Raises:
+        ValueError: if float64 is asked for outside `numerics`.
+    """
+    _check_numerics(config)
     model = Transformer(
         config.model,
         p=task.p,
@@ -101,7 +124,8 @@ def initial_state(config: Config, task: Task) -> TrainState:
         n_classes=task.n_classes,
         key=root_keys(config.train.seed)["init"],
     )
-    return TrainState(model, optimiser(config.optim).init(model), jnp.zeros((), jnp.int32))
+    opt_state = optimiser(config.optim).init(model)
+    return TrainState(model, opt_state, jnp.zeros((), jnp.int32), jnp.full((), -1, jnp.int32))
 
 
 def objective(model: Transformer, problem: Problem, key: PRNGKeyArray) -> Float[Array, ""]:
@@ -121,7 +145,7 @@ def step(problem: Problem, state: TrainState) -> tuple[TrainState, Float[Array, 
     transformation = optimiser(problem.config.optim)
     updates, opt_state = transformation.update(gradient, state.opt_state, state.model)
     model = optax.apply_updates(state.model, updates)
-    return TrainState(model, opt_state, state.epoch + 1), loss
+    return TrainState(model, opt_state, state.epoch + 1, state.settled_since), loss
 
 
 @eqx.filter_jit(donate="all-except-first")
@@ -140,18 +164,36 @@ def advance(
     def unfinished(carry: tuple[TrainState, Float[Array, ""]]) -> Array:
         return (carry[0].epoch < last) & jnp.isfinite(carry[1])
 
-    start = (state, jnp.zeros((), jnp.float32))
+    start = (state, jnp.zeros((), weight_type(problem.config.model)))
     return jax.lax.while_loop(unfinished, lambda carry: step(problem, carry[0]), start)
 
 
 @eqx.filter_jit
 def measure(problem: Problem, state: TrainState) -> dict[str, Array]:
-    """Loss and accuracy of every task on every split, dropout off, and what the probes add.
+    """Loss and accuracy of every task on every split, dropout off, and the narrow probes.
 
     Returns:
         ``loss`` in nats and ``accuracy``, each (split, task), then each probe's
         arrays. Empty splits give NaN.
     """
+    view, metrics = _look(problem, state)
+    for probe in chosen_probes(problem.config.train, wide=False):
+        metrics |= probe.measure(view)
+    return metrics
+
+
+@eqx.filter_jit
+def measure_wide(problem: Problem, state: TrainState) -> dict[str, Array]:
+    """What the wide probes see."""
+    view, _ = _look(problem, state)
+    metrics: dict[str, Array] = {}
+    for probe in chosen_probes(problem.config.train, wide=True):
+        metrics |= probe.measure(view)
+    return metrics
+
+
+def _look(problem: Problem, state: TrainState) -> tuple[View, dict[str, Array]]:
+    """What probes may look at; loss and accuracy by split and task."""
     activations = state.model.activations(problem.all_digits)
     losses = task_losses(activations.logits, problem.all_targets, problem.class_sizes)
     accuracies = task_accuracies(activations.logits, problem.all_targets, problem.class_sizes)
@@ -161,41 +203,20 @@ def measure(problem: Problem, state: TrainState) -> dict[str, Array]:
     }
     view = View(
         model=state.model,
+        digits=problem.all_digits,
         activations=activations,
         losses=losses,
         split_members=problem.split_members,
         gradients=lambda: _gradients(problem, state),
     )
-    for name in problem.config.train.probes:
-        metrics |= PROBES[name].measure(view)
-    return metrics
-
-
-def metric_axes(config: Config) -> dict[str, tuple[str, ...]]:
-    """The axis names of everything a run records."""
-    probes = {k: v for name in config.train.probes for k, v in PROBES[name].axes.items()}
-    return AXES | {name: ("epoch", *axes) for name, axes in probes.items()}
-
-
-def tick_epochs(config: TrainConfig) -> tuple[int, ...]:
-    """Epochs to record: 0, log-spaced ones, every ``eval_every``-th, snapshots, and the last."""
-    octaves = np.log2(config.epochs) if config.epochs > 1 else 0
-    exponents = np.arange(0, octaves, 1 / config.evals_per_octave)
-    spaced = {int(e) for e in np.round(2**exponents)}
-    regular = set(range(0, config.epochs, config.eval_every))
-    return tuple(sorted(spaced | regular | set(snapshot_epochs(config)) | {0, config.epochs}))
-
-
-def snapshot_epochs(config: TrainConfig) -> tuple[int, ...]:
-    """Log-spaced epochs, from the first to the last, at which the weights are kept."""
-    if config.n_snapshots == 0:
-        return ()
-    spaced = np.geomspace(1, config.epochs, config.n_snapshots)
-    return tuple(sorted({int(e) for e in np.round(spaced)} | {config.epochs}))
+    return view, metrics
 
 
 def fit(config: Config, task: Task, state: TrainState) -> Iterator[Progress]:
     """Train to the end, coming up for air about once a second and at each epoch to record.
+
+    The end is the last epoch, or the first record at which all tasks have been settled for
+    ``settled_share`` of the epochs.
 
     Args:
         config: The experiment.
@@ -208,9 +229,11 @@ def fit(config: Config, task: Task, state: TrainState) -> Iterator[Progress]:
     problem = Problem.of(config, task)
     epoch, ticks = int(state.epoch), tick_epochs(config.train)
     if epoch == 0:
-        yield Progress(epoch=0, state=state, metrics=_to_host(measure(problem, state)))
+        yield _record(problem, state)
     chunk = 1
     for tick in (t for t in ticks if t > epoch):
+        if _is_settled(config, state):
+            return
         while epoch < tick:
             n = min(chunk, tick - epoch)
             began = time.perf_counter()
@@ -221,7 +244,32 @@ def fit(config: Config, task: Task, state: TrainState) -> Iterator[Progress]:
             chunk = _next_chunk(n, time.perf_counter() - began)
             if epoch < tick:
                 yield Progress(epoch=epoch, state=state, metrics=None)
-        yield Progress(epoch=epoch, state=state, metrics=_to_host(measure(problem, state)))
+        now = _record(problem, state)
+        state = now.state
+        yield now
+
+
+def _record(problem: Problem, state: TrainState) -> Progress:
+    """Measure, note since when the run is settled, and see whether it ends here."""
+    config, epoch = problem.config, int(state.epoch)
+    metrics = _to_host(measure(problem, state))
+    trained = np.asarray(problem.loss_weights) > 0
+    good = bool((metrics["accuracy"][1, trained] >= SETTLED).all())
+    before = int(state.settled_since)
+    since = (before if before >= 0 else epoch) if good else -1
+    state = replace(state, settled_since=jnp.asarray(since, jnp.int32))
+    last = epoch == config.train.epochs or _is_settled(config, state)
+    if last or epoch in wide_epochs(config.train):
+        metrics |= _to_host(measure_wide(problem, state)) | {"wide_epoch": np.array(epoch)}
+    return Progress(
+        epoch=epoch, state=state, metrics=metrics | {"epoch": np.array(epoch)}, last=last
+    )
+
+
+def _is_settled(config: Config, state: TrainState) -> bool:
+    """Whether all tasks have been settled for as long as the configuration asks for."""
+    enough, since = config.train.settled_share * config.train.epochs, int(state.settled_since)
+    return 0 < enough <= int(state.epoch) - since and since >= 0
 
 
 def _next_chunk(n: int, seconds: float) -> int:
@@ -231,6 +279,14 @@ def _next_chunk(n: int, seconds: float) -> int:
 
 def _to_host(metrics: dict[str, Array]) -> dict[str, np.ndarray]:
     return {name: np.array(value) for name, value in metrics.items()}
+
+
+def _check_numerics(config: Config) -> None:
+    if jax.dtypes.canonicalize_dtype(weight_type(config.model)) != weight_type(config.model):
+        raise ValueError(
+            "precision='float64' needs JAX's 64-bit types, which are off; train inside "
+            "`with train.numerics(config):`, or choose float32"
+        )
 
 
 def _gradients(problem: Problem, state: TrainState) -> tuple[Transformer, Transformer]:

@@ -87,6 +87,7 @@ def test_every_field_has_help_and_enters_the_digest():
         "grokfast": "ma", "grokfast_lambda": 2.0, "grokfast_alpha": 0.9, "grokfast_start": "first",
         "grokfast_window": 5, "epochs": 7, "seed": 1,
         "eval_every": 3, "evals_per_octave": 2, "n_snapshots": 1, "probes": (),
+        "wide_per_octave": 2, "settled_share": 0.0,
     }  # fmt: skip
     assert set(other) == set(fields())
     assert all(len(field.metadata["help"]) > 5 for field in fields().values())
@@ -173,7 +174,7 @@ REFUSED = [
     ("eval_every", 0, "at least 1"),
     ("evals_per_octave", 0, "at least 1"),
     ("n_snapshots", -1, "from 0"),
-    ("probes", ("norm",), "norms, zero_loss, neuron_spectrum"),
+    ("probes", ("norm",), "norms, zero_loss, embedding, neuron_spectrum"),
 ]
 
 

@@ -5,7 +5,7 @@ import numpy as np
 import oracles as oracle
 import pytest
 
-from miiii_core import train
+from miiii_core import probes, replay, train
 from miiii_core.config import Config
 from miiii_core.model import WEIGHT_NAMES
 from miiii_core.probes import PROBES
@@ -29,7 +29,8 @@ def state(problem):
 
 @pytest.fixture(scope="module")
 def measured(problem, state):
-    return {name: np.asarray(v) for name, v in train.measure(problem, state).items()}
+    found = train.measure(problem, state) | train.measure_wide(problem, state)
+    return {name: np.asarray(v) for name, v in found.items()}
 
 
 @pytest.fixture(scope="module")
@@ -52,10 +53,11 @@ def spectrum(problem, state):
 
 def test_axes_fit_shapes(measured):
     sizes = {"split": 3, "task": 3, "matrix": 9, "k0": P // 2 + 1, "k1": P // 2 + 1}
-    axes = train.metric_axes(CONFIG)
-    assert set(axes) == {"epoch", *measured}
+    sizes |= {"frequency": P // 2 + 1, "rank": P, "token": 2 * P + 1, "head": 2, "neuron": 4}
+    sizes |= {"prime": 3, "wave": 1 + 1 + 2}
+    axes = probes.metric_axes(CONFIG)
+    assert set(axes) == {"epoch", "wide_epoch", *measured}
     for name, value in measured.items():
-        assert axes[name][0] == "epoch"
         assert value.shape == tuple(sizes[axis] for axis in axes[name][1:]), name
 
 
@@ -124,6 +126,60 @@ def test_active_frequencies_stand_two_deviations_above_each_neurons_mean(measure
 
 def test_dead_neurons_have_no_spectrum(problem, state):
     dead = eqx.tree_at(lambda s: s.model.W_in, state, replace_fn=jnp.zeros_like)
-    found = train.measure(problem, dead)
+    found = train.measure_wide(problem, dead)
     for name in ("neuron_power", "first_neuron_power", "active_share", "active_per_neuron"):
         assert np.all(np.asarray(found[name]) == 0), name
+
+
+@pytest.fixture(scope="module")
+def neurons(problem, state):
+    """Post-ReLU neurons over the grid, axes (n, neuron), by the naive transformer."""
+    weights = {name: np.asarray(w, np.float64) for name, w in state.model.weights.items()}
+    return oracle.transformer(weights, np.asarray(problem.all_digits))["neurons"][:, 2]
+
+
+def test_the_embedding_is_decomposed_without_the_read_out_token(state, measured):
+    digits = np.asarray(state.model.W_E)[:P].astype(np.float64)
+    power = np.abs(np.fft.fft(digits, axis=0)) ** 2 / P
+    expected = [power[0].sum(), *(2 * power[k].sum() for k in range(1, P // 2 + 1))]
+    np.testing.assert_allclose(measured["embedding_power"], expected, rtol=1e-5)
+    gram = np.linalg.eigvalsh(digits @ digits.T)[::-1]
+    np.testing.assert_allclose(measured["embedding_singular"], np.sqrt(gram), rtol=1e-4)
+
+
+def test_tables_give_attention_and_the_first_neurons_on_the_whole_grid(
+    problem, state, measured, neurons
+):
+    scores = measured["attention_scores"]
+    attention = np.asarray(state.model.activations(problem.all_digits).attention)
+    grid = replay.attention_grid(scores)
+    found = replay.neuron_grids(scores, measured["neuron_reads"], measured["neuron_base"])
+    for row, (x0, x1) in enumerate(np.asarray(problem.all_digits)):
+        np.testing.assert_allclose(grid[:, x0, x1].T, attention[row], atol=1e-6)
+        np.testing.assert_allclose(found[:, x0, x1], neurons[row, :4], rtol=1e-4, atol=1e-5)
+
+
+def test_residues_are_the_conditional_means_of_the_interaction(problem, measured, neurons):
+    numbers = np.arange(P * P)
+    grids = neurons.T.reshape(NEURONS, P, P)  # axes (x1, x0): rows of n
+    varying = grids - grids.mean(1, keepdims=True) - grids.mean(2, keepdims=True)
+    varying = (varying + grids.mean((1, 2), keepdims=True)).reshape(NEURONS, -1)
+    total = (varying**2).mean(1).sum()
+    between, waves = np.zeros((NEURONS, 3)), []
+    for i, q in enumerate((2, 3, 5)):
+        means = np.stack([varying[:, numbers % q == r].mean(1) for r in range(q)])
+        sizes = np.array([(numbers % q == r).sum() for r in range(q)])
+        between[:, i] = (sizes[:, None] * means**2).sum(0) / P**2
+        for k in range(1, q // 2 + 1):
+            coefficient = np.exp(-2j * np.pi * k * np.arange(q) / q) @ means / q
+            waves.append((1 if q == 2 else 2) * np.abs(coefficient) ** 2)
+    waves = np.stack(waves, axis=1)
+    np.testing.assert_allclose(
+        measured["interaction_share"], total / grids.var((1, 2)).sum(), rtol=1e-4
+    )
+    np.testing.assert_allclose(measured["residue_share"], between.sum(0) / total, rtol=1e-4)
+    np.testing.assert_allclose(measured["wave_share"], waves.sum(0) / total, rtol=1e-4)
+    alive = (varying**2).mean(1) > 1e-12
+    for name, shares in {"residue_neurons": between, "wave_neurons": waves}.items():
+        expected = np.bincount(shares.argmax(1)[alive], minlength=shares.shape[1])
+        np.testing.assert_array_equal(measured[name], expected)

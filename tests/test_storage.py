@@ -11,6 +11,8 @@ from tiny import TINY, WRITTEN, assert_same_run, damage
 
 from miiii_core.files import load_arrays, save_arrays
 from miiii_core.model import WEIGHT_NAMES
+from miiii_core.probes import metric_axes
+from miiii_core.schedule import snapshot_epochs, tick_epochs, wide_epochs
 from miiii_core.storage import (
     Metrics,
     RunError,
@@ -25,7 +27,10 @@ from miiii_core.storage import (
     verify,
 )
 from miiii_core.tasks import SPLITS
-from miiii_core.train import initial_state, metric_axes, snapshot_epochs, task_of, tick_epochs
+from miiii_core.train import (
+    initial_state,
+    task_of,
+)
 
 
 @pytest.fixture
@@ -67,18 +72,22 @@ def test_metrics_carry_the_axes_they_were_recorded_with(tiny_run):
     metrics, axes = tiny_run.metrics, metric_axes(TINY)
     assert dict(metrics.axes) == axes
     sizes = {"split": len(SPLITS), "matrix": len(WEIGHT_NAMES), "task": len(tiny_run.task.moduli)}
-    sizes |= {"epoch": len(tick_epochs(TINY.train)), "k0": 4, "k1": 4}
+    sizes |= {"epoch": len(tick_epochs(TINY.train)), "k0": 4, "k1": 4, "frequency": 4, "rank": 7}
+    sizes |= {"wide_epoch": len(wide_epochs(TINY.train)), "token": 15, "head": 4, "neuron": 4}
+    sizes |= {"prime": 3, "wave": 4}
     for name, array in metrics.items():
         assert array.shape == tuple(sizes[axis] for axis in axes[name]), name
     assert tuple(metrics["epoch"]) == tick_epochs(TINY.train)
+    assert tuple(metrics["wide_epoch"]) == wide_epochs(TINY.train)
 
 
 def test_metrics_by_split_and_up_to_an_epoch(tiny_run):
     metrics = tiny_run.metrics
     np.testing.assert_array_equal(metrics.split("loss", "test"), metrics["loss"][:, 2])
-    early = metrics.until(8)
-    assert early["epoch"].max() == 8 and early.axes == metrics.axes
+    early = metrics.until(30)
+    assert early["epoch"].max() == 27 and early.axes == metrics.axes
     np.testing.assert_array_equal(early["loss"], metrics["loss"][: len(early["epoch"])])
+    assert len(early["neuron_power"]) == len(early["wide_epoch"]) < len(early["epoch"])
     with pytest.raises(KeyError, match="'los' was not recorded; recorded are .*'loss'"):
         metrics["los"]
 
@@ -126,8 +135,8 @@ def test_a_folder_without_a_run_is_named(tmp_path):
 
 
 def test_another_format_version_is_named(copy):
-    save_info(copy, info_of(copy) | {"format": 2})
-    with pytest.raises(RunError, match="is of format 2 and this version reads format 1; train"):
+    save_info(copy, info_of(copy) | {"format": 1})
+    with pytest.raises(RunError, match="is of format 1 and this version reads format 2; train"):
         load(copy)
 
 
@@ -141,7 +150,7 @@ def test_senseless_content_is_refused(copy, change):
         load(copy)
 
 
-@pytest.mark.parametrize("content", ["[]", "3", "null", '{"format": 1}', "{", ""])
+@pytest.mark.parametrize("content", ["[]", "3", "null", '{"format": 2}', "{", ""])
 def test_a_run_file_that_is_none_is_refused(copy, content):
     (copy / "run.json").write_text(content)
     with pytest.raises(RunError, match="run.json is damaged"):

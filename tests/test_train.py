@@ -10,7 +10,7 @@ from counting import compilations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from miiii_core import train
+from miiii_core import probes, schedule, train
 from miiii_core.config import Config, TrainConfig
 
 TINY = Config().replace(
@@ -170,7 +170,7 @@ class TestTicks:
     @settings(deadline=None, max_examples=50)
     def test_ticks_are_ascending_and_hold_all_that_is_asked_for(self, values):
         config = TrainConfig(**values)
-        ticks, snapshots = train.tick_epochs(config), train.snapshot_epochs(config)
+        ticks, snapshots = schedule.tick_epochs(config), schedule.snapshot_epochs(config)
         assert list(ticks) == sorted(set(ticks))
         assert (ticks[0], ticks[-1]) == (0, config.epochs)
         assert set(range(0, config.epochs, config.eval_every)) <= set(ticks)
@@ -179,14 +179,14 @@ class TestTicks:
     @given(train_configs)
     @settings(deadline=None, max_examples=50)
     def test_ticks_are_dense_early(self, values):
-        ticks = np.array(train.tick_epochs(TrainConfig(**values))[1:])
+        ticks = np.array(schedule.tick_epochs(TrainConfig(**values))[1:])
         widest = 2 ** (1 / values["evals_per_octave"])
         assert np.all(ticks[1:] <= np.ceil(ticks[:-1] * widest) + 1)
 
     @given(train_configs)
     @settings(deadline=None, max_examples=50)
     def test_snapshots_run_from_the_first_epoch_to_the_last(self, values):
-        snapshots = train.snapshot_epochs(TrainConfig(**values))
+        snapshots = schedule.snapshot_epochs(TrainConfig(**values))
         assert len(snapshots) <= max(values["n_snapshots"], 0) + 1
         if values["n_snapshots"] > 1:
             assert (snapshots[0], snapshots[-1]) == (1, values["epochs"])
@@ -211,7 +211,7 @@ class TestMeasure:
         config = TINY.replace(n_validation=1000)
         found = train.measure(*beginning(config))
         for name, value in found.items():
-            axes = train.metric_axes(config)[name][1:]
+            axes = probes.metric_axes(config)[name][1:]
             if "split" in axes:
                 assert np.isnan(value[2]).all()
                 value = value[:2]
@@ -228,29 +228,72 @@ class TestMeasure:
     def test_it_records_what_was_asked_for(self):
         config = TINY.replace(probes=("zero_loss",))
         found = train.measure(*beginning(config))
-        assert set(found) | {"epoch"} == set(train.metric_axes(config))
+        assert set(found) | {"epoch", "wide_epoch"} == set(probes.metric_axes(config))
         assert set(found) == {"loss", "accuracy", "zero_loss_share"}
+
+    def test_wide_probes_are_measured_apart(self, tiny):
+        narrow, wide = train.measure(*tiny), train.measure_wide(*tiny)
+        assert not set(narrow) & set(wide)
+        axes = probes.metric_axes(tiny[0].config)
+        assert set(axes) == {"epoch", "wide_epoch", *narrow, *wide}
+        assert {axes[name][0] for name in narrow} == {"epoch"}
+        assert {axes[name][0] for name in wide} == {"wide_epoch"}
 
 
 class TestFit:
     def test_it_records_at_every_tick_and_ends_at_the_last_epoch(self):
-        config = TINY.replace(epochs=9, eval_every=4, n_snapshots=2, evals_per_octave=1, probes=())
+        config = TINY.replace(
+            epochs=9, eval_every=4, n_snapshots=2, evals_per_octave=1, wide_per_octave=1, probes=()
+        )
         task = train.task_of(config)
         seen = list(train.fit(config, task, train.initial_state(config, task)))
         recorded = [now.epoch for now in seen if now.metrics is not None]
-        assert recorded == list(train.tick_epochs(config.train)) == [0, 1, 2, 4, 8, 9]
+        assert recorded == list(schedule.tick_epochs(config.train)) == [0, 1, 2, 4, 8, 9]
         assert all(isinstance(v, np.ndarray) for v in seen[0].metrics.values())
+        assert [now.epoch for now in seen if now.last] == [9]
 
-    def test_going_on_from_the_middle_gives_the_same_end(self):
-        config = TINY.replace(epochs=20, eval_every=6, probes=())
+    def test_wide_records_lie_at_fewer_ticks(self):
+        config = TINY.replace(epochs=40, eval_every=4, n_snapshots=3, probes=("tables",))
         task = train.task_of(config)
+        seen = train.fit(config, task, train.initial_state(config, task))
+        wide = [now.epoch for now in seen if now.metrics and "neuron_base" in now.metrics]
+        assert wide == list(schedule.wide_epochs(config.train))
+        assert set(wide) < set(schedule.tick_epochs(config.train))
+
+    @pytest.mark.parametrize("share, end", [(0.25, 28), (0.0, 40)])
+    def test_a_run_ends_once_its_trained_tasks_have_been_settled(self, monkeypatch, share, end):
+        config = TINY.replace(
+            name="masked", masked=(2,), eval_every=4, n_snapshots=2, settled_share=share,
+            probes=("tables",),
+        )  # fmt: skip
+        good = {epoch: 8 <= epoch < 14 or epoch >= 16 for epoch in range(41)}
+
+        def measured(problem, state):
+            accuracy = np.zeros((3, 2), np.float32)
+            accuracy[1, 1:] = train.SETTLED if good[int(state.epoch)] else 0.99
+            return {"accuracy": jnp.asarray(accuracy), "loss": jnp.zeros((3, 2))}
+
+        monkeypatch.setattr(train, "measure", measured)
+        task = train.task_of(config)
+        since, last, wide = {}, [], set()
         for now in train.fit(config, task, train.initial_state(config, task)):
-            if now.epoch == 6:
-                middle = jax.tree.map(jnp.copy, now.state)
-            end = now
-        *_, resumed = train.fit(config, task, middle)
-        assert_same_bits(resumed.state, end.state)
-        assert_same_bits(resumed.metrics, end.metrics)
+            if now.metrics is not None:
+                since[now.epoch] = int(now.state.settled_since)
+                last += [now.epoch] * now.last
+                wide |= {now.epoch} if "neuron_base" in now.metrics else set()
+        assert since[4] == -1 and since[8] == since[12] == 8 and since[14] == -1
+        assert since[16] == since[end] == 16
+        assert last == [end] == [max(since)] and end in wide
+
+    def test_a_settled_state_is_not_trained_on(self):
+        config = TINY.replace(probes=())
+        task = train.task_of(config)
+        state = dataclasses.replace(
+            train.initial_state(config, task),
+            epoch=jnp.asarray(20, jnp.int32),
+            settled_since=jnp.asarray(10, jnp.int32),
+        )
+        assert list(train.fit(config, task, state)) == []
 
     def test_a_loss_that_is_no_number_ends_training_and_names_the_epoch(self):
         config = TINY.replace(probes=(), evals_per_octave=1, eval_every=40)
@@ -288,11 +331,32 @@ def test_a_tiny_problem_is_memorised(name):
     assert end.metrics["loss"][0].max() < 0.1
 
 
-@pytest.mark.parametrize("precision", ["float32"])
-def test_weights_losses_and_optimiser_state_stay_in_full_precision(tiny, precision):
-    state, loss = advanced(*tiny, 1)
-    floats = [x for x in jax.tree.leaves(state) if jnp.issubdtype(x.dtype, jnp.floating)]
-    assert {str(x.dtype) for x in [*floats, loss]} == {precision}
+@pytest.mark.parametrize(
+    "precision, kept",
+    [("float32", "float32"), ("bfloat16", "float32"), ("float64", "float64")],
+)
+def test_weights_losses_and_optimiser_state_stay_in_full_precision(precision, kept):
+    config = TINY.replace(precision=precision)
+    with train.numerics(config):
+        state, loss = advanced(*beginning(config), 1)
+        floats = [x for x in jax.tree.leaves(state) if jnp.issubdtype(x.dtype, jnp.floating)]
+    assert {str(x.dtype) for x in [*floats, loss]} == {kept}
+
+
+def test_float64_starts_from_the_same_weights_masks_and_data():
+    single, double = (TINY.replace(dropout=0.3, precision=p) for p in ("float32", "float64"))
+    with train.numerics(single):
+        expected, loss = advanced(*beginning(single), 5)
+    with train.numerics(double):
+        found, precise = advanced(*beginning(double), 5)
+        for name, weight in found.model.weights.items():
+            np.testing.assert_allclose(expected.model.weights[name], weight, rtol=2e-3, atol=2e-5)
+    assert float(loss) == pytest.approx(float(precise), rel=1e-5)
+
+
+def test_float64_outside_its_numerics_is_refused():
+    with pytest.raises(ValueError, match="64-bit types, which are off; .* or choose float32"):
+        beginning(TINY.replace(precision="float64"))
 
 
 def test_a_problem_holds_the_training_rows_only():
