@@ -1,11 +1,14 @@
 """Experiments by name: the paper's at p = 113, and small ones for a laptop.
 
-A control differs from its parent in the one field that its name says; a small
-control also stops earlier, once its parent has generalised. The small ones keep
+A control differs from its parent in the one field that its name says, and may stop
+earlier: those that are not to generalise once that is plain, and small ones once
+their parent has. The small ones keep
 the questions and shrink the grid, until two cores answer in minutes;
 ``benchmarks/search_small.md`` tells how their settings were found.
 """
 
+import dataclasses
+import shlex
 from typing import Any
 
 from .config import Config
@@ -28,6 +31,15 @@ _CONTROLS: dict[str, dict[str, Any]] = {
     "no-dropout": {"dropout": 0.0},
     "no-grokfast": {"grokfast": "none"},
     "divisible": {"name": "divisible"},
+}
+# At the paper's size only: shorter where nothing more is to come, and settings that text and
+# code, or T_nanda and T_miiii, do not share.
+_FULL: dict[str, dict[str, Any]] = {
+    "basis": {"epochs": 16384},
+    "no-dropout": {"epochs": 32768},
+    "miiii-30": {"train_fraction": 0.3},
+    "sample-dropout": {"dropout_mask": "sample"},
+    "nanda-as-miiii": {"name": "nanda", "train_fraction": 0.3, "epochs": 20000},
 }
 # Found by a search: with one mask a step for all samples the small grid groks far later.
 _SMALL: dict[str, Any] = {
@@ -52,7 +64,7 @@ _SMALL_NANDA: dict[str, Any] = {
     "eval_every": 128,
 }
 PRESETS: dict[str, Config] = (
-    {name: Config().replace(**changes) for name, changes in _CONTROLS.items()}
+    {n: Config().replace(**_CONTROLS.get(n, {}) | _FULL.get(n, {})) for n in _CONTROLS | _FULL}
     | {"nanda": Config().replace(**_NANDA)}
     | {f"{n}-small": Config().replace(**_SMALL | c | _SMALL_CONTROL) for n, c in _CONTROLS.items()}
     | {"miiii-small": Config().replace(**_SMALL)}
@@ -69,3 +81,35 @@ def preset(name: str) -> Config:
     if name not in PRESETS:
         raise ValueError(f"unknown preset {name!r}; presets are {', '.join(sorted(PRESETS))}")
     return PRESETS[name]
+
+
+def differences(config: Config, usual: Config) -> list[tuple[str, Any, Any]]:
+    """Each field in which two configurations differ, with the value of either."""
+    mine, theirs = _flat(config), _flat(usual)
+    return [(field, mine[field], theirs[field]) for field in mine if mine[field] != theirs[field]]
+
+
+def nearest_preset(config: Config) -> tuple[str, list[tuple[str, Any, Any]]]:
+    """The preset that a configuration is closest to, and each (field, value, preset's value)."""
+    found = {
+        name: differences(config, usual)
+        for name, usual in PRESETS.items()
+        if usual.task.name == config.task.name
+    }
+    name = min(found, key=lambda name: len(found[name]))
+    return name, found[name]
+
+
+def train_command(config: Config) -> str:
+    """What to type to train a configuration."""
+    name, differs = nearest_preset(config)
+    typed = ["miiii", "train", "--preset", name]
+    for field, value, _ in differs:
+        text = ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+        typed += [f"--{field.replace('_', '-')}", text]
+    return shlex.join(typed)
+
+
+def _flat(config: Config) -> dict[str, Any]:
+    sections = dataclasses.asdict(config).values()
+    return {field: value for section in sections for field, value in section.items()}

@@ -7,6 +7,7 @@ from miiii_core.presets import PRESETS, preset
 from miiii_core.train import task_of
 
 NAMES = ("miiii", "nanda", "basis", "masked", "no-dropout", "no-grokfast", "divisible")
+FULL_ONLY = ("miiii-30", "sample-dropout", "nanda-as-miiii")
 CHANGED = {
     "basis": {"name"},
     "masked": {"name"},
@@ -21,7 +22,7 @@ def flat(config):
 
 
 def test_each_experiment_comes_full_and_small():
-    assert set(PRESETS) == {*NAMES, *(f"{name}-small" for name in NAMES)}
+    assert set(PRESETS) == {*NAMES, *FULL_ONLY, *(f"{name}-small" for name in NAMES)}
     assert len({config.digest for config in PRESETS.values()}) == len(PRESETS)
     for name in NAMES:
         assert preset(name).task.p == 113
@@ -48,6 +49,18 @@ def test_a_control_differs_from_its_parent_in_what_its_name_says(name, size):
     # A small one may be cut short, which leaves what it does until then the same.
     assert control.pop("epochs") <= parent.pop("epochs")
     assert {k for k in parent if parent[k] != control[k]} == CHANGED[name]
+
+
+def test_what_text_and_code_or_both_papers_do_not_share_comes_at_full_size():
+    parent = flat(preset("miiii"))
+    for name, changed in {
+        "miiii-30": {"train_fraction"},
+        "sample-dropout": {"dropout_mask"},
+        "nanda-as-miiii": {"name", "train_fraction", "epochs"},
+    }.items():
+        other = flat(preset(name))
+        assert {k for k in parent if parent[k] != other[k]} == changed
+    assert preset("nanda-as-miiii").task == preset("nanda").task
 
 
 @pytest.mark.parametrize("name", sorted(PRESETS))
