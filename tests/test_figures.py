@@ -42,6 +42,7 @@ def lines(axes):
 
 # Every figure once, with data that would be in order: also what each check of input starts from.
 CALLS = {
+    "choice_panels": lambda: figures.choice_panels({"a": [1, 2]}, [1.0, 2.0], [False, True]),
     "grid_plot": lambda: figures.grid_plot(GRID),
     "grid_plots": lambda: figures.grid_plots(STACK, "abc"),
     "heat_map": lambda: figures.heat_map(GRID),
@@ -417,6 +418,35 @@ def test_dose_curves_lie_over_the_median_of_random_draws():
 
 # Input that cannot be drawn
 
+
+def test_choice_panels_place_each_trial_at_its_choice_and_mark_medians():
+    rates, heads = [0.1, 0.2, 0.1, 0.2, 0.1], [4, 4, 8, 8, 8]
+    losses = [1.0, 2.0, 3.0, np.inf, 0.5]
+    figure = figures.choice_panels(
+        {"learning_rate": rates, "n_heads": heads}, losses, [False, False, False, True, True]
+    )
+    first, second, *empty = figure.axes
+    assert [axes.get_xlabel() for axes in (first, second)] == ["learning_rate", "n_heads"]
+    assert not any(axes.axison for axes in empty)
+    for axes, options, chosen in ((first, [0.1, 0.2], rates), (second, [4, 8], heads)):
+        assert [t.get_text() for t in axes.get_xticklabels()] == [f"{o:g}" for o in options]
+        shown = lines(axes)
+        for name, trials in {"complete": [0, 1, 2], "pruned": [3, 4]}.items():
+            place, height = shown[name].get_data()
+            np.testing.assert_array_equal(
+                np.round(place), [options.index(chosen[t]) for t in trials]
+            )
+            np.testing.assert_array_equal(height, [losses[t] for t in trials])
+        segments = [bar.get_segments()[0] for bar in axes.collections]
+        medians = {round(segment[:, 0].mean()): segment[0, 1] for segment in segments}
+        expected = {
+            spot: np.median([losses[t] for t in (0, 1, 2) if chosen[t] == option])
+            for spot, option in enumerate(options)
+            if any(chosen[t] == option for t in (0, 1, 2))
+        }
+        assert medians == expected
+
+
 WRONG = {
     "rows": (lambda: figures.grid_plot([1, 2]), r"values has shape \(2,\).*\(rows, columns\)"),
     "text": (lambda: figures.grid_plot([["a"]]), r"values holds <U1.*real numbers"),
@@ -449,6 +479,10 @@ WRONG = {
     "control": (
         lambda: figures.effect_bars({"a": 1.0}, "x", controls={"b": [1]}),
         r"controls names \['b'\]; the effects are \['a'\]",
+    ),
+    "choices": (
+        lambda: figures.choice_panels({"a": [1, 2]}, [1.0, 2.0, 3.0], [0, 0, 1]),
+        r"a has 2 values for 3 trials",
     ),
     "draws": (
         lambda: figures.dose_curves([0, 1], {}, "x", controls=[[1, 2, 3]]),

@@ -17,6 +17,7 @@ from .grids import (
     polar_naturals,
     target_grids,
 )
+from .search import choice_panels
 from .spectra import (
     filter_response,
     fourier_embedding_figure,
@@ -29,6 +30,7 @@ from .training import curves, grokking_figure, norm_map, training_map, training_
 
 __all__ = [
     "attention_maps",
+    "choice_panels",
     "curves",
     "dose_curves",
     "effect_bars",
