@@ -7,7 +7,8 @@ says how to undo it and what was lost:
 ``exact``    nothing is lost: byte i of every number goes into plane i, so that
              like stands beside like and a compressor finds what repeats
 ``half``     eleven significant binary digits, as float16 has, but float32's
-             exponents, so that nothing over- or underflows; then byte planes
+             exponents, so that nothing over- or underflows; then byte planes.
+             What even these cannot hold stays exact, and so do whole numbers
 ``rows``     8 bits: whole numbers from -127 to 127 and one scale for each
              vector along the last axis
 ===========  ==================================================================
@@ -151,9 +152,10 @@ def _pack_planes(array: np.ndarray, error: float = 0.0) -> tuple[Parts, Note]:
 
 def _pack_half(array: np.ndarray) -> tuple[Parts, Note]:
     """In half precision if that is good enough, else exact."""
-    if array.dtype != np.float32:
+    if array.dtype not in (np.float32, np.float64):
         return _pack_planes(array)
-    rounded = round_to_half(array)
+    with np.errstate(over="ignore"):
+        rounded = round_to_half(array.astype(np.float32))
     error = largest_relative_error(rounded, array)
     return _pack_planes(rounded, error) if error <= HALF_ERROR else _pack_planes(array)
 

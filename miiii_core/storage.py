@@ -7,6 +7,9 @@
 ``state.npz``        weights and optimiser state, only while the run is unfinished
 ``snapshots/``       weights at log-spaced epochs, in half precision
 ===================  ==========================================================
+
+A packed run, as `shipped` makes it, has fewer snapshots and smaller arrays, whose
+headers say how to unpack them; whoever reads a run need not know.
 """
 
 import hashlib
@@ -27,6 +30,7 @@ from .config import Config
 from .files import FileDamaged, load_arrays, load_json, save_arrays, save_json
 from .metrics import Metrics
 from .model import WEIGHT_NAMES, Transformer
+from .packing import unpack
 from .schedule import snapshot_epochs
 from .tasks import Task
 from .train import TrainState, initial_state, numerics, task_of
@@ -68,6 +72,11 @@ class Run:
         """Whether it ended before its last epoch because all tasks had settled."""
         return self.finished and self.epoch < self.config.train.epochs
 
+    @property
+    def packed(self) -> dict[str, Any] | None:
+        """What was rounded and left out, if it was packed to be shipped."""
+        return self.info.get("packed")
+
     @cached_property
     def task(self) -> Task:
         """The data, split as it was in training."""
@@ -92,6 +101,8 @@ class Run:
     @cached_property
     def snapshot_epochs(self) -> tuple[int, ...]:
         """Epochs whose weights were kept, ascending."""
+        if self.packed:
+            return tuple(self.packed["snapshots"])
         found = (self.folder / "snapshots").glob("*.npz")
         return tuple(sorted(int(path.stem) for path in found if path.stem.isdigit()))
 
@@ -103,6 +114,8 @@ class Run:
         """
         if epoch not in self.snapshot_epochs:
             raise RunError(f"no snapshot of epoch {epoch}; there are {self.snapshot_epochs}")
+        if self.packed and epoch == self.epoch:  # not kept twice
+            return self.model
         return self._weights(snapshot_path(self.folder, epoch))
 
     def _weights(self, path: Path) -> Transformer:
@@ -165,6 +178,8 @@ def verify(run: Run) -> None:
 
 def expected_snapshots(run: Run) -> tuple[int, ...]:
     """Epochs whose weights must have been kept by now, the end of a settled run among them."""
+    if run.packed:
+        return tuple(epoch for epoch in run.snapshot_epochs if epoch != run.epoch)
     due = {epoch for epoch in snapshot_epochs(run.config.train) if epoch <= run.epoch}
     return tuple(sorted(due | ({run.epoch} if due and run.stopped_early else set())))
 
@@ -246,7 +261,10 @@ def _load(path: Path, config: Config) -> tuple[dict[str, np.ndarray], dict[str, 
         raise RunError(f"{error}; restore the file, or train the run again") from error
     if header.get("digest") != config.digest:
         raise RunError(f"{path} belongs to another run: its digest is {header.get('digest')}")
-    return arrays, header
+    try:
+        return unpack(arrays, header["packed"]) if "packed" in header else arrays, header
+    except ValueError as error:
+        raise RunError(f"{path} is damaged: {error}") from error
 
 
 def _check_shapes(

@@ -136,7 +136,16 @@ def test_what_half_cannot_hold_stays_exact(value):
 
 
 def test_half_leaves_other_kinds_alone():
-    for array in (np.arange(1000, 1300), np.float16([1.001]), np.float64([np.pi])):
+    for array in (np.arange(1000, 1300), np.float16([1.001]), np.array([True, False])):
+        same_bits(back({"a": array}, "half")["a"], array)
+
+
+def test_half_makes_double_single_where_single_can_hold_it():
+    parts, notes = pack({"loss": np.float64([np.pi, -1e-30])}, {"loss": "half"})
+    found = unpack(parts, notes)["loss"]
+    assert found.dtype == np.float32 and 0 < notes["loss"]["error"] <= 2.0**-11
+    for value in (1e300, 1e-300):
+        array = np.float64([1.0, value])
         same_bits(back({"a": array}, "half")["a"], array)
 
 
