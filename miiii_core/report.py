@@ -1,13 +1,11 @@
 """Runs in words: one line each for a table, or a page about one."""
 
-import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Float, Int
 
-from .config import Config
-from .presets import PRESETS
+from .presets import nearest_preset
 from .storage import Run, RunError, command, recorded
 from .train import SETTLED
 
@@ -30,6 +28,18 @@ def one_line(run: Run) -> str:
         f"validation accuracy {last.mean():.3f} on average, "
         f"{last.min():.3f} on mod {run.task.moduli[int(last.argmin())]}; "
         f"more with: {command('show', run.folder)}"
+    )
+
+
+def packed_line(run: Run) -> str:
+    """What became of a run that was packed."""
+    packed = run.packed or {}
+    kept, lost = len(run.snapshot_epochs), len(packed["snapshots_left_out"])
+    size = sum(path.stat().st_size for path in run.folder.rglob("*") if path.is_file())
+    how = "rounded to 8 bits" if packed["snapshots_rounded"] else "as recorded"
+    return (
+        f"packed {run.folder}: {size / 1e6:.3f} MB, "
+        f"{kept} of {kept + lost} snapshots, {how}; commit it and the manifest beside it"
     )
 
 
@@ -61,33 +71,12 @@ def _why_early(run: Run) -> str:
     return f" (all tasks at {SETTLED:g} in validation since epoch {run.info['settled_since']})"
 
 
-def nearest_preset(config: Config) -> tuple[str, list[tuple[str, object, object]]]:
-    """The preset that a configuration is closest to, and each (field, value, preset's value)."""
-    differences = {
-        name: _differences(config, usual)
-        for name, usual in PRESETS.items()
-        if usual.task.name == config.task.name
-    }
-    name = min(differences, key=lambda name: len(differences[name]))
-    return name, differences[name]
-
-
 def first_epoch(
     epochs: Int[np.ndarray, " ticks"], accuracy: Float[np.ndarray, " ticks"], level: float = LEARNT
 ) -> int | None:
     """The first recorded epoch at which an accuracy reached a level."""
     reached = np.flatnonzero(accuracy >= level)
     return int(epochs[reached[0]]) if len(reached) else None
-
-
-def _differences(config: Config, usual: Config) -> list[tuple[str, object, object]]:
-    mine, theirs = _flat(config), _flat(usual)
-    return [(field, mine[field], theirs[field]) for field in mine if mine[field] != theirs[field]]
-
-
-def _flat(config: Config) -> dict[str, object]:
-    sections = dataclasses.asdict(config).values()
-    return {field: value for section in sections for field, value in section.items()}
 
 
 def _row(run: Run) -> tuple[str, ...]:

@@ -1,25 +1,23 @@
 """Runs from the outside: train one, resume it, or get it from the cache."""
 
 import dataclasses
-import os
 import shutil
-import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import jax
-from filelock import FileLock, Timeout
 
 from .config import Config
 from .devices import DeviceName, check_memory, filter_size, find_device, n_parameters
-from .files import check_writable, is_leftover, remove_leftovers
+from .files import check_writable, remove_leftovers
+from .folders import held, refuse_occupied, runs_root
 from .metrics import Metrics
-from .presets import PRESETS, preset
+from .presets import PRESETS, preset, train_command
 from .provenance import now_utc, session, training_code_digest
 from .recorder import Recorder, record_training
 from .schedule import tick_epochs
+from .shipped import find_shipped
 from .storage import (
     FORMAT,
     Run,
@@ -36,6 +34,8 @@ from .storage import (
 from .train import TrainState, initial_state, numerics, task_of
 
 SAVE_SECONDS = 20.0
+LARGE_P = 100
+OPERATIONS = 1e11  # a second, on two cores
 RUN_FILES = ("run.json", "metrics.npz", "weights.npz", "state.npz")
 
 
@@ -63,7 +63,7 @@ def train(
         TrainingDiverged: if the loss stops being finite; the last good state is kept.
         Interrupted: on Ctrl-C; everything is saved, `resume` goes on.
     """
-    with _lock(Path(folder)):
+    with held(Path(folder)):
         return _start(config, Path(folder), device, progress, save_seconds)
 
 
@@ -81,15 +81,17 @@ def resume(
         ValueError, OSError, TrainingDiverged, Interrupted: as `train`.
     """
     load(folder)  # before a lock is put beside a folder that holds no run
-    with _lock(Path(folder)):
+    with held(Path(folder)):
         return _go_on(load(folder), device, progress, save_seconds)
 
 
 def cached(which: str | Path | Config, *, progress: bool = True, **overrides: Any) -> Run:
     """A finished run: loaded if it is there, else trained once and kept.
 
-    A run is kept under `runs_root` by name and digest. It is trained again if the
-    code that trains has changed since, and resumed if it was interrupted.
+    One that is shipped with the repository is taken as it is. Others are kept under
+    `runs_root` by name and digest: trained again if the code that trains has changed
+    since, and resumed if interrupted. At a p of 100 or more, where that can take hours,
+    nothing is trained unasked and nothing thrown away.
 
     Args:
         which: A preset's name, a configuration, or the folder of a run.
@@ -98,13 +100,18 @@ def cached(which: str | Path | Config, *, progress: bool = True, **overrides: An
 
     Raises:
         ValueError: for an unknown preset or field.
-        RunError: if a folder was given and it holds no finished run.
+        RunError: if a folder was given and it holds no finished run, a large run is
+            not there, or a shipped one is damaged; says what to do.
     """
     changes = {name: value for name, value in overrides.items() if value is not None}
     if not isinstance(which, Config) and str(which) not in PRESETS and Path(which).is_dir():
         return _finished(load(which), changes)
     folder, config = cache_folder(which, **changes)
-    with _lock(folder, wait=True):
+    if (shipped := find_shipped(config)) is not None:
+        return shipped
+    if config.task.p >= LARGE_P:
+        return _trained_before(folder, config)
+    with held(folder, wait=True):
         if folder.exists() and not _still_good(folder):
             shutil.rmtree(folder)
         if not folder.exists():
@@ -120,18 +127,6 @@ def cache_folder(which: str | Path | Config, **overrides: Any) -> tuple[Path, Co
     return runs_root() / f"{name}-{config.digest}", config
 
 
-def runs_root() -> Path:
-    """The folder of cached runs: ``$MIIII_RUNS``, or ``_runs`` beside the book's table of contents.
-
-    Outside the book it is ``_runs`` in the working folder.
-    """
-    if "MIIII_RUNS" in os.environ:
-        return Path(os.environ["MIIII_RUNS"])
-    here = Path.cwd()
-    homes = [folder for folder in (here, *here.parents) if (folder / "_toc.yml").is_file()]
-    return (homes[0] if homes else here) / "_runs"
-
-
 def find_runs(root: Path, *, verified: bool = False) -> Iterator[Run | RunError]:
     """Every run directly below a folder, by name; one that cannot be read comes as its error.
 
@@ -141,7 +136,9 @@ def find_runs(root: Path, *, verified: bool = False) -> Iterator[Run | RunError]
         root: Folder of runs.
         verified: Read every file of each run, not only what a list needs.
     """
-    for folder in sorted({path.parent for name in RUN_FILES for path in root.glob(f"*/{name}")}):
+    for folder in sorted(
+        {path.parent for name in RUN_FILES for path in root.glob(f"[!.]*/{name}")}
+    ):
         try:
             run = load(folder)
             verify(run) if verified else recorded(run)
@@ -154,7 +151,7 @@ def _start(
     config: Config, folder: Path, device: DeviceName, progress: bool, save_seconds: float
 ) -> Run:
     """Train a new run into a folder that is locked."""
-    _refuse_occupied(folder, config)
+    refuse_occupied(folder, config)
     target = find_device(device)
     check_memory(config, target)
     check_writable(folder, _disk_need(config))
@@ -188,53 +185,6 @@ def _go_on(run: Run, device: DeviceName, progress: bool, save_seconds: float) ->
     return load(run.folder)
 
 
-@contextmanager
-def _lock(folder: Path, wait: bool = False) -> Iterator[None]:
-    """Keep other processes out of a run's folder while this one writes to it.
-
-    The lock lies beside the folder, so that it outlives a folder that is deleted.
-    """
-    lock = FileLock(folder.parent / f".{folder.name}.lock")
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        held = lock.acquire(timeout=0)
-    except Timeout as error:
-        if not wait:
-            raise RunError(
-                f"another process is training in {folder}; wait for it or stop it"
-            ) from error
-        print(f"waiting for the process that trains in {folder}", file=sys.stderr)
-        held = lock.acquire()
-    except OSError as error:
-        raise OSError(
-            f"cannot write to {folder.parent}: {error.strerror}; choose another folder"
-        ) from error
-    with held:
-        yield
-
-
-def _refuse_occupied(folder: Path, config: Config) -> None:
-    if not folder.exists() or (folder.is_dir() and all(map(is_leftover, folder.iterdir()))):
-        return
-    if not (folder / "run.json").exists():
-        raise RunError(f"{folder} is not empty and holds no run; choose a new or empty folder")
-    run = load(folder)
-    if run.config != config:
-        raise RunError(
-            f"{folder} holds another run (digest {run.config.digest}, not {config.digest}) "
-            "and is never overwritten; choose another folder"
-        )
-    if run.finished:
-        raise RunError(
-            f"{folder} holds this run, finished at epoch {run.epoch}; "
-            f"look at it with: {command('show', folder)}"
-        )
-    raise RunError(
-        f"{folder} holds this run, stopped at epoch {run.epoch}; "
-        f"go on with: {command('resume', folder)}"
-    )
-
-
 def _where_it_stopped(run: Run) -> tuple[TrainState, Metrics | None]:
     """The last saved state and what was recorded up to it.
 
@@ -257,6 +207,33 @@ def _finished(run: Run, changes: dict[str, Any]) -> Run:
             f"go on with: {command('resume', run.folder)}"
         )
     return run
+
+
+def _trained_before(folder: Path, config: Config) -> Run:
+    """A large run from the cache, as it is."""
+    if not folder.exists():
+        raise RunError(
+            f"the run {folder.name} (p={config.task.p}, {config.train.epochs} epochs) is not here: "
+            "it is neither trained nor among the runs shipped in book/runs of a clone of the "
+            f"repository. To train it, about {_how_long(config)}, type: {train_command(config)}"
+        )
+    run = _finished(load(folder), {})
+    verify(run)
+    if run.info["code_digest"] != training_code_digest():
+        raise RunError(
+            f"{folder} was trained by other code than this. To use it all the same, move it "
+            f"elsewhere and name that folder; to train it again, move it and type: "
+            f"{train_command(config)}"
+        )
+    return run
+
+
+def _how_long(config: Config) -> str:
+    """Training time in words: six operations a weight, input and epoch on two quick cores."""
+    operations = 6 * n_parameters(config) * config.task.n_train * config.train.epochs
+    minutes = operations / OPERATIONS / 60
+    spent = f"{minutes:.0f} minutes" if minutes < 100 else f"{minutes / 60:.0f} hours"
+    return f"{spent} on two cores and far less on a GPU"
 
 
 def _still_good(folder: Path) -> bool:

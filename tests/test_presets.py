@@ -3,7 +3,7 @@ import dataclasses
 import pytest
 
 from miiii_core.config import Config
-from miiii_core.presets import PRESETS, preset
+from miiii_core.presets import PRESETS, nearest_preset, preset, train_command
 from miiii_core.train import task_of
 
 NAMES = ("miiii", "nanda", "basis", "masked", "no-dropout", "no-grokfast", "divisible")
@@ -74,3 +74,18 @@ def test_every_preset_makes_its_task_and_survives_json(name):
 def test_an_unknown_preset_lists_the_known_ones():
     with pytest.raises(ValueError, match=r"unknown preset 'mii'.*basis.*miiii-small"):
         preset("mii")
+
+
+@pytest.mark.parametrize("name", list(PRESETS))
+def test_a_preset_is_nearest_to_itself(name):
+    found, differs = nearest_preset(PRESETS[name].replace(seed=3))
+    assert PRESETS[found] == PRESETS[name] and differs == [("seed", 3, 0)]
+    assert nearest_preset(PRESETS[name])[1] == []
+
+
+def test_what_to_type_names_the_preset_and_what_differs():
+    config = preset("masked").replace(masked=(3, 5), probes=(), dropout_mask="sample")
+    assert train_command(config) == (
+        "miiii train --preset masked --masked 3,5 --dropout-mask sample --probes ''"
+    )
+    assert train_command(preset("nanda-small")) == "miiii train --preset nanda-small"

@@ -13,9 +13,10 @@ import numpy as np
 import pytest
 from tiny import TINY, WRITTEN, assert_same_run, contents
 
-from miiii_core import recorder, runs, storage
+from miiii_core import provenance, recorder, runs, storage
 from miiii_core.recorder import Interrupted, Recorder
 from miiii_core.runs import RunError, cached, find_runs, runs_root
+from miiii_core.shipped import pack
 from miiii_core.train import Progress, TrainingDiverged, initial_state, task_of
 
 
@@ -27,6 +28,7 @@ def copy(tiny_run, tmp_path):
 @pytest.fixture
 def root(tmp_path, monkeypatch):
     monkeypatch.setenv("MIIII_RUNS", str(tmp_path / "root"))
+    monkeypatch.setenv("MIIII_SHIPPED", str(tmp_path / "shelf"))
     return tmp_path / "root"
 
 
@@ -281,7 +283,7 @@ def test_weights_that_are_not_finite_are_never_saved(bad):
     for name in (*state.model.weights, "config"):
         object.__setattr__(model, name, getattr(state.model, name))
     object.__setattr__(model, "W_U", state.model.W_U.at[0, 0].set(bad))
-    broken = state.__class__(model, state.opt_state, state.epoch)
+    broken = state.__class__(model, state.opt_state, state.epoch, state.settled_since)
     with pytest.raises(TrainingDiverged, match="weights stopped being finite at epoch 3"):
         recorder._check_finite(Progress(epoch=3, state=broken, metrics=None))
 
@@ -318,7 +320,8 @@ def test_cached_presets_are_named_after_preset_and_digest(root):
 
 
 def test_cached_trains_again_when_the_code_has_changed(kept, trained, monkeypatch):
-    monkeypatch.setattr(runs, "training_code_digest", lambda: "other")
+    for module in (runs, provenance):
+        monkeypatch.setattr(module, "training_code_digest", lambda: "other")
     run = cached(TINY, progress=False)
     assert trained == [kept] and run.info["code_digest"] == "other"
 
@@ -360,6 +363,89 @@ def test_cached_knows_no_other_names(root):
     with pytest.raises(ValueError, match="unknown field"):
         cached(TINY, q=3)
     assert not root.exists()
+
+
+# Shipped runs, and large ones
+
+
+@pytest.fixture
+def nothing_is_trained(root, monkeypatch):
+    def fail(*_):
+        raise AssertionError("training was started")
+
+    monkeypatch.setattr(runs, "_start", fail)
+    monkeypatch.setattr(runs, "_go_on", fail)
+
+
+def test_cached_prefers_the_shipped_run_whatever_code_trained_it(
+    kept, tiny_run, tmp_path, nothing_is_trained, monkeypatch
+):
+    monkeypatch.setattr(runs, "training_code_digest", lambda: "other")
+    shipped = pack(tiny_run, tmp_path / "shelf" / "tiny")
+    found = cached(TINY.replace(seed=5), seed=0, progress=False)
+    assert found.folder == shipped.folder and kept.exists()
+
+
+def test_cached_says_when_the_shipped_run_is_damaged(tiny_run, tmp_path, nothing_is_trained):
+    shipped = pack(tiny_run, tmp_path / "shelf" / "tiny")
+    (shipped.folder / "weights.npz").write_bytes(b"")
+    with pytest.raises(RunError, match="weights.npz was altered.* restore it with: git checkout"):
+        cached(TINY)
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "typed", "time"),
+    [
+        ("nanda", {}, "--preset nanda", "17 minutes"),
+        ("miiii", {"seed": 3}, "--preset miiii --seed 3", "8 hours"),
+        ("masked", {"masked": (3, 5)}, "--preset masked --masked 3,5", "8 hours"),
+        ("miiii", {"probes": ()}, "--preset miiii --probes ''", "8 hours"),
+    ],
+)
+def test_a_large_run_is_not_trained_unasked(root, nothing_is_trained, name, changes, typed, time):
+    folder, config = runs.cache_folder(name, **changes)
+    with pytest.raises(RunError) as refused:
+        cached(name, **changes)
+    said = str(refused.value)
+    assert f"the run {folder.name} (p=113, {config.train.epochs} epochs) is not here" in said
+    assert "book/runs of a clone of the repository" in said
+    assert f"about {time} on two cores" in said
+    assert said.endswith(f"type: miiii train {typed}")
+    assert not root.exists()
+
+
+@pytest.fixture
+def large(root, tiny_run, monkeypatch):
+    """The tiny run in the cache, in a world where it is large."""
+    monkeypatch.setattr(runs, "LARGE_P", TINY.task.p)
+    return shutil.copytree(tiny_run.folder, runs.cache_folder(TINY)[0])
+
+
+def test_a_large_run_that_was_trained_is_taken(large, tiny_run, nothing_is_trained):
+    assert_same_run(cached(TINY), tiny_run)
+
+
+def test_a_large_run_of_other_code_is_kept(large, nothing_is_trained, monkeypatch):
+    before = contents(large)
+    monkeypatch.setattr(runs, "training_code_digest", lambda: "other")
+    with pytest.raises(RunError, match=f"{large} was trained by other code.*name that folder"):
+        cached(TINY)
+    assert contents(large) == before and cached(large).finished
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"status": "interrupted", "epoch": 8}, "stopped at epoch 8; go on with: miiii resume"),
+        ({"status": "no such"}, "unknown status"),
+    ],
+)
+def test_a_large_run_in_between_is_kept(large, nothing_is_trained, change, words):
+    storage.save_info(large, storage.load(large).info | change)
+    before = contents(large)
+    with pytest.raises(RunError, match=words):
+        cached(TINY)
+    assert contents(large) == before
 
 
 # Two at once
