@@ -59,11 +59,17 @@ class Execution:
         return not self.result.is_file()
 
 
-def folder_digest(folder: Path, pattern: str = "*") -> str:
-    """Digest of the names and contents of all files below a folder that match a pattern."""
+def folder_digest(folder: Path, pattern: str = "*", without: Path | None = None) -> str:
+    """Digest of the names and contents of all files below a folder that match a pattern.
+
+    Args:
+        folder: where to look.
+        pattern: of file names.
+        without: a folder whose files do not count.
+    """
     digest = hashlib.sha256()
     for path in sorted(folder.rglob(pattern)):
-        if path.is_file():
+        if path.is_file() and without not in path.parents:
             content = path.read_bytes()
             digest.update(f"{path.relative_to(folder).as_posix()}\0{len(content)}\0".encode())
             digest.update(content)

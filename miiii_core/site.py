@@ -18,6 +18,7 @@ from .book import execute_chapters, folder_digest
 from .files import FileDamaged, load_json, save_json
 
 SPHINX = "from jupyter_book.cli.main import main; main()"
+SHIPPED = "runs"  # folder of shipped runs in the book's: megabytes, and no pages
 OPTIONS = ("-W", "-n", "--keep-going", "-q")
 
 
@@ -78,8 +79,8 @@ def build_site(root: Path, executed: Mapping[str, Path]) -> Path:
 
 def stage(root: Path, executed: Mapping[str, Path], folder: Path) -> None:
     """Lay out what Sphinx reads: the pages, executed where they run code, and execution off."""
-    hidden = shutil.ignore_patterns(".*")
-    shutil.copytree(root / "book", folder / "book", ignore=hidden, dirs_exist_ok=True)
+    no_pages = shutil.ignore_patterns(".*", SHIPPED)
+    shutil.copytree(root / "book", folder / "book", ignore=no_pages, dirs_exist_ok=True)
     shutil.copy(root / "_toc.yml", folder)
     config = yaml.safe_load((root / "_config.yml").read_text())
     config["execute"] = {**config.get("execute", {}), "execute_notebooks": "off"}
@@ -90,13 +91,17 @@ def stage(root: Path, executed: Mapping[str, Path], folder: Path) -> None:
 
 
 def site_key(root: Path, executed: Mapping[str, Path]) -> str:
-    """Digest of all that the pages depend on: sources, executed chapters, installed packages."""
+    """Digest of all that the pages depend on: sources, executed chapters, installed packages.
+
+    Shipped runs reach the pages through the chapters that read them.
+    """
     installed = sorted(f"{d.name} {d.version}" for d in importlib.metadata.distributions())
     notebooks = {
         page: hashlib.sha256(path.read_bytes()).hexdigest() for page, path in executed.items()
     }
     texts = [(root / name).read_text() for name in ("_config.yml", "_toc.yml")]
-    parts = json.dumps([texts, folder_digest(root / "book"), notebooks, installed], sort_keys=True)
+    sources = folder_digest(root / "book", without=root / "book" / SHIPPED)
+    parts = json.dumps([texts, sources, notebooks, installed], sort_keys=True)
     return hashlib.sha256(parts.encode()).hexdigest()
 
 

@@ -352,6 +352,17 @@ def test_the_site_is_whole_and_built_once(root, monkeypatch):
     site.make_book(root)
 
 
+def test_shipped_runs_are_no_pages(root, tmp_path_factory):
+    before = site.site_key(root, {})
+    (root / "book" / "runs" / "nanda").mkdir(parents=True)
+    (root / "book" / "runs" / "nanda" / "notes.md").write_text("# A page on no table of contents")
+    assert site.site_key(root, {}) == before
+    staged = tmp_path_factory.mktemp("staged")
+    site.stage(root, {}, staged)
+    assert (staged / "book" / "waves.md").is_file() and not (staged / "book" / "runs").exists()
+    assert "book/runs" in (REPOSITORY / "_config.yml").read_text()
+
+
 def test_a_touched_site_is_not_current(root):
     html, record = root / "_build" / "html", root / "_run" / "site.json"
     for folder in (html, record.parent):
