@@ -84,6 +84,11 @@ def padded(packed: Float[Array, "d classes"], sizes: tuple[int, ...]) -> Float[A
     return jnp.stack([jnp.pad(w, ((0, 0), (0, max(sizes) - w.shape[1]))) for w in parts])
 
 
+def packed(padded_weights: Float[Array, "t d c"], is_class: Array) -> Float[Array, "d classes"]:
+    """The columns of classes that tasks really have, side by side: `padded` undone."""
+    return jnp.swapaxes(padded_weights, 1, 2)[is_class].T
+
+
 def objective(model: Baseline, problem: BaselineProblem, key: PRNGKeyArray) -> Float[Array, ""]:
     """The weighted mean of every task's cross-entropy."""
     masks = dropout_masks(problem.config.model, len(problem.tokens), key)
@@ -101,7 +106,11 @@ def dropout_masks(
     """The draws that our step makes: one mask for each add, and for each input if asked."""
     keep = 1 - config.dropout
     shape = (config.d_model,) if config.dropout_mask == "shared" else (n, config.d_model)
-    draws = [jax.random.bernoulli(part, keep, shape) / keep for part in jax.random.split(key)]
+    # The draw is in float32 for any precision, as ours is.
+    draws = [
+        jax.random.bernoulli(part, jnp.float32(keep), shape) / keep
+        for part in jax.random.split(key)
+    ]
     return jnp.stack(draws, axis=-2)
 
 

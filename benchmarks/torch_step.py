@@ -1,0 +1,210 @@
+"""The same training step in eager PyTorch, to measure ours against.
+
+As one would write it with some care: keys and values are tables of tokens, only the
+read-out token goes through the neurons, AdamW is PyTorch's own, fused. But every
+operation runs by itself, as it is written. In bfloat16 the same four products are
+rounded as ours are, and all else is float32.
+"""
+
+import time
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from miiii_core import train
+from miiii_core.config import ModelConfig, OptimConfig, Precision
+from miiii_core.model import Transformer
+
+Multiply = Callable[[Tensor, Tensor], Tensor]
+
+
+class TorchTraining:
+    """Weights, data and optimiser; each `step` is one full-batch update."""
+
+    def __init__(
+        self,
+        model: Transformer,
+        problem: train.Problem,
+        *,
+        multiply: Multiply = torch.matmul,
+        device: str = "cpu",
+        dtype: torch.dtype = torch.float32,
+    ):
+        """Copy our weights and data.
+
+        Args:
+            model: Where to start.
+            problem: What to train on.
+            multiply: How the four large products are taken: `torch.matmul`, or a rounded one.
+            device: PyTorch's name of it.
+            dtype: Of weights, sums and optimiser state.
+        """
+        self.config, self.multiply = problem.config, multiply
+        self.weights = {
+            name: _tensor(w, device, dtype).requires_grad_() for name, w in model.weights.items()
+        }
+        self.digits = _tensor(problem.digits, device, torch.long)
+        self.targets = _tensor(problem.targets, device, torch.long)
+        self.loss_weights = _tensor(problem.loss_weights, device, dtype)
+        self.class_sizes = list(problem.class_sizes)
+        self.optimiser = adamw(list(self.weights.values()), problem.config.optim)
+        self.filter = GrokfastEma(list(self.weights.values()), problem.config.optim)
+
+    def step(self, masks: Tensor | None = None) -> Tensor:
+        """Take one update, with masks of its own unless given some; returns the loss before."""
+        self.optimiser.zero_grad()
+        loss = self.loss(self.draw_masks() if masks is None else masks)
+        loss.backward()
+        self.filter.apply()
+        self.optimiser.step()
+        return loss.detach()
+
+    def loss(self, masks: Tensor) -> Tensor:
+        """The weighted mean of every task's cross-entropy.
+
+        Args:
+            masks: (2, d_model) or (n, 2, d_model), for the stream after each add.
+        """
+        logits = self._logits(masks).split(self.class_sizes, dim=1)
+        losses = map(F.cross_entropy, logits, self.targets.unbind(1))
+        return torch.stack(list(losses)) @ self.loss_weights
+
+    def draw_masks(self) -> Tensor:
+        """Dropout masks: one for each add, and for each input if asked."""
+        config: ModelConfig = self.config.model
+        shape = (len(self.digits), 2) if config.dropout_mask == "sample" else (2,)
+        keep = torch.full((*shape, config.d_model), 1 - config.dropout, device=self.digits.device)
+        return torch.bernoulli(keep) / (1 - config.dropout)
+
+    def _logits(self, masks: Tensor) -> Tensor:
+        mixed, resid_pre = self._attend()
+        w, multiply = self.weights, self.multiply
+        heads_to_stream = w["W_O"].reshape(-1, len(resid_pre))
+        stream = (resid_pre + multiply(mixed, heads_to_stream)) * masks[..., 0, :]
+        neurons = torch.relu(multiply(stream, w["W_in"]))
+        stream = (stream + multiply(neurons, w["W_out"])) * masks[..., 1, :]
+        return multiply(stream, w["W_U"])
+
+    def _attend(self) -> tuple[Tensor, Tensor]:
+        """The values that the read-out token mixes, and its own embedding."""
+        w, p = self.weights, len(self.weights["W_E"]) - 1
+        resid_pre = w["W_E"][p] + w["W_pos"][2]
+        digits = w["W_E"][:p]
+        tokens = torch.cat([digits + w["W_pos"][0], digits + w["W_pos"][1], resid_pre[None]])
+        query = torch.einsum("d,hde->he", resid_pre, w["W_Q"])
+        keys = torch.einsum("td,hde->the", tokens, w["W_K"])
+        values = torch.einsum("td,hde->the", tokens, w["W_V"])
+        scores = torch.einsum("the,he->th", keys, query) / query.shape[1] ** 0.5
+        readout = torch.full_like(self.digits[:, :1], 2 * p)
+        rows = torch.cat([self.digits[:, :1], p + self.digits[:, 1:], readout], dim=1)
+        attention = F.embedding(rows, scores).softmax(dim=1)
+        seen = F.embedding(rows, values.flatten(1)).unflatten(2, values.shape[1:])
+        return (attention[..., None] * seen).sum(dim=1).flatten(1), resid_pre
+
+
+class GrokfastEma:
+    """Adds the exponential mean of the gradients to each gradient, in place."""
+
+    def __init__(self, weights: list[Tensor], config: OptimConfig):
+        """Start the mean.
+
+        Raises:
+            ValueError: for the windowed filter, which no preset uses.
+        """
+        if config.grokfast == "ma":
+            raise ValueError("grokfast='ma' has no version in PyTorch; it takes ema or none")
+        self.weights, self.config, self.steps = weights, config, 0
+        self.means = [torch.zeros_like(w) for w in weights]
+
+    def apply(self) -> None:
+        """Filter the gradients that the weights now have."""
+        if self.config.grokfast == "none" or self.config.grokfast_lambda == 0:
+            return
+        starts = self.steps == 0 and self.config.grokfast_start == "first"
+        for weight, mean in zip(self.weights, self.means, strict=True):
+            assert weight.grad is not None
+            mean.lerp_(weight.grad, 1.0 if starts else 1 - self.config.grokfast_alpha)
+            weight.grad.add_(mean, alpha=self.config.grokfast_lambda)
+        self.steps += 1
+
+
+def adamw(weights: list[Tensor], config: OptimConfig) -> torch.optim.Optimizer:
+    """PyTorch's own AdamW, with our settings."""
+    return torch.optim.AdamW(
+        weights,
+        lr=config.learning_rate,
+        betas=(config.beta1, config.beta2),
+        eps=config.eps,
+        weight_decay=config.weight_decay,
+        fused=True,
+    )
+
+
+@cache
+def multiply_in(precision: Precision, device: str) -> tuple[Multiply, str]:
+    """How to multiply in a precision, and what that is called.
+
+    Not every processor has bfloat16 products, and PyTorch is very slow without: there
+    the operands are rounded, and multiplied in float32. The faster of the two is taken.
+    """
+    if precision != "bfloat16":
+        return torch.matmul, precision
+    ways = {"products in bfloat16": _native, "rounded, then multiplied in float32": _widened}
+    seconds = {name: _product_seconds(way, device) for name, way in ways.items()}
+    name = min(seconds, key=lambda name: seconds[name])
+    return rounded(ways[name]), name
+
+
+def rounded(multiply: Multiply) -> Multiply:
+    """A product whose operands are rounded to bfloat16, forward and backward."""
+    return lambda x, weight: _Rounded.apply(x, weight, multiply)
+
+
+class _Rounded(torch.autograd.Function):
+    """The counterpart of `miiii_core.products`."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, multiply: Multiply) -> Tensor:
+        x, weight = x.bfloat16(), weight.bfloat16()
+        ctx.save_for_backward(x, weight)
+        ctx.multiply = multiply
+        return multiply(x, weight)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, None]:
+        x, weight = ctx.saved_tensors
+        gradient = gradient.bfloat16()
+        return ctx.multiply(gradient, weight.T), ctx.multiply(x.T, gradient), None
+
+
+def _native(x: Tensor, weight: Tensor) -> Tensor:
+    # PyTorch sums in float32, then rounds the sum as well: that is in its favour.
+    return (x @ weight).float()
+
+
+def _widened(x: Tensor, weight: Tensor) -> Tensor:
+    return x.float() @ weight.float()
+
+
+def _product_seconds(multiply: Multiply, device: str, side: int = 512) -> float:
+    x = torch.ones(side, side, dtype=torch.bfloat16, device=device)
+    return min(timed(lambda: multiply(x, x), 1, device) for _ in range(3))
+
+
+def timed(call: Callable[[], Any], n: int, device: str) -> float:
+    """Seconds that n calls take, until the device is done."""
+    began = time.perf_counter()
+    for _ in range(n):
+        call()
+    if device != "cpu":
+        torch.cuda.synchronize()
+    return time.perf_counter() - began
+
+
+def _tensor(array: Any, device: str, dtype: torch.dtype) -> Tensor:
+    return torch.tensor(np.asarray(array), device=device, dtype=dtype)
