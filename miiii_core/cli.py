@@ -5,38 +5,26 @@ diverged); 2 what was typed will not do; 130 stopped with Ctrl-C.
 """
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin
+from typing import Any
 
 import click
 
-from .config import field_type, fields
-from .presets import PRESETS
+from .options import (
+    DeviceName,
+    config_options,
+    device_option,
+    preset_option,
+    quiet_option,
+    read_value,
+)
 
 # The other modules bring JAX or the book's tools with them, and `miiii --help` should not wait
 # for those: each command imports what it needs.
 
-DeviceName = Literal["auto", "cpu", "gpu"]
 FOLDER = click.Path(path_type=Path)
 STOPPED = 130
-
-
-class Listed(click.ParamType):
-    """A comma-separated list; an empty text is an empty list."""
-
-    name = "a,b,..."
-
-    def __init__(self, item: click.ParamType):
-        """Take the type of the items."""
-        self.item = item
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[Any, ...]:
-        """Split the text and read each item."""
-        texts = [text.strip() for text in value.split(",")] if value.strip() else []
-        return tuple(self.item.convert(text, param, ctx) for text in texts)
 
 
 class Failure(Exception):
@@ -102,31 +90,6 @@ def _say(run: Any, quiet: bool) -> None:
         click.echo(one_line(run))
 
 
-def config_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command one option for every field of the configuration."""
-    for name, field in reversed(fields().items()):
-        names = [f"--{name.replace('_', '-')}", *(["--task"] if name == "name" else [])]
-        text = f"{field.metadata['help']}  [{_as_typed(field.default)}]"
-        command = click.option(*names, name, type=_option_type(field_type(name)), help=text)(
-            command
-        )
-    return command
-
-
-def _option_type(kind: Any) -> click.ParamType:
-    if get_origin(kind) is Literal:
-        return click.Choice(get_args(kind))
-    if get_origin(kind) is tuple:
-        return Listed(_option_type(get_args(kind)[0]))
-    return click.INT if kind is int else click.FLOAT
-
-
-def _as_typed(value: Any) -> str:
-    if isinstance(value, tuple):
-        return ",".join(map(str, value))
-    return f"{value:g}" if isinstance(value, float) else str(value)
-
-
 @click.group(cls=Commands, invoke_without_command=True)
 @click.version_option(package_name="miiii-core", prog_name="miiii")
 @click.pass_context
@@ -136,25 +99,8 @@ def miiii(ctx: click.Context) -> None:
         click.echo(ctx.get_help())
 
 
-device_option = click.option(
-    "--device",
-    type=click.Choice(get_args(DeviceName)),
-    default="auto",
-    show_default=True,
-    help="where to compute",
-)
-quiet_option = click.option("--quiet", is_flag=True, help="no progress bar, no summary")
-
-
 @miiii.command()
-@click.option(
-    "--preset",
-    "base",
-    type=click.Choice(list(PRESETS)),
-    default="miiii",
-    show_default=True,
-    help="what to start from",
-)
+@preset_option
 @click.option("--out", type=FOLDER, help="folder of the run  [among the book's runs]")
 @device_option
 @quiet_option
@@ -181,6 +127,76 @@ def resume(folder: Path, device: DeviceName, quiet: bool) -> None:
     from . import runs
 
     _say(runs.resume(folder, device=device, progress=not quiet), quiet)
+
+
+@miiii.command()
+@preset_option
+@click.option("--trials", default=32, show_default=True, help="trials that the study shall have")
+@click.option("--batch", type=int, help="trials trained side by side  [1 on a CPU, else 8]")
+@click.option("--storage", help="any Optuna storage URL  [a SQLite file among the runs]")
+@click.option("--study", help="its name in the storage  [made from what is searched]")
+@click.option("--choice", "choices", multiple=True, metavar="FIELD=A,B", help="values to try")
+@device_option
+@quiet_option
+@config_options
+def search(
+    base: str,
+    trials: int,
+    batch: int | None,
+    storage: str | None,
+    study: str | None,
+    choices: tuple[str, ...],
+    device: DeviceName,
+    quiet: bool,
+    **given: Any,
+) -> None:
+    """Search hyperparameters with Optuna; called again, it goes on.
+
+    Tries the values of the paper's Table 1 (smaller ones with a small preset); each --choice
+    adds a field or replaces its values. Other options are as for `miiii train`.
+    """
+    try:
+        from . import search as searching
+    except ModuleNotFoundError as error:
+        raise _missing("a search", error, "search") from error
+    import jax
+
+    from .devices import find_device
+    from .presets import preset
+    from .report import search_table
+
+    config = preset(base).replace(**{k: v for k, v in given.items() if v is not None})
+    space = searching.space_for(config) | dict(map(_choice, choices))
+    target = find_device(device)
+    batch = batch or (1 if target.platform == "cpu" else 8)
+    with jax.default_device(target):
+        try:
+            done = searching.search(
+                config, space, trials, name=study, storage=storage, batch=batch,
+                seed=config.train.seed, progress=not quiet,
+            )  # fmt: skip
+        except searching.SearchError as error:
+            raise Failure(str(error), 1) from error
+    if not quiet:
+        click.echo(search_table(searching.results(done)))
+
+
+def _choice(text: str) -> tuple[str, tuple[Any, ...]]:
+    """A field and the values to choose from, of ``field=a,b``."""
+    field, separator, values = text.partition("=")
+    if not separator:
+        raise ValueError(f"--choice {text!r} will not do; write it as field=a,b like dropout=0,0.1")
+    name = field.replace("-", "_")
+    return name, tuple(read_value(name, value) for value in values.split(",") if value)
+
+
+def _missing(what: str, error: ModuleNotFoundError, extra: str) -> Failure:
+    """What to say when an optional library is not there."""
+    return Failure(
+        f"{what} needs {error.name}, which is not installed; "
+        f"install it with: pip install 'miiii-core[{extra}]'",
+        1,
+    )
 
 
 @miiii.command("runs")
@@ -248,11 +264,7 @@ def book(run: str | None, pairs: tuple[str, ...], chapters: tuple[str, ...]) -> 
         from .chapters import find_root, parse_parameters
         from .site import SiteError, make_book
     except ModuleNotFoundError as error:
-        raise Failure(
-            f"the book needs {error.name}, which is not installed; "
-            "install it with: pip install 'miiii-core[book]'",
-            1,
-        ) from error
+        raise _missing("the book", error, "book") from error
     try:
         page = make_book(find_root(), chapters or None, parse_parameters(pairs), run)
     except (ChapterError, SiteError) as error:

@@ -1,13 +1,14 @@
 """Runs in words: one line each for a table, or a page about one."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
 
 from .presets import nearest_preset
+from .schedule import SETTLED
 from .storage import Run, RunError, command, recorded
-from .train import SETTLED
 
 LEARNT = 0.99  # accuracy from which a task counts as learnt
 COLUMNS = ("run", "task", "p", "status", "epoch", "validation", "worst", "seconds", "device")
@@ -62,6 +63,25 @@ def run_page(run: Run) -> str:
     ]
     metrics = recorded(run)
     return "\n".join(lines + (["nothing was recorded yet"] if metrics is None else _tasks(run)))
+
+
+def search_table(found: Sequence[Any], most: int = 10) -> str:
+    """The best of some `search.Result`, and how many there are."""
+    pruned = sum(result.pruned for result in found)
+    fields = list(found[0].parameters) if found else []
+    header = ("trial", *fields, "loss", "accuracy", "epoch")
+    rows = [
+        (
+            str(result.number),
+            *(f"{result.parameters[name]:g}" for name in fields),
+            f"{result.loss:.4f}",
+            f"{result.accuracy:.3f}",
+            f"{result.epoch}{' (pruned)' if result.pruned else ''}",
+        )
+        for result in found[:most]
+    ]
+    total = f"{len(found)} trials, {pruned} of them pruned; validation loss, an even guess has 1"
+    return "\n".join([*_aligned([header, *rows]), total])
 
 
 def _why_early(run: Run) -> str:

@@ -1,5 +1,6 @@
 import json
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -130,7 +131,7 @@ def test_no_probes_is_an_empty_list(run, asked):
 def test_without_a_command_the_commands_are_listed(run):
     code, out, err = run()
     assert code == 0 and err == ""
-    for name in ("train", "resume", "runs", "pack", "show", "book"):
+    for name in ("train", "resume", "search", "runs", "pack", "show", "book"):
         assert f"\n  {name} " in out
 
 
@@ -433,3 +434,89 @@ def test_unknown_chapter_parameters_are_refused(run):
     code, _, err = run("book", "-p", "no_such_parameter=3")
     assert code == 2 and err.startswith("miiii: unknown parameter 'no_such_parameter'; accepted")
     assert "p=" in err
+
+
+# Searching
+
+
+@pytest.fixture
+def searched(monkeypatch):
+    """What would be searched; nothing is trained."""
+    search = pytest.importorskip("miiii_core.search")
+    calls = []
+    found = [
+        search.Result(3, {"dropout": 0.1, "n_heads": 4}, 0.5, 0.75, 64, False),
+        search.Result(1, {"dropout": 0.2, "n_heads": 8}, 0.25, 0.5, 8, True),
+    ]
+
+    def pretend(config, space, n_trials, **options):
+        calls.append(SimpleNamespace(config=config, space=space, trials=n_trials, **options))
+
+    monkeypatch.setattr(search, "search", pretend)
+    monkeypatch.setattr(search, "results", lambda study: found)
+    return calls
+
+
+def test_a_search_starts_from_the_papers_space_and_prints_the_best(run, searched):
+    code, out, err = run("search")
+    (call,) = searched
+    assert code == 0 and err == ""
+    assert call.config == PRESETS["miiii"] and call.trials == 32
+    assert call.space["weight_decay"] == (0.0, 0.1, 0.5, 1.0) and call.space["d_model"] == (
+        128,
+        256,
+    )
+    assert (call.batch, call.seed, call.name, call.storage) == (1, 0, None, None)
+    assert re.search(r"trial +dropout +n_heads +loss +accuracy +epoch\n", out)
+    assert re.search(r"\n3 +0.1 +4 +0.5000 +0.750 +64\n", out)
+    assert re.search(r"\n1 +0.2 +8 +0.2500 +0.500 +8 \(pruned\)\n2 trials, 1 of them pruned", out)
+
+
+def test_every_option_of_a_search_counts(run, searched):
+    options = (
+        "--preset",
+        "miiii-small",
+        "--trials",
+        5,
+        "--batch",
+        3,
+        "--storage",
+        "sqlite:///x.db",
+    )
+    options += ("--study", "mine", "--seed", 7, "--quiet", "--p", 13, "--device", "cpu")
+    choices = ("--choice", "dropout=0,0.3", "--choice", "mlp-ratio=2,4")
+    code, out, _ = run("search", *options, *choices)
+    (call,) = searched
+    assert code == 0 and out == ""
+    assert call.config == PRESETS["miiii-small"].replace(seed=7, p=13)
+    assert call.space["dropout"] == (0.0, 0.3) and call.space["mlp_ratio"] == (2, 4)
+    assert call.space["d_model"] == (32, 64), "small models for a small p"
+    assert (call.trials, call.batch, call.name, call.seed) == (5, 3, "mine", 7)
+    assert call.storage == "sqlite:///x.db" and call.progress is False
+
+
+@pytest.mark.parametrize(
+    "choice, message",
+    [
+        ("dropout", "write it as field=a,b like dropout=0,0.1"),
+        ("dropuot=1", "no field is called dropuot; fields are"),
+        ("n-heads=four", "n_heads=four will not do: 'four' is not a valid integer"),
+        ("precision=float16", "precision=float16 will not do: 'float16' is not one of"),
+    ],
+)
+def test_a_choice_that_makes_no_sense_is_refused(refused, searched, choice, message):
+    code, err = refused("search", "--choice", choice)
+    assert code == 2 and message in err and not searched
+
+
+def test_a_storage_that_fails_is_one_line(refused, monkeypatch):
+    code, err = refused("search", "--preset", "miiii-small", "--storage", "nonsense")
+    assert code == 1 and "the storage nonsense cannot be used" in err
+
+
+def test_a_search_without_its_library_says_how_to_add_it(refused, monkeypatch):
+    monkeypatch.setitem(sys.modules, "optuna", None)
+    monkeypatch.delitem(sys.modules, "miiii_core.search", raising=False)
+    monkeypatch.delattr("miiii_core.search", raising=False)
+    code, err = refused("search")
+    assert code == 1 and "a search needs optuna" in err and "pip install 'miiii-core[search]'" in err
