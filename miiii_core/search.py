@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import optuna
+from jaxtyping import Float
 from optuna.trial import FrozenTrial, Trial, TrialState
 from tqdm import tqdm
 
@@ -21,7 +22,8 @@ from .config import Config, fields
 from .provenance import training_code_digest
 from .runs import runs_root
 from .sweep import fit_many
-from .train import Progress, numerics, task_of
+from .swept import SWEEPABLE
+from .train import Progress, TrainingDiverged, numerics, task_of
 
 Space = Mapping[str, tuple[Any, ...]]
 
@@ -178,8 +180,8 @@ def run_trials(study: optuna.Study, trials: Sequence[Trial], base: Config, space
         for trial in trials:
             if earlier := _same(study, trial):
                 _tell(study, unheard.pop(trial.number), earlier)
-        fresh = sorted((job for job in jobs if job[0].number in unheard), key=_shape)
-        for _, group in groupby(fresh, key=_shape):
+        fresh = sorted((job for job in jobs if job[0].number in unheard), key=_program)
+        for _, group in groupby(fresh, key=_program):
             for trial, result in _train(list(group)):
                 _tell(study, unheard.pop(trial.number), result)
     finally:
@@ -203,9 +205,13 @@ def repeat(base: Config, parameters: Mapping[str, Any], seeds: Sequence[int]) ->
     """Validation losses, as in a trial, of the same parameters from other seeds."""
     configs = [base.replace(**parameters, **RECORDING, seed=seed) for seed in seeds]
     weights = task_of(base).loss_weights
+    losses: dict[int, float] = {}
     with numerics(base):
-        *_, last = fit_many(configs)
-    return [float(now.metrics["loss"][1] @ weights) for now in last if now.metrics is not None]
+        for news in fit_many(configs):
+            for run, now in news.items():
+                if isinstance(now, Progress) and now.metrics is not None:
+                    losses[run] = float(now.metrics["loss"][1] @ weights)
+    return [losses[run] for run in range(len(configs))]
 
 
 def value_of(config: Config, field: str) -> Any:
@@ -217,23 +223,25 @@ def value_of(config: Config, field: str) -> Any:
 def _train(jobs: Sequence[tuple[Trial, Config]]) -> Iterator[tuple[Trial, Result]]:
     """Train side by side; each trial comes out once, when it is complete or pruned."""
     configs = [config for _, config in jobs]
-    weights = [task_of(config).loss_weights for config in configs]
-    going = dict(enumerate(trial for trial, _ in jobs))
+    going = {run: trial for run, (trial, _) in enumerate(jobs)}
+    weights = task_of(configs[0]).loss_weights
     with numerics(configs[0]):
-        for moment in fit_many(configs):
-            for run, now in enumerate(moment):
-                if run not in going or now.metrics is None:
-                    continue
-                result = _judge(going[run], now, weights[run])
-                if result is not None:
+        for news in fit_many(configs):
+            for run in sorted(set(news) & set(going)):
+                if result := _judge(going[run], news[run], weights):
                     yield going.pop(run), result
             if not going:
                 return
 
 
-def _judge(trial: Trial, now: Progress, weights: np.ndarray) -> Result | None:
+def _judge(
+    trial: Trial, now: Progress | TrainingDiverged, weights: Float[np.ndarray, " tasks"]
+) -> Result | None:
     """Report a record; what became of the trial, if it ends here."""
-    assert now.metrics is not None
+    if isinstance(now, TrainingDiverged):
+        return Result(trial.number, trial.params, np.inf, 0.0, 0, True)
+    if now.metrics is None:
+        return None
     loss = float(now.metrics["loss"][1] @ weights)
     accuracy = float(now.metrics["accuracy"][1].mean())
     if not np.isfinite(loss):
@@ -268,9 +276,10 @@ def _same(study: optuna.Study, trial: Trial) -> Result | None:
     return next((r for r in results(study) if r.parameters == trial.params), None)
 
 
-def _shape(job: tuple[Trial, Config]) -> str:
+def _program(job: tuple[Trial, Config]) -> str:
     """Equal for configurations that can be trained as one program."""
-    return json.dumps([getattr(job[1].model, name) for name in ("d_model", "n_heads", "mlp_ratio")])
+    usual = {name: value_of(Config(), name) for name in SWEEPABLE}
+    return job[1].replace(**usual).digest
 
 
 def _show(bar: tqdm, study: optuna.Study, done: int) -> None:

@@ -99,13 +99,13 @@ def scripted(monkeypatch, losses):
     def fit_many(configs):
         state = train.initial_state(BASE, train.task_of(BASE))
         for epoch in range(1, 5):
-            moment = []
-            for config in configs:
+            news = {}
+            for run, config in enumerate(configs):
                 loss = losses(config.optim.learning_rate, epoch) * np.log([[2, 3, 5]] * 3)
                 metrics = {"loss": loss, "accuracy": np.zeros((3, 3))}
                 now = {"epoch": epoch, "state": state, "metrics": metrics, "last": epoch == 4}
-                moment.append(train.Progress(**now))
-            yield moment
+                news[run] = train.Progress(**now)
+            yield news
 
     monkeypatch.setattr(search, "fit_many", fit_many)
 
