@@ -3,7 +3,7 @@ from zlib import compress
 
 import numpy as np
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays_of
 
@@ -47,11 +47,13 @@ def same_bits(found, array):
 
 
 @given(array=numbers)
+@settings(deadline=None)
 def test_exact_is_exact_to_the_bit(array):
     same_bits(back({"W_E": array}, "exact")["W_E"], array)
 
 
 @given(array=numbers)
+@settings(deadline=None)
 def test_planes_are_the_bytes_one_by_one(array):
     planes = byte_planes(array)
     assert planes.shape == (array.dtype.itemsize, *array.shape)
@@ -91,6 +93,7 @@ def half_oracle(value):
 @given(
     value=st.floats(-(2.0**120), 2.0**120, width=32).filter(lambda x: x == 0 or abs(x) > 2**-120)
 )
+@settings(deadline=None)
 def test_half_is_float16_with_more_exponents(value):
     rounded = round_to_half(np.array([value], np.float32))
     assert rounded.dtype == np.float32 and rounded[0] == half_oracle(value)
@@ -98,12 +101,14 @@ def test_half_is_float16_with_more_exponents(value):
 
 
 @given(value=st.floats(2.0**-14, 60000, width=32))
+@settings(deadline=None)
 def test_half_is_float16_where_float16_is_at_home(value):
     array = np.array([value, -value], np.float32)
     np.testing.assert_array_equal(round_to_half(array), array.astype(np.float16).astype(np.float32))
 
 
 @given(array=singles)
+@settings(deadline=None)
 @example(np.float32([3.4e38, 1e-45, -0.0, np.nan, np.inf, -np.inf]))
 @example(np.array([0x7FFFFFFF, 0xFFFFFFFF, 0x7F800001], np.uint32).view(np.float32))
 def test_half_is_good_enough_or_not_used(array):
@@ -165,6 +170,7 @@ def rows_oracle(matrix):
 
 
 @given(matrix=matrices)
+@settings(deadline=None)
 def test_rows_are_within_half_a_scale(matrix):
     parts, notes = pack({"W_U": matrix}, {"W_U": "rows"})
     found = unpack(parts, notes)["W_U"]
@@ -176,6 +182,7 @@ def test_rows_are_within_half_a_scale(matrix):
 
 
 @given(matrix=matrices.filter(lambda matrix: matrix.any()))
+@settings(deadline=None)
 def test_the_error_of_rows_is_stated(matrix):
     parts, notes = pack({"W_U": matrix}, {"W_U": "rows"})
     found = unpack(parts, notes)["W_U"].astype(np.float64)

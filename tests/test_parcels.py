@@ -5,7 +5,7 @@ import zipfile
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny import TINY, contents
 
@@ -216,6 +216,7 @@ def test_the_rest_is_spread_evenly():
 
 
 @given(epochs=st.sets(st.integers(0, 70000), max_size=30), end=st.integers(1, 70000))
+@settings(deadline=None)
 def test_every_snapshot_but_the_end_has_its_place(epochs, end):
     order = by_worth(epochs, end)
     assert sorted(order) == sorted(epochs - {end})
