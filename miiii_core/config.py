@@ -13,6 +13,7 @@ Shuffle = Literal["joint", "per-task"]
 DropoutMask = Literal["shared", "sample"]
 Filter = Literal["ema", "ma", "none"]
 FilterStart = Literal["zero", "first"]
+Init = Literal["he", "nanda"]
 Precision = Literal["float32", "bfloat16", "float64"]
 Probe = Literal["norms", "zero_loss", "embedding", "neuron_spectrum", "tables", "residues"]
 
@@ -70,6 +71,7 @@ class ModelConfig:
     mlp_ratio: int = option(4, "neurons per residual dimension: d_mlp = mlp_ratio * d_model")
     dropout: float = option(0.1, "share of the stream dropped after each residual add, in [0, 1)")
     dropout_mask: DropoutMask = option("shared", "one mask a step for all samples, or one each")
+    init: Init = option("he", "first weights: He et al.'s scale as in the paper, or Nanda et al.'s")
     precision: Precision = option(
         "float32", "of training; bfloat16 rounds what is multiplied and keeps sums and weights"
     )

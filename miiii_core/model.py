@@ -87,10 +87,12 @@ class Transformer(eqx.Module):
     def __init__(
         self, config: ModelConfig, *, p: int, n_tasks: int, n_classes: int, key: PRNGKeyArray
     ):
-        r"""Draw weights from normal distributions of variance $2 / \text{fan-in}$.
+        r"""Draw weights from normal distributions.
 
-        Leading axes count into the fan-in, as in the paper's public code: heads
-        for W_Q, W_K and W_V, tasks for W_U.
+        With ``init="he"`` their variance is $2 / \text{fan-in}$, and leading axes count into
+        the fan-in, as in the paper's public code: heads for W_Q, W_K and W_V, tasks for W_U.
+        Its W_pos outweighs W_E so far that most neurons are on, or off, for every input.
+        With ``init="nanda"`` it is $1 / d_{model}$, and one over the classes for W_U.
 
         Args:
             config: Widths and dropout.
@@ -99,7 +101,7 @@ class Transformer(eqx.Module):
             n_classes: Classes of all tasks together.
             key: Source of the weights, one independent key for each matrix.
 
-        Source: He et al. (2015), Eq. 10.
+        Source: He et al. (2015), Eq. 10; Nanda et al. (2023), whose code has it.
         """
         d, heads, d_head, d_mlp = config.d_model, config.n_heads, config.d_head, config.d_mlp
         shapes_and_fans = {
@@ -116,6 +118,8 @@ class Transformer(eqx.Module):
         keys = jax.random.split(key, len(WEIGHT_NAMES))
         for name, subkey in zip(WEIGHT_NAMES, keys, strict=True):
             shape, fan_in = shapes_and_fans[name]
+            if config.init == "nanda":
+                fan_in = 2 * (n_classes if name == "W_U" else d)
             # Drawn in float32 for any precision, so that all start from the same weights.
             weight = jax.random.normal(subkey, shape, jnp.float32) * (2 / fan_in) ** 0.5
             setattr(self, name, weight.astype(weight_type(config)))

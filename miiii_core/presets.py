@@ -13,7 +13,8 @@ from typing import Any
 
 from .config import Config
 
-# Nanda et al. (2023): no dropout, no filter, a larger step and decay, a smaller model.
+# Nanda et al. (2023): no dropout, no filter, a larger step and decay, a smaller model whose
+# first weights are smaller too. From the paper's first weights it had not grokked by then.
 _NANDA: dict[str, Any] = {
     "name": "nanda",
     "train_fraction": 0.3,
@@ -22,6 +23,7 @@ _NANDA: dict[str, Any] = {
     "learning_rate": 1e-3,
     "weight_decay": 1.0,
     "grokfast": "none",
+    "init": "nanda",
     "epochs": 20000,
 }
 _CONTROLS: dict[str, dict[str, Any]] = {
@@ -39,6 +41,7 @@ _FULL: dict[str, dict[str, Any]] = {
     "no-dropout": {"epochs": 32768},
     "miiii-30": {"train_fraction": 0.3},
     "sample-dropout": {"dropout_mask": "sample"},
+    "nanda-he": _NANDA | {"init": "he"},
     "nanda-as-miiii": {"name": "nanda", "train_fraction": 0.3, "epochs": 20000},
 }
 # Found by a search: with one mask a step for all samples the small grid groks far later.

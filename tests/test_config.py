@@ -82,7 +82,7 @@ def test_every_field_has_help_and_enters_the_digest():
     other = {
         "name": "nanda", "p": 31, "train_fraction": 0.4, "n_validation": 10,
         "shuffle": "per-task", "masked": (2,), "d_model": 64, "n_heads": 2, "mlp_ratio": 2,
-        "dropout": 0.2, "dropout_mask": "sample", "precision": "bfloat16",
+        "dropout": 0.2, "dropout_mask": "sample", "precision": "bfloat16", "init": "nanda",
         "learning_rate": 1e-3, "weight_decay": 1.0, "beta1": 0.8, "beta2": 0.9, "eps": 1e-6,
         "grokfast": "ma", "grokfast_lambda": 2.0, "grokfast_alpha": 0.9, "grokfast_start": "first",
         "grokfast_window": 5, "epochs": 7, "seed": 1,

@@ -106,6 +106,20 @@ def test_weights_have_the_standard_deviations_of_the_papers_code():
         assert abs(weight.mean()) < 5 * expected[name] / np.sqrt(weight.size)
 
 
+def test_initial_scales_of_nanda_leave_neurons_room_to_bend():
+    bent = {}
+    for init in ("he", "nanda"):
+        config = ModelConfig(d_model=128, init=init)
+        model = Transformer(config, p=31, n_tasks=1, n_classes=31, key=jax.random.key(0))
+        digits = np.stack([np.arange(31**2) % 31, np.arange(31**2) // 31], axis=1)
+        neurons = np.asarray(model.activations(jnp.asarray(digits)).neurons)
+        bent[init] = ((neurons.max(axis=0) > 0) & (neurons.min(axis=0) == 0)).mean()
+    for name, weight in model.weights.items():
+        expected = 31**-0.5 if name == "W_U" else 128**-0.5
+        assert weight.std() == pytest.approx(expected, rel=5 / np.sqrt(2 * weight.size))
+    assert 2 * bent["he"] < bent["nanda"]
+
+
 def test_no_two_matrices_share_their_draws():
     model = make_model(0, d_model=16, n_heads=1, mlp_ratio=1, p=15, n_classes=16)
     drawn = [w.ravel()[:48] / w.std() for w in arrays(model).values()]

@@ -7,7 +7,7 @@ from miiii_core.presets import PRESETS, nearest_preset, preset, train_command
 from miiii_core.train import task_of
 
 NAMES = ("miiii", "nanda", "basis", "masked", "no-dropout", "no-grokfast", "divisible")
-FULL_ONLY = ("miiii-30", "sample-dropout", "nanda-as-miiii")
+FULL_ONLY = ("miiii-30", "sample-dropout", "nanda-as-miiii", "nanda-he")
 CHANGED = {
     "basis": {"name"},
     "masked": {"name"},
@@ -61,6 +61,7 @@ def test_what_text_and_code_or_both_papers_do_not_share_comes_at_full_size():
         other = flat(preset(name))
         assert {k for k in parent if parent[k] != other[k]} == changed
     assert preset("nanda-as-miiii").task == preset("nanda").task
+    assert preset("nanda-he").replace(init="nanda") == preset("nanda")
 
 
 @pytest.mark.parametrize("name", sorted(PRESETS))
