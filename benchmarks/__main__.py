@@ -8,35 +8,85 @@ from typing import Any
 import click
 import jax
 
+from miiii_core.config import Config
 from miiii_core.presets import preset
 from miiii_core.provenance import device_name, versions
 
-from .measurements import compare_steps, import_seconds
+from .measurements import compare_steps, import_seconds, why_no_torch
+from .report import sizes_report, steps_report
+from .sizes import Sizes, size_rows
 
 MODULES = ("jax", "miiii_core", "miiii_core.config", "miiii_core.train", "miiii_core.runs")
-HEADER = "epochs/s      p  d_model  inputs  classes     ours    plain   ratio (from - to)"
+SIZES = "31,59,113,151,199"
+QUIET = 0.5  # load average up to which a machine counts as idle
+SIZED = "miiii"  # the preset that the table over p varies
 
 
 @click.command(context_settings={"show_default": True})
 @click.option("--rounds", default=5, type=click.IntRange(1), help="turns that each version takes")
-@click.option("--seconds", default=3.0, type=click.FloatRange(0.01), help="length of a turn")
+@click.option("--seconds", default=2.0, type=click.FloatRange(0.01), help="length of a turn")
 @click.option("--preset", "names", multiple=True, default=("miiii-small", "miiii"), help="what")
+@click.option("--sizes", default=SIZES, type=Sizes(), help="p's of the table; '' for none")
 @click.option("--json", "path", type=click.Path(path_type=Path), help="also write a JSON file")
-def main(rounds: int, seconds: float, names: tuple[str, ...], path: Path | None) -> None:
-    """Compare our training step with a plain one, and time what surrounds it."""
-    device = jax.devices()[0]
-    result: dict[str, Any] = {"machine": machine(device), "versions": versions()}
-    click.echo(f"machine       {result['machine']}")
-    click.echo(f"versions      {', '.join(f'{k} {v}' for k, v in result['versions'].items())}\n")
-    result["import_s"] = {name: import_seconds(name) for name in MODULES}
-    for name, spent in result["import_s"].items():
-        click.echo(f"import        {name:20} {spent:6.2f} s")
+def main(
+    rounds: int, seconds: float, names: tuple[str, ...], sizes: tuple[int, ...], path: Path | None
+) -> None:
+    """Compare our training step with others, and with itself over sizes."""
+    result: dict[str, Any] = surroundings()
     result["steps"] = {}
     for name in names:
         result["steps"][name] = compare_steps(preset(name), rounds, seconds)
-        click.echo(f"\n{name}\n{table(result['steps'][name])}")
+        click.echo(f"\n{name}: {steps_report(result['steps'][name])}")
+    result["sizes"] = size_table(preset(SIZED), sizes, seconds)
     if path:
         path.write_text(json.dumps(result, indent=2) + "\n")
+
+
+def surroundings() -> dict[str, Any]:
+    """Print and return the machine, what is installed, and what importing takes."""
+    result: dict[str, Any] = {"machine": machine(jax.devices()[0]), "versions": versions()}
+    click.echo(f"machine       {result['machine']}")
+    click.echo(f"versions      {', '.join(f'{k} {v}' for k, v in result['versions'].items())}")
+    result["torch"] = torch_versions()
+    click.echo(f"torch         {', '.join(result['torch'].values())}")
+    result["load"] = os.getloadavg()[0]
+    click.echo(f"load          {load_report(result['load'])}\n")
+    result["import_s"] = {name: import_seconds(name) for name in MODULES}
+    for name, spent in result["import_s"].items():
+        click.echo(f"import        {name:20} {spent:6.2f} s")
+    return result
+
+
+def load_report(load: float) -> str:
+    """How busy others keep the machine, and what to do about it."""
+    if load <= QUIET:
+        return f"{load:.1f}"
+    return (
+        f"{load:.1f}: others compute here. PyTorch's threads spin while they wait, and lose more "
+        "by it than ours; one core compares them fairly: taskset -c 0 python -m benchmarks"
+    )
+
+
+def torch_versions() -> dict[str, str]:
+    """PyTorch's version and how it multiplies, or why it is left out."""
+    if problem := why_no_torch():
+        return {"left out": problem}
+    from . import in_torch
+
+    return in_torch.torch_versions()
+
+
+def size_table(config: Config, sizes: tuple[int, ...], seconds: float) -> list[dict[str, Any]]:
+    """Measure and print the table over p."""
+    if not sizes:
+        return []
+    with click.progressbar(
+        size_rows(config, sizes, seconds), label="sizes", length=len(sizes)
+    ) as bar:
+        rows = list(bar)
+    precision, width = config.model.precision, config.model.d_model
+    click.echo(f"\n{SIZED} at other p, d_model {width}, in {precision}: {sizes_report(rows)}")
+    return rows
 
 
 def machine(device: jax.Device) -> str:
@@ -45,34 +95,6 @@ def machine(device: jax.Device) -> str:
     lines = cpuinfo.read_text().splitlines() if cpuinfo.is_file() else []
     processors = {line.split(":")[1].strip() for line in lines if line.startswith("model name")}
     return ", ".join([device_name(device), *sorted(processors), f"{os.cpu_count()} cores"])
-
-
-def table(row: dict) -> str:
-    """One comparison in lines."""
-    size = f"{row['p']:6} {row['d_model']:8} {row['train_inputs']:7} {row['classes']:8}"
-    return "\n".join(
-        [
-            HEADER,
-            f"float32  {size} {_against_plain(row, 'ours_epochs_per_s', 'ratio')}",
-            f"bfloat16 {size} {_against_plain(row, 'bfloat16_epochs_per_s', 'bfloat16_ratio')}",
-            f"differ by     loss {row['loss_difference']:.1e}, "
-            f"gradient {row['gradient_difference']:.1e} (relative)",
-            f"compile       step {row['compile_step_s']:.1f} s, "
-            f"in bfloat16 {row['compile_bfloat16_step_s']:.1f} s, "
-            f"plain step {row['compile_plain_step_s']:.1f} s, "
-            f"evaluation {row['compile_evaluation_s']:.1f} s",
-            f"evaluate      {1000 * row['evaluation_s']:.0f} ms a tick, all splits and probes",
-        ]
-    )
-
-
-def _against_plain(row: dict, speed: str, ratio: str) -> str:
-    """Our speed, the plain one's, and how they compare."""
-    low, high = row[f"{ratio}_range"]
-    return (
-        f"{row[speed]:8.2f} {row['plain_epochs_per_s']:8.2f}"
-        f" {row[ratio]:7.2f} ({low:.2f} - {high:.2f})"
-    )
 
 
 if __name__ == "__main__":

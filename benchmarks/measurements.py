@@ -1,28 +1,36 @@
-"""What is measured: steps side by side, compilations, evaluations, imports."""
+"""What is measured at one size: steps side by side, and what surrounds them."""
 
 import statistics
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Sequence
+from importlib.util import find_spec
 from typing import Any
 
-import equinox as eqx
 import jax
-import jax.numpy as jnp
 
 from miiii_core import train
-from miiii_core.config import Config
+from miiii_core.config import Config, Precision
 
-from . import baseline
+from . import baseline, ceiling, equality, evaluation, timing
+from .timing import Clock, Contender, Spread, Turn
 
-TOLERANCE = 1e-9
+Clocks = dict[Clock, Spread]
+PRECISIONS: tuple[Precision, ...] = ("float32", "bfloat16")
+
+
+def why_no_torch() -> str | None:
+    """Why there is no ratio to PyTorch, and what to do about it; None if there is one."""
+    if find_spec("torch") is None:
+        return "not installed, so no ratio to it; to add it: pip install -e '.[bench]'"
+    import torch
+
+    if jax.default_backend() != "cpu" and not torch.cuda.is_available():
+        return f"sees no GPU where JAX has a {jax.default_backend()}, so no ratio to it"
+    return None
 
 
 def compare_steps(config: Config, rounds: int, seconds: float) -> dict[str, Any]:
-    """Check that both steps are the same mathematics, then time them in turns.
-
-    Ours is timed in float32 and with bfloat16 products, the plain one in float32.
+    """Check that all steps are the same mathematics, then time them in turns.
 
     Args:
         config: The experiment.
@@ -30,91 +38,100 @@ def compare_steps(config: Config, rounds: int, seconds: float) -> dict[str, Any]
         seconds: About how long a turn takes.
 
     Returns:
-        Medians over the turns, in epochs per second, the ratio of each pair of turns,
-        and the seconds that compiling and one evaluation take.
+        Medians over the turns, in epochs per second and processor seconds per epoch; for
+        each of our precisions the ratio to each baseline and the share of the ceiling, from
+        turns that stood side by side; what compiling took, and what evaluations cost.
     """
     task = train.task_of(config)
     problem, state = train.Problem.of(config, task), train.initial_state(config, task)
-    plain, plain_problem = baseline.baseline_of(state.model, problem)
-    differences = check_equal(problem, state.model, plain_problem, plain)
-    evaluation = _evaluation(problem, state)
-    ours, compile_ours = _stepper(train.advance, problem, state)
-    rough = config.replace(precision="bfloat16")
-    rounded, compile_rounded = _stepper(
-        train.advance, train.Problem.of(rough, task), train.initial_state(rough, task)
-    )
-    theirs, compile_theirs = _stepper(
-        baseline.advance, plain_problem, baseline.initial_state(plain, config)
-    )
-    turns = _take_turns((ours, rounded, theirs), rounds, seconds)
+    versions, differences = _versions(problem, state)
+    side = ceiling.square_side(jax.devices()[0])
+    squares = [ceiling.square_product(precision, side) for precision in PRECISIONS]
+    costs = evaluation.evaluation_costs(problem, state)
+    turns = timing.take_turns([*versions, *squares], rounds, seconds)
+    names = [one.name for one in versions]
     return {
         "p": config.task.p,
         "d_model": config.model.d_model,
         "train_inputs": config.task.n_train,
         "classes": task.n_classes,
-        "ours_epochs_per_s": statistics.median(a for a, _, _ in turns),
-        "bfloat16_epochs_per_s": statistics.median(b for _, b, _ in turns),
-        "plain_epochs_per_s": statistics.median(c for _, _, c in turns),
-        "ratio": statistics.median(a / c for a, _, c in turns),
-        "ratio_range": [min(a / c for a, _, c in turns), max(a / c for a, _, c in turns)],
-        "bfloat16_ratio": statistics.median(b / c for _, b, c in turns),
-        "bfloat16_ratio_range": [min(b / c for _, b, c in turns), max(b / c for _, b, c in turns)],
-        "compile_step_s": compile_ours,
-        "compile_bfloat16_step_s": compile_rounded,
-        "compile_plain_step_s": compile_theirs,
-        **evaluation,
-        **differences,
+        "differences": differences,
+        "epochs_per_s": {name: timing.rate(turns[name]) for name in names},
+        "cpu_s_per_epoch": {name: 1 / timing.rate(turns[name], "cpu") for name in names},
+        "compile_s": {one.name: one.compile_s for one in versions if one.compile_s is not None},
+        "ratios": _ratios(turns, [name for name in names if not name.startswith("ours")]),
+        "products": _shares(turns, ceiling.step_flops(config, task.n_classes), side),
+        "epochs": config.train.epochs,
+        "evaluations": costs,
+        "evaluation_s_per_epoch": evaluation.seconds_an_epoch(costs, config.train.epochs),
     }
 
 
-def check_equal(
-    problem: train.Problem,
-    model: Any,
-    plain_problem: baseline.BaselineProblem,
-    plain: baseline.Baseline,
-) -> dict[str, float]:
-    """Relative differences of the two losses, and of each matrix's gradients, in float64.
+def _versions(
+    problem: train.Problem, state: train.TrainState
+) -> tuple[list[Contender], dict[str, dict[str, float]]]:
+    """Our steps and the baselines', and how far each baseline's mathematics is from ours."""
+    ours = equality.our_result(problem, state.model)
+    plain, plain_problem = baseline.baseline_of(state.model, problem)
+    theirs = equality.plain_result(plain_problem, plain)
+    differences = {"plain": equality.check_equal("plain", ours, theirs)}
+    eager: list[Contender] = []
+    if why_no_torch() is None:
+        from . import in_torch
 
-    In float32 a neuron within rounding of zero can be on in one and off in the
-    other; among millions there are some, and a gradient made of many terms that
-    nearly cancel shows it. In float64 only a real difference is left.
+        theirs = in_torch.torch_result(problem, state.model)
+        differences["torch"] = equality.check_equal("PyTorch", ours, theirs)
+        eager = [in_torch.torch_contender(problem, state.model, p) for p in PRECISIONS]
+    start = baseline.initial_state(plain, problem.config)
+    compiled = timing.contender("plain float32", baseline.advance, plain_problem, start)
+    return [*_ours(problem), compiled, *eager], differences
 
-    Raises:
-        RuntimeError: if one is larger than the tolerance: the timing would mean nothing.
-    """
-    with jax.enable_x64(True):
-        model, problem, plain, plain_problem = map(_doubled, (model, problem, plain, plain_problem))
-        key = jax.random.fold_in(problem.key, 0)
-        loss, gradient = _loss_and_gradient(train.objective, model, problem, key)
-        plain_loss, plain_gradient = _loss_and_gradient(
-            baseline.objective, plain, plain_problem, key
+
+def _ours(problem: train.Problem) -> list[Contender]:
+    """Our step in each precision."""
+    configs = [problem.config.replace(precision=precision) for precision in PRECISIONS]
+    return [
+        timing.contender(
+            f"ours {config.model.precision}",
+            train.advance,
+            train.Problem.of(config, train.task_of(config)),
+            train.initial_state(config, train.task_of(config)),
         )
-        differences = _differences(gradient, plain_gradient, problem.class_sizes)
-    differences["loss"] = float(abs(loss - plain_loss) / plain_loss)
-    largest = max(differences, key=lambda name: differences[name])
-    if not differences[largest] <= TOLERANCE:
-        raise RuntimeError(
-            f"the two steps differ: {largest} by {differences[largest]:.1e} of its size, "
-            f"more than {TOLERANCE:.0e}; one of them is wrong, so there is nothing to time"
-        )
-    gradients = [value for name, value in differences.items() if name != "loss"]
-    return {"loss_difference": differences["loss"], "gradient_difference": max(gradients)}
+        for config in configs
+    ]
 
 
-def _doubled(tree: Any) -> Any:
-    """The same in float64."""
-    return jax.tree.map(lambda x: x.astype(float) if eqx.is_inexact_array(x) else x, tree)
-
-
-def _differences(ours: Any, theirs: Any, class_sizes: tuple[int, ...]) -> dict[str, float]:
-    packed = dict(ours.weights) | {"W_U": baseline.padded(ours.W_U, class_sizes)}
-    other = {name: getattr(theirs, name) for name in packed}
+def _ratios(turns: dict[str, list[Turn]], baselines: list[str]) -> dict[str, dict[str, Clocks]]:
+    """How many times faster each of ours is than each baseline."""
     return {
-        name: float(
-            jnp.linalg.norm((w - other[name]).ravel()) / jnp.linalg.norm(other[name].ravel())
-        )
-        for name, w in packed.items()
+        precision: {
+            name: _by_clock(turns[f"ours {precision}"], turns[name], 1.0) for name in baselines
+        }
+        for precision in PRECISIONS
     }
+
+
+def _shares(turns: dict[str, list[Turn]], step_flops: int, side: int) -> dict[str, Any]:
+    """Products of our step against a square product in the same precision."""
+    square = ceiling.square_flops(side)
+    squares = {precision: turns[f"ceiling {precision}"] for precision in PRECISIONS}
+    return {
+        "flops": step_flops,
+        "ceiling_side": side,
+        "ceiling_flops_per_s": {k: square * timing.rate(turn) for k, turn in squares.items()},
+        "share": {
+            precision: _by_clock(
+                turns[f"ours {precision}"], squares[precision], step_flops / square
+            )
+            for precision in PRECISIONS
+        },
+    }
+
+
+def _by_clock(above: list[Turn], below: list[Turn], scale: float) -> Clocks:
+    """A ratio of rates by the clock, and on a CPU by processor time."""
+    clocks: tuple[Clock, ...] = ("wall", "cpu") if jax.default_backend() == "cpu" else ("wall",)
+    return {clock: timing.ratio(above, below, scale, clock) for clock in clocks}
 
 
 def import_seconds(module: str, repeats: int = 3) -> float:
@@ -127,53 +144,3 @@ def import_seconds(module: str, repeats: int = 3) -> float:
         )
         for _ in range(repeats)
     )
-
-
-@eqx.filter_jit
-def _loss_and_gradient(objective: Callable, model: Any, problem: Any, key: Any) -> Any:
-    return jax.value_and_grad(objective)(model, problem, key)
-
-
-def _compile(jitted: Any, *arguments: Any) -> tuple[Callable[..., Any], float]:
-    """A compiled function, and the seconds that tracing and compiling took."""
-    began = time.perf_counter()
-    return jitted.lower(*arguments).compile(), time.perf_counter() - began
-
-
-def _stepper(advance: Any, problem: Any, state: Any) -> tuple[Callable[[int], float], float]:
-    """A function that takes n steps and returns the seconds; and what compiling took."""
-    run, seconds = _compile(advance, problem, state, jnp.asarray(0, jnp.int32))
-    # Donation gives the memory of a state away, so each caller needs one of its own.
-    holder = [jax.tree.map(jnp.copy, state)]
-
-    def steps(n: int) -> float:
-        began = time.perf_counter()
-        holder[0], _ = jax.block_until_ready(run(problem, holder[0], jnp.asarray(n, jnp.int32)))
-        return time.perf_counter() - began
-
-    return steps, seconds
-
-
-def _take_turns(
-    versions: Sequence[Callable[[int], float]], rounds: int, seconds: float
-) -> list[list[float]]:
-    """Epochs per second of each, turn by turn, so that all meet the same weather."""
-    lengths = [_epochs_in(steps, seconds) for steps in versions]
-    return [
-        [n / steps(n) for steps, n in zip(versions, lengths, strict=True)] for _ in range(rounds)
-    ]
-
-
-def _epochs_in(steps: Callable[[int], float], seconds: float) -> int:
-    steps(1)
-    return max(1, round(2 * seconds / steps(2)))
-
-
-def _evaluation(problem: train.Problem, state: train.TrainState) -> dict[str, float]:
-    measure, compiling = _compile(train.measure, problem, state)
-    times = []
-    for _ in range(4):
-        began = time.perf_counter()
-        jax.block_until_ready(measure(problem, state))
-        times.append(time.perf_counter() - began)
-    return {"compile_evaluation_s": compiling, "evaluation_s": statistics.median(times[1:])}

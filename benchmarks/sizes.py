@@ -20,7 +20,7 @@ from miiii_core import devices, train
 from miiii_core.config import Config
 
 from .ceiling import step_flops
-from .timing import contender, turn_length
+from .timing import contender, one_turn, turn_length
 
 REFERENCE = 113  # the p that others are compared with, the paper's
 PATIENCE = 150.0  # seconds that a size may take before the table goes on without it
@@ -56,8 +56,8 @@ def size_rows(config: Config, sizes: Sequence[int], seconds: float) -> Iterator[
 
     Yields:
         ``p``, ``classes``, ``train_inputs``, ``model`` (the cost model $p^2 d \sum q$),
-        ``flops`` of an epoch's products, and either ``epoch_s`` and ``peak_bytes`` or
-        the ``problem`` that left them unknown.
+        ``flops`` of an epoch's products, and either ``epoch_s``, ``epoch_cpu_s`` and
+        ``peak_bytes`` or the ``problem`` that left them unknown.
     """
     for p in sizes:
         changed = config.replace(p=p)
@@ -97,10 +97,15 @@ def measure_here(config: Config, seconds: float) -> dict[str, Any]:
     problem, state = train.Problem.of(config, task), train.initial_state(config, task)
     steps = contender("ours", train.advance, problem, state).steps
     n = turn_length(steps, seconds)
-    epoch_s = steps(n) / n
+    turn = one_turn(steps, n)
     jax.block_until_ready(train.measure(problem, state))
     jax.block_until_ready(train.measure_wide(problem, state))
-    return {"epoch_s": epoch_s, "epochs_timed": n, "peak_bytes": peak_memory(jax.devices()[0])}
+    return {
+        "epoch_s": 1 / turn.wall,
+        "epoch_cpu_s": 1 / turn.cpu,
+        "epochs_timed": n,
+        "peak_bytes": peak_memory(jax.devices()[0]),
+    }
 
 
 def relative(rows: Sequence[dict[str, Any]], key: str) -> list[float | None]:

@@ -70,14 +70,15 @@ def take_turns(
     """How fast each is, by name, turn by turn."""
     lengths = [turn_length(one.steps, seconds) for one in contenders]
     turns = [
-        [_turn(one.steps, n) for one, n in zip(contenders, lengths, strict=True)]
+        [one_turn(one.steps, n) for one, n in zip(contenders, lengths, strict=True)]
         for _ in range(rounds)
     ]
     columns = zip(*turns, strict=True)
     return {one.name: list(column) for one, column in zip(contenders, columns, strict=True)}
 
 
-def _turn(steps: Steps, n: int) -> Turn:
+def one_turn(steps: Steps, n: int) -> Turn:
+    """Do something n times, by both clocks."""
     before = time.process_time()
     wall = steps(n)
     return Turn(n / wall, n / max(time.process_time() - before, 1e-9))
