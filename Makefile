@@ -37,7 +37,7 @@ lint: $(INSTALLED) ## check format, style and types
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 
-bench: $(INSTALLED) ## measure our training step against a plain one
+bench: $(INSTALLED) ## measure our training step against others
 	@$(BIN)/python -m benchmarks
 
 lab: $(INSTALLED) ## open the chapters in JupyterLab
