@@ -136,22 +136,28 @@ class Transformer(eqx.Module):
         return {name: getattr(self, name) for name in WEIGHT_NAMES}
 
     def __call__(
-        self, digits: Int[Array, "n 2"], *, key: PRNGKeyArray | None = None
+        self,
+        digits: Int[Array, "n 2"],
+        *,
+        key: PRNGKeyArray | None = None,
+        keep: Float[Array, ""] | None = None,
     ) -> Float[Array, "n n_classes"]:
         """Packed logits of n inputs.
 
         Args:
             digits: The pairs (x0, x1), both in ``range(p)``.
             key: Draws the dropout masks; without one nothing is dropped.
+            keep: Share of the stream that dropout keeps, in (0, 1]; the configuration's
+                ``1 - dropout`` if not given.
         """
         mid_key, post_key = (None, None) if key is None else jax.random.split(key)
         _, mixed, resid_pre = self._attend(digits)
         heads_to_stream = self.W_O.reshape(-1, self.config.d_model)
         out = self._times(mixed.reshape(len(digits), -1), heads_to_stream)
-        resid_mid = self._drop(resid_pre[None] + out, mid_key)
+        resid_mid = self._drop(resid_pre[None] + out, mid_key, keep)
         neurons = jax.nn.relu(self._times(resid_mid, self.W_in))
         resid_post = resid_mid + self._times(neurons, self.W_out)
-        return self._times(self._drop(resid_post, post_key), self.W_U)
+        return self._times(self._drop(resid_post, post_key, keep), self.W_U)
 
     @eqx.filter_jit
     def activations(self, digits: Int[Array, "n 2"]) -> Activations:
@@ -227,14 +233,17 @@ class Transformer(eqx.Module):
         return product(x, weight, self.config.precision)
 
     def _drop(
-        self, stream: Float[Array, "n d_model"], key: PRNGKeyArray | None
+        self,
+        stream: Float[Array, "n d_model"],
+        key: PRNGKeyArray | None,
+        keep: Float[Array, ""] | None = None,
     ) -> Float[Array, "n d_model"]:
         """Zero a share of the stream and scale up the rest (inverted dropout)."""
-        if key is None or self.config.dropout == 0:
+        if key is None or (keep is None and self.config.dropout == 0):
             return stream
-        keep = 1 - self.config.dropout
+        share = 1 - self.config.dropout if keep is None else keep
         shape = (1, stream.shape[1]) if self.config.dropout_mask == "shared" else stream.shape
-        return stream * (jax.random.bernoulli(key, jnp.float32(keep), shape) / keep)
+        return stream * (jax.random.bernoulli(key, jnp.float32(share), shape) / share)
 
 
 @jax.custom_vjp

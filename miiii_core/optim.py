@@ -5,9 +5,12 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Int, PyTree
+from jaxtyping import Array, Float, Int, PyTree
 
 from .config import FilterStart, OptimConfig
+from .swept import ALONE, Swept
+
+Number = float | Float[Array, ""]
 
 
 class EmaState(NamedTuple):
@@ -18,7 +21,7 @@ class EmaState(NamedTuple):
 
 
 def grokfast_ema(
-    lam: float, alpha: float = 0.98, start: FilterStart = "zero"
+    lam: Number, alpha: Number = 0.98, start: FilterStart = "zero"
 ) -> optax.GradientTransformation:
     r"""Amplify the slow part of the gradient, taken as its exponential mean.
 
@@ -61,7 +64,7 @@ class WindowState(NamedTuple):
     steps: Int[Array, ""]
 
 
-def grokfast_ma(lam: float, window: int = 100) -> optax.GradientTransformation:
+def grokfast_ma(lam: Number, window: int = 100) -> optax.GradientTransformation:
     r"""Amplify the slow part of the gradient, taken as the mean of the last ones.
 
     $$g_t \leftarrow g_t + \frac{\lambda}{w} \sum_{i=0}^{w-1} g_{t-i}$$
@@ -93,27 +96,35 @@ def grokfast_ma(lam: float, window: int = 100) -> optax.GradientTransformation:
     return optax.GradientTransformation(init, update)
 
 
-def gradient_filter(config: OptimConfig) -> optax.GradientTransformation:
-    """The Grokfast filter that a configuration asks for; the identity where there is none."""
-    if config.grokfast == "none" or config.grokfast_lambda == 0:
+def gradient_filter(config: OptimConfig, swept: Swept = ALONE) -> optax.GradientTransformation:
+    """The Grokfast filter that a configuration asks for; the identity where there is none.
+
+    Where lambda is swept there is a filter, also for runs whose lambda is 0.
+    """
+    lam, alpha = swept.value(config, "grokfast_lambda"), swept.value(config, "grokfast_alpha")
+    if config.grokfast == "none" or (isinstance(lam, float) and lam == 0):
         return optax.identity()
     if config.grokfast == "ma":
-        return grokfast_ma(config.grokfast_lambda, config.grokfast_window)
-    return grokfast_ema(config.grokfast_lambda, config.grokfast_alpha, config.grokfast_start)
+        return grokfast_ma(lam, config.grokfast_window)
+    return grokfast_ema(lam, alpha, config.grokfast_start)
 
 
-def optimiser(config: OptimConfig) -> optax.GradientTransformation:
+def optimiser(config: OptimConfig, swept: Swept = ALONE) -> optax.GradientTransformation:
     """The filter, then AdamW with decay on every weight.
 
     Its state is the pair (filter state, AdamW state).
 
+    Args:
+        config: The settings.
+        swept: Those that come as arrays instead.
+
     Source: Loshchilov & Hutter (2019) for AdamW; the order is Lee et al.'s.
     """
     adamw = optax.adamw(
-        config.learning_rate,
+        swept.value(config, "learning_rate"),
         b1=config.beta1,
         b2=config.beta2,
         eps=config.eps,
-        weight_decay=config.weight_decay,
+        weight_decay=swept.value(config, "weight_decay"),
     )
-    return optax.chain(gradient_filter(config), adamw)
+    return optax.chain(gradient_filter(config, swept), adamw)

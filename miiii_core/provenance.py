@@ -15,7 +15,7 @@ import jax
 PACKAGE = Path(__file__).parent
 # What decides the numbers of a run; presets only name configurations, which have their own digest.
 TRAINING_MODULES = tuple(
-    "config tasks products model losses optim spectral atoms probes schedule train".split()
+    "config tasks products model losses swept optim spectral atoms probes schedule train".split()
 )
 
 

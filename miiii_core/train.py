@@ -17,10 +17,16 @@ from .losses import split_means, task_accuracies, task_losses, training_loss
 from .model import Transformer, weight_type
 from .optim import gradient_filter, optimiser
 from .probes import View, chosen_probes
-from .schedule import tick_epochs, wide_epochs
+from .schedule import (
+    ends_at,
+    is_settled,
+    next_chunk,
+    settled_since,
+    tick_epochs,
+    wide_epochs,
+)
+from .swept import ALONE, Swept
 from .tasks import Task, make_task
-
-SETTLED = 0.999  # validation accuracy of every task from which a run counts as settled
 
 
 class TrainState(eqx.Module):
@@ -51,6 +57,7 @@ class Problem(eqx.Module):
     key: PRNGKeyArray
     class_sizes: tuple[int, ...] = eqx.field(static=True)
     config: Config = eqx.field(static=True)
+    swept: Swept = ALONE
 
     @classmethod
     def of(cls, config: Config, task: Task) -> "Problem":
@@ -130,7 +137,7 @@ def initial_state(config: Config, task: Task) -> TrainState:
 
 def objective(model: Transformer, problem: Problem, key: PRNGKeyArray) -> Float[Array, ""]:
     """The training loss under the dropout mask that a key draws."""
-    logits = model(problem.digits, key=key)
+    logits = model(problem.digits, key=key, keep=problem.swept.keep)
     return training_loss(logits, problem.targets, problem.loss_weights, problem.class_sizes)
 
 
@@ -142,7 +149,7 @@ def step(problem: Problem, state: TrainState) -> tuple[TrainState, Float[Array, 
     """
     key = jax.random.fold_in(problem.key, state.epoch)
     loss, gradient = jax.value_and_grad(objective)(state.model, problem, key)
-    transformation = optimiser(problem.config.optim)
+    transformation = optimiser(problem.config.optim, problem.swept)
     updates, opt_state = transformation.update(gradient, state.opt_state, state.model)
     model = optax.apply_updates(state.model, updates)
     return TrainState(model, opt_state, state.epoch + 1, state.settled_since), loss
@@ -232,7 +239,7 @@ def fit(config: Config, task: Task, state: TrainState) -> Iterator[Progress]:
         yield _record(problem, state)
     chunk = 1
     for tick in (t for t in ticks if t > epoch):
-        if _is_settled(config, state):
+        if is_settled(config.train, epoch, int(state.settled_since)):
             return
         while epoch < tick:
             n = min(chunk, tick - epoch)
@@ -241,7 +248,7 @@ def fit(config: Config, task: Task, state: TrainState) -> Iterator[Progress]:
             epoch = int(state.epoch)
             if not jnp.isfinite(loss):
                 raise TrainingDiverged(f"the loss became {loss} at epoch {epoch - 1}")
-            chunk = _next_chunk(n, time.perf_counter() - began)
+            chunk = next_chunk(n, time.perf_counter() - began)
             if epoch < tick:
                 yield Progress(epoch=epoch, state=state, metrics=None)
         now = _record(problem, state)
@@ -251,33 +258,21 @@ def fit(config: Config, task: Task, state: TrainState) -> Iterator[Progress]:
 
 def _record(problem: Problem, state: TrainState) -> Progress:
     """Measure, note since when the run is settled, and see whether it ends here."""
-    config, epoch = problem.config, int(state.epoch)
-    metrics = _to_host(measure(problem, state))
+    config, epoch = problem.config.train, int(state.epoch)
+    metrics = to_host(measure(problem, state))
     trained = np.asarray(problem.loss_weights) > 0
-    good = bool((metrics["accuracy"][1, trained] >= SETTLED).all())
-    before = int(state.settled_since)
-    since = (before if before >= 0 else epoch) if good else -1
+    since = settled_since(metrics["accuracy"][1, trained], int(state.settled_since), epoch)
     state = replace(state, settled_since=jnp.asarray(since, jnp.int32))
-    last = epoch == config.train.epochs or _is_settled(config, state)
-    if last or epoch in wide_epochs(config.train):
-        metrics |= _to_host(measure_wide(problem, state)) | {"wide_epoch": np.array(epoch)}
+    last = ends_at(config, epoch, since)
+    if last or epoch in wide_epochs(config):
+        metrics |= to_host(measure_wide(problem, state)) | {"wide_epoch": np.array(epoch)}
     return Progress(
         epoch=epoch, state=state, metrics=metrics | {"epoch": np.array(epoch)}, last=last
     )
 
 
-def _is_settled(config: Config, state: TrainState) -> bool:
-    """Whether all tasks have been settled for as long as the configuration asks for."""
-    enough, since = config.train.settled_share * config.train.epochs, int(state.settled_since)
-    return 0 < enough <= int(state.epoch) - since and since >= 0
-
-
-def _next_chunk(n: int, seconds: float) -> int:
-    """As many steps as fill about a second, growing at most fourfold at a time."""
-    return max(1, min(4 * n, int(n / max(seconds, 1e-6))))
-
-
-def _to_host(metrics: dict[str, Array]) -> dict[str, np.ndarray]:
+def to_host(metrics: dict[str, Array]) -> dict[str, np.ndarray]:
+    """Measurements as NumPy arrays."""
     return {name: np.array(value) for name, value in metrics.items()}
 
 
@@ -293,5 +288,6 @@ def _gradients(problem: Problem, state: TrainState) -> tuple[Transformer, Transf
     """The raw gradient of the step to come, and what the filter makes of it."""
     key = jax.random.fold_in(problem.key, state.epoch)
     raw = jax.grad(objective)(state.model, problem, key)
-    filtered, _ = gradient_filter(problem.config.optim).update(raw, state.opt_state[0])
+    chosen = gradient_filter(problem.config.optim, problem.swept)
+    filtered, _ = chosen.update(raw, state.opt_state[0])
     return raw, filtered

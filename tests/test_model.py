@@ -170,6 +170,17 @@ class TestDropout:
         np.testing.assert_array_equal(dry(digits, key=key), dry(digits))
         assert (np.asarray(wet(digits, key=key)) != np.asarray(dry(digits))).any()
 
+    @pytest.mark.parametrize("mask", ["shared", "sample"])
+    @pytest.mark.parametrize("rate", [0.0, 0.1, 0.35])
+    def test_a_share_that_comes_as_an_array_is_kept_like_a_constant(self, mask, rate):
+        other, own = (
+            make_model(dropout=0.7, dropout_mask=mask),
+            make_model(dropout=rate, dropout_mask=mask),
+        )
+        digits, key, keep = jnp.asarray(DIGITS), jax.random.key(2), jnp.float32(1 - rate)
+        np.testing.assert_array_equal(other(digits, key=key, keep=keep), own(digits, key=key))
+        np.testing.assert_array_equal(other(digits, keep=keep), own(digits))
+
     def test_the_two_masks_of_a_step_are_drawn_apart(self):
         model = make_model(dropout=0.5, n_classes=12)
         # W_O = W_out = 0 and W_U = 1 pass the embedding through both masks.

@@ -16,10 +16,11 @@ ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "miiii_core"
 # The order of the story. A module imports only what comes before it.
 ORDER = (
-    "config", "presets", "tasks", "products", "model", "losses", "optim", "spectral", "atoms",
-    "probes", "replay", "schedule", "train", "devices", "provenance", "files", "packing", "metrics",
-    "storage", "folders", "parcels", "shipped", "recorder", "runs", "circuits", "graded",
-    "progress", "figures", "report", "chapters", "book", "site", "cli",
+    "config", "presets", "tasks", "products", "model", "losses", "swept", "optim", "spectral",
+    "atoms", "probes", "replay", "schedule", "train", "devices", "sweep", "provenance", "files",
+    "packing", "metrics", "storage", "folders", "parcels", "shipped", "recorder", "runs",
+    "circuits", "graded", "progress", "search", "figures", "report", "chapters", "book", "site",
+    "cli",
 )  # fmt: skip
 SOURCES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")
 

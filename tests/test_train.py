@@ -270,7 +270,7 @@ class TestFit:
 
         def measured(problem, state):
             accuracy = np.zeros((3, 2), np.float32)
-            accuracy[1, 1:] = train.SETTLED if good[int(state.epoch)] else 0.99
+            accuracy[1, 1:] = schedule.SETTLED if good[int(state.epoch)] else 0.99
             return {"accuracy": jnp.asarray(accuracy), "loss": jnp.zeros((3, 2))}
 
         monkeypatch.setattr(train, "measure", measured)
@@ -317,9 +317,9 @@ class TestFit:
     @given(st.integers(1, 10**6), st.floats(0, 100))
     @settings(deadline=None)
     def test_chunks_grow_at_most_fourfold_and_never_vanish(self, n, seconds):
-        assert 1 <= train._next_chunk(n, seconds) <= 4 * n
+        assert 1 <= schedule.next_chunk(n, seconds) <= 4 * n
         if seconds > 2:
-            assert train._next_chunk(n, seconds) <= max(1, n / 2)
+            assert schedule.next_chunk(n, seconds) <= max(1, n / 2)
 
 
 @pytest.mark.parametrize("name", ["miiii", "nanda"])
