@@ -7,6 +7,10 @@ import math
 from dataclasses import dataclass
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
+# In these the runs of one sweep may differ.
+SWEEPABLE = (
+    "seed", "learning_rate", "weight_decay", "grokfast_lambda", "grokfast_alpha", "dropout",
+)  # fmt: skip
 LARGEST_P = 46337  # the largest prime whose square, the number of inputs, fits an int32
 TaskName = Literal["miiii", "nanda", "basis", "masked", "divisible"]
 Shuffle = Literal["joint", "per-task"]
@@ -170,9 +174,21 @@ class Config:
     train: TrainConfig = dataclasses.field(default_factory=TrainConfig)
 
     @property
+    def values(self) -> dict[str, Any]:
+        """The value of every field by its flat name."""
+        sections = dataclasses.asdict(self).values()
+        return {name: value for section in sections for name, value in section.items()}
+
+    @property
     def digest(self) -> str:
-        """Twelve hexadecimal digits that change when any field does."""
-        canonical = json.dumps(dataclasses.asdict(self), sort_keys=True)
+        """Twelve hexadecimal digits that change when any field does.
+
+        Fields at their defaults do not enter, so that a field that is new leaves the digests
+        of runs from before it as they were.
+        """
+        usual = {name: field.default for name, field in fields().items()}
+        changed = {name: value for name, value in self.values.items() if value != usual[name]}
+        canonical = json.dumps(changed, sort_keys=True)
         return hashlib.sha256(canonical.encode()).hexdigest()[:12]
 
     def to_json(self) -> str:

@@ -7,7 +7,6 @@ the questions and shrink the grid, until two cores answer in minutes;
 ``benchmarks/search_small.md`` tells how their settings were found.
 """
 
-import dataclasses
 import shlex
 from typing import Any
 
@@ -88,7 +87,7 @@ def preset(name: str) -> Config:
 
 def differences(config: Config, usual: Config) -> list[tuple[str, Any, Any]]:
     """Each field in which two configurations differ, with the value of either."""
-    mine, theirs = _flat(config), _flat(usual)
+    mine, theirs = config.values, usual.values
     return [(field, mine[field], theirs[field]) for field in mine if mine[field] != theirs[field]]
 
 
@@ -111,8 +110,3 @@ def train_command(config: Config) -> str:
         text = ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
         typed += [f"--{field.replace('_', '-')}", text]
     return shlex.join(typed)
-
-
-def _flat(config: Config) -> dict[str, Any]:
-    sections = dataclasses.asdict(config).values()
-    return {field: value for section in sections for field, value in section.items()}

@@ -18,11 +18,10 @@ from jaxtyping import Float
 from optuna.trial import FrozenTrial, Trial, TrialState
 from tqdm import tqdm
 
-from .config import Config, fields
+from .config import SWEEPABLE, Config, fields
 from .provenance import training_code_digest
 from .runs import runs_root
 from .sweep import fit_many
-from .swept import SWEEPABLE
 from .train import Progress, TrainingDiverged, numerics, task_of
 
 Space = Mapping[str, tuple[Any, ...]]
@@ -214,12 +213,6 @@ def repeat(base: Config, parameters: Mapping[str, Any], seeds: Sequence[int]) ->
     return [losses[run] for run in range(len(configs))]
 
 
-def value_of(config: Config, field: str) -> Any:
-    """The value of a field, given its name without its section."""
-    sections = (config.task, config.model, config.optim, config.train)
-    return next(getattr(part, field) for part in sections if hasattr(part, field))
-
-
 def _train(jobs: Sequence[tuple[Trial, Config]]) -> Iterator[tuple[Trial, Result]]:
     """Train side by side; each trial comes out once, when it is complete or pruned."""
     configs = [config for _, config in jobs]
@@ -278,7 +271,7 @@ def _same(study: optuna.Study, trial: Trial) -> Result | None:
 
 def _program(job: tuple[Trial, Config]) -> str:
     """Equal for configurations that can be trained as one program."""
-    usual = {name: value_of(Config(), name) for name in SWEEPABLE}
+    usual = {name: Config().values[name] for name in SWEEPABLE}
     return job[1].replace(**usual).digest
 
 

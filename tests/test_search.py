@@ -139,10 +139,6 @@ def test_the_winner_can_be_repeated_from_other_seeds():
         assert loss == pytest.approx(float(end.metrics["loss"][1] @ task.loss_weights), rel=1e-4)
 
 
-def test_the_value_of_a_field_is_found_in_its_section():
-    assert search.value_of(BASE, "p") == 7 and search.value_of(BASE, "learning_rate") == 3e-4
-
-
 def test_a_study_is_named_after_its_question(storage):
     for space in (SPACE, {"dropout": (0.0, 0.1)}):
         search.open_study(BASE, space, storage=storage)
