@@ -18,6 +18,7 @@ from .options import (
     preset_option,
     quiet_option,
     read_value,
+    sweep_options,
 )
 
 # The other modules bring JAX or the book's tools with them, and `miiii --help` should not wait
@@ -127,6 +128,33 @@ def resume(folder: Path, device: DeviceName, quiet: bool) -> None:
     from . import runs
 
     _say(runs.resume(folder, device=device, progress=not quiet), quiet)
+
+
+@miiii.command()
+@preset_option
+@click.option("--out", type=FOLDER, required=True, help="folder for a folder of each run")
+@click.option("--abreast", type=int, help="runs stepped side by side  [all on a GPU]")
+@device_option
+@quiet_option
+@sweep_options
+def sweep(
+    base: str, out: Path, abreast: int | None, device: DeviceName, quiet: bool, **given: Any
+) -> None:
+    """Train every combination of some values at once, each into a folder below --out.
+
+    Seeds, rates, decay, filter and dropout take lists, such as --seed 0,1,2. Other options
+    are as for `miiii train`. Ctrl-C saves, and `miiii resume` goes on with each run.
+    """
+    from . import sweep_runs
+    from .presets import preset
+    from .report import runs_table
+
+    configs = sweep_runs.products(out, preset(base), given)
+    done = sweep_runs.train_many(configs, device=device, abreast=abreast, progress=not quiet)
+    if not quiet:
+        click.echo(runs_table(done))
+    if diverged := [str(run.folder) for run in done if not run.finished]:
+        raise Failure(f"the loss did not stay finite in {', '.join(diverged)}", 1)
 
 
 @miiii.command()

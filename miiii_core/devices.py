@@ -34,6 +34,11 @@ def find_device(name: DeviceName) -> jax.Device:
         ) from error
 
 
+def find_devices(name: DeviceName) -> list[jax.Device]:
+    """All devices of the kind that `find_device` finds."""
+    return jax.devices(find_device(name).platform)
+
+
 def n_classes(config: Config) -> int:
     """Classes of all tasks together, without building the task."""
     if config.task.name == "nanda":
@@ -53,8 +58,13 @@ def filter_size(config: Config) -> int:
     return {"ema": 1, "ma": config.optim.grokfast_window, "none": 0}[config.optim.grokfast]
 
 
-def estimate_memory(config: Config) -> int:
+def estimate_memory(config: Config, runs: int = 1, abreast: int = 1) -> int:
     """Bytes that a process needs at its peak to train and evaluate, a little generously.
+
+    Args:
+        config: The experiment.
+        runs: How many like it are trained at once.
+        abreast: How many of them are stepped side by side.
 
     Counts float32 activations of the forward and backward pass on the training
     inputs, or of the evaluation on all inputs, whichever is larger, beside the
@@ -63,23 +73,31 @@ def estimate_memory(config: Config) -> int:
     """
     p, d_mlp, d = config.task.p, config.model.d_mlp, config.model.d_model
     width = 4 * n_classes(config) + 4 * d_mlp + 16 * d + 6 * p
-    rows = max(2 * config.task.n_train, p**2)
-    numbers = rows * width + (8 + filter_size(config)) * n_parameters(config)
+    rows = max(2 * config.task.n_train * abreast, p**2)
+    numbers = rows * width + runs * (8 + filter_size(config)) * n_parameters(config)
     return OVERHEAD + 4 * numbers
 
 
-def check_memory(config: Config, device: jax.Device) -> None:
+def check_memory(config: Config, device: jax.Device, *, runs: int = 1, abreast: int = 1) -> None:
     """Refuse an experiment that will not fit.
+
+    Args:
+        config: The experiment.
+        device: Where it is to be trained.
+        runs: How many like it are trained at once.
+        abreast: How many of them are stepped side by side.
 
     Raises:
         ValueError: names the bytes needed and there.
     """
-    need, there = estimate_memory(config), available_memory(device)
+    need, there = estimate_memory(config, runs, abreast), available_memory(device)
     if need > there:
+        fewer = "" if runs == 1 else f"{runs} runs at once, {abreast} abreast, "
         raise ValueError(
-            f"p={config.task.p} with d_model={config.model.d_model} needs about "
+            f"{fewer}p={config.task.p} with d_model={config.model.d_model} needs about "
             f"{need / 1e9:.1f} GB and {device.platform} has {there / 1e9:.1f} GB; "
             "choose a smaller p, d_model, mlp_ratio or train_fraction"
+            f"{', or fewer runs' if fewer else ''}"
         )
 
 

@@ -5,7 +5,7 @@ from typing import Any, Literal, get_args, get_origin
 
 import click
 
-from .config import field_type, fields
+from .config import SWEEPABLE, field_type, fields
 from .presets import PRESETS
 
 DeviceName = Literal["auto", "cpu", "gpu"]
@@ -48,12 +48,25 @@ class Listed(click.ParamType):
 def config_options(command: Callable[..., None]) -> Callable[..., None]:
     """Give a command one option for every field of the configuration."""
     for name, field in reversed(fields().items()):
-        names = [f"--{name.replace('_', '-')}", *(["--task"] if name == "name" else [])]
-        text = f"{field.metadata['help']}  [{_as_typed(field.default)}]"
-        command = click.option(*names, name, type=_option_type(field_type(name)), help=text)(
-            command
-        )
+        kind = _option_type(field_type(name))
+        command = _field_option(name, kind, field.metadata["help"])(command)
     return command
+
+
+def sweep_options(command: Callable[..., None]) -> Callable[..., None]:
+    """The same, with a list of values for each field that can be swept."""
+    for name, field in reversed(fields().items()):
+        kind, text = _option_type(field_type(name)), field.metadata["help"]
+        if name in SWEEPABLE:
+            kind, text = Listed(kind), f"one or more values of: {text}"
+        command = _field_option(name, kind, text)(command)
+    return command
+
+
+def _field_option(name: str, kind: click.ParamType, text: str) -> Callable[..., Any]:
+    names = [f"--{name.replace('_', '-')}", *(["--task"] if name == "name" else [])]
+    shown = f"{text}  [{_as_typed(fields()[name].default)}]"
+    return click.option(*names, name, type=kind, help=shown)
 
 
 def read_value(name: str, text: str) -> Any:

@@ -55,17 +55,16 @@ def record_training(
         disable=not progress,
     )
     now = Progress(epoch=int(state.epoch), state=state, metrics=None)
-    with bar, _deferred_interrupt() as interrupted:
+    go_on = command("resume", folder)
+    with bar, deferred_interrupt() as interrupted, clear_failures(str(folder), go_on):
         try:
             for now in fit(config, task, state):
-                _check_finite(now)
+                check_finite(now)
                 recorder.record(now)
                 _show(bar, now, task)
                 if interrupted.is_set():
                     recorder.save(now, "interrupted")
-                    raise Interrupted(
-                        f"stopped at epoch {now.epoch}; go on with: {command('resume', folder)}"
-                    )
+                    raise Interrupted(f"stopped at epoch {now.epoch}; go on with: {go_on}")
                 if recorder.seconds_since_save > save_seconds:
                     recorder.save(now, "running")
             recorder.finish(now)
@@ -75,20 +74,34 @@ def record_training(
                 f"{error}; the state of epoch {kept} is kept in {folder}. "
                 "Try a smaller learning_rate or a larger eps"
             ) from error
-        except Interrupted:
-            raise
-        except KeyboardInterrupt as error:
-            raise Interrupted(
-                f"stopped at once; go on from the last save with: {command('resume', folder)}"
-            ) from error
-        except OSError as error:
-            raise OSError(
-                f"{folder} could not be written: {error.strerror}; what was saved before is whole. "
-                f"Make room, then go on with: {command('resume', folder)}"
-            ) from error
 
 
-def _check_finite(now: Progress) -> None:
+@contextmanager
+def clear_failures(where: str, go_on: str) -> Iterator[None]:
+    """Say what is lost, and how to go on, where training or saving stops in the middle.
+
+    Args:
+        where: The folder.
+        go_on: What to type.
+
+    Raises:
+        Interrupted: for a Ctrl-C that could not wait.
+        OSError: for a file that could not be written.
+    """
+    try:
+        yield
+    except Interrupted:
+        raise
+    except KeyboardInterrupt as error:
+        raise Interrupted(f"stopped at once; go on from the last save with: {go_on}") from error
+    except OSError as error:
+        raise OSError(
+            f"{where} could not be written: {error.strerror}; what was saved before is whole. "
+            f"Make room, then go on with: {go_on}"
+        ) from error
+
+
+def check_finite(now: Progress) -> None:
     """Refuse what a last step from a finite loss can still lead to, before it is saved."""
     if now.metrics is not None and not np.isfinite(now.metrics["loss"][0]).all():
         raise TrainingDiverged(f"the loss stopped being finite at epoch {now.epoch}")
@@ -181,7 +194,7 @@ class Recorder:
 
 
 @contextmanager
-def _deferred_interrupt() -> Iterator[threading.Event]:
+def deferred_interrupt() -> Iterator[threading.Event]:
     """Turn the first Ctrl-C into a flag to be looked at between chunks; the second one kills.
 
     An exception raised inside a step would lose the state whose memory it reuses.

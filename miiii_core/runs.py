@@ -154,17 +154,23 @@ def _start(
     refuse_occupied(folder, config)
     target = find_device(device)
     check_memory(config, target)
-    check_writable(folder, _disk_need(config))
+    check_writable(folder, disk_need(config))
     remove_leftovers(folder)
     with jax.default_device(target), numerics(config):
-        info, task = _first_info(config, target), task_of(config)
+        task = task_of(config)
         state = initial_state(config, task)
-        save_info(folder, info)
-        save_state(folder, config, state)
-        save_weights(folder / "weights.npz", config, state.model)
-        recorder = Recorder(folder, config, info, None)
+        recorder = begin(config, folder, target, state)
         record_training(recorder, task, state, progress=progress, save_seconds=save_seconds)
     return load(folder)
+
+
+def begin(config: Config, folder: Path, device: jax.Device, state: TrainState) -> Recorder:
+    """A recorder for a new run, whose first state is on disk from here on."""
+    info = _first_info(config, device)
+    save_info(folder, info)
+    save_state(folder, config, state)
+    save_weights(folder / "weights.npz", config, state.model)
+    return Recorder(folder, config, info, None)
 
 
 def _go_on(run: Run, device: DeviceName, progress: bool, save_seconds: float) -> Run:
@@ -173,7 +179,7 @@ def _go_on(run: Run, device: DeviceName, progress: bool, save_seconds: float) ->
         raise RunError(f"{run.folder} is finished at epoch {run.epoch}: there is nothing to resume")
     target = find_device(device)
     check_memory(run.config, target)
-    check_writable(run.folder, _disk_need(run.config))
+    check_writable(run.folder, disk_need(run.config))
     remove_leftovers(run.folder)
     with jax.default_device(target), numerics(run.config):
         state, metrics = _where_it_stopped(run)
@@ -246,7 +252,7 @@ def _still_good(folder: Path) -> bool:
     return run.info["code_digest"] == training_code_digest()
 
 
-def _disk_need(config: Config) -> int:
+def disk_need(config: Config) -> int:
     """Bytes a run writes at most.
 
     Snapshots are in half precision. The other files count twice, because the old

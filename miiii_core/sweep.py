@@ -13,11 +13,11 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Float, Int
 
 from . import train
-from .config import Config
+from .config import SWEEPABLE, Config
 from .devices import n_classes
 from .presets import differences
 from .schedule import ends_at, next_chunk, settled_since, tick_epochs, wide_epochs
-from .swept import SWEEPABLE, Swept
+from .swept import Swept
 from .train import Problem, Progress, TrainingDiverged, TrainState, initial_state, task_of, to_host
 
 CACHE = 2_000_000  # numbers that a CPU keeps at hand; measured at p = 11, 13, 17 and 31

@@ -7,11 +7,6 @@ from jaxtyping import Array, Float
 from .config import Config, OptimConfig
 from .model import weight_type
 
-# In these the runs of one sweep may differ.
-SWEEPABLE = (
-    "seed", "learning_rate", "weight_decay", "grokfast_lambda", "grokfast_alpha", "dropout",
-)  # fmt: skip
-
 
 class Swept(eqx.Module):
     """Settings that replace a configuration's; None leaves its constant in place.
@@ -38,7 +33,7 @@ class Swept(eqx.Module):
 
         Args:
             config: Where they are read.
-            names: Of `SWEEPABLE`.
+            names: Of `config.SWEEPABLE`.
         """
         # The share kept is taken in double precision, as the constant is.
         values = {"keep": 1 - config.model.dropout} if "dropout" in names else {}

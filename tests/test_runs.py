@@ -143,13 +143,13 @@ def test_too_large_for_memory_is_found_first(tmp_path, nothing_trained):
 @pytest.mark.parametrize("change", [{}, {"grokfast": "ma"}, {"probes": ()}, {"n_snapshots": 40}])
 def test_the_estimate_of_disk_space_covers_the_files(tiny_run, change):
     used = sum(len(content) for content in contents(tiny_run.folder).values())
-    assert runs._disk_need(TINY.replace(**change)) > used
+    assert runs.disk_need(TINY.replace(**change)) > used
 
 
 def test_the_estimate_of_disk_space_counts_the_filter_window():
     short, long = (TINY.replace(grokfast="ma", grokfast_window=w) for w in (1, 1001))
     weights = 4 * runs.n_parameters(TINY)
-    assert runs._disk_need(long) - runs._disk_need(short) == 2 * 1000 * weights
+    assert runs.disk_need(long) - runs.disk_need(short) == 2 * 1000 * weights
 
 
 # Stopped and gone on with
@@ -278,14 +278,14 @@ def test_divergence_in_the_first_step_keeps_what_was_there(tmp_path):
 @pytest.mark.parametrize("bad", [jnp.nan, jnp.inf])
 def test_weights_that_are_not_finite_are_never_saved(bad):
     state = initial_state(TINY, task_of(TINY))
-    recorder._check_finite(Progress(epoch=3, state=state, metrics=None))
+    recorder.check_finite(Progress(epoch=3, state=state, metrics=None))
     model = state.model.__class__.__new__(state.model.__class__)
     for name in (*state.model.weights, "config"):
         object.__setattr__(model, name, getattr(state.model, name))
     object.__setattr__(model, "W_U", state.model.W_U.at[0, 0].set(bad))
     broken = state.__class__(model, state.opt_state, state.epoch, state.settled_since)
     with pytest.raises(TrainingDiverged, match="weights stopped being finite at epoch 3"):
-        recorder._check_finite(Progress(epoch=3, state=broken, metrics=None))
+        recorder.check_finite(Progress(epoch=3, state=broken, metrics=None))
 
 
 # The cache

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from counting import compilations
 
-from miiii_core import schedule, sweep, train
-from miiii_core.config import Config
+from miiii_core import schedule, train
+from miiii_core.config import SWEEPABLE, Config
 from miiii_core.sweep import fit_many, swept_fields, usual_abreast
 from miiii_core.train import TrainingDiverged
 
@@ -225,7 +225,7 @@ def test_over_eight_devices_the_numbers_are_those_of_one():
 
 class TestWhatMayDiffer:
     def test_fields_are_found_in_a_fixed_order(self):
-        assert swept_fields(MIXED) == sweep.SWEEPABLE
+        assert swept_fields(MIXED) == SWEEPABLE
         assert swept_fields([TINY, TINY.replace(dropout=0.3, seed=2)]) == ("seed", "dropout")
         assert swept_fields([TINY]) == swept_fields([TINY, TINY]) == ()
 
