@@ -519,4 +519,6 @@ def test_a_search_without_its_library_says_how_to_add_it(refused, monkeypatch):
     monkeypatch.delitem(sys.modules, "miiii_core.search", raising=False)
     monkeypatch.delattr("miiii_core.search", raising=False)
     code, err = refused("search")
-    assert code == 1 and "a search needs optuna" in err and "pip install 'miiii-core[search]'" in err
+    assert (
+        code == 1 and "a search needs optuna" in err and "pip install 'miiii-core[search]'" in err
+    )
