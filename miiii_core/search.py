@@ -256,8 +256,15 @@ def _tell(study: optuna.Study, trial: Trial, result: Result) -> None:
 
 
 def _result(trial: FrozenTrial) -> Result:
-    attributes = (trial.user_attrs[name] for name in ("loss", "accuracy", "epoch"))
-    return Result(trial.number, trial.params, *attributes, trial.state == TrialState.PRUNED)
+    known = trial.user_attrs
+    return Result(
+        number=trial.number,
+        parameters=trial.params,
+        loss=known["loss"],
+        accuracy=known["accuracy"],
+        epoch=known["epoch"],
+        pruned=trial.state == TrialState.PRUNED,
+    )
 
 
 def _question(base: Config, space: Space) -> str:
