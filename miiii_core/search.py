@@ -219,7 +219,7 @@ def _train(jobs: Sequence[tuple[Trial, Config]]) -> Iterator[tuple[Trial, Result
     going = {run: trial for run, (trial, _) in enumerate(jobs)}
     weights = task_of(configs[0]).loss_weights
     with numerics(configs[0]):
-        for news in fit_many(configs):
+        for news in fit_many(configs, traced=SWEEPABLE):
             for run in sorted(set(news) & set(going)):
                 if result := _judge(going[run], news[run], weights):
                     yield going.pop(run), result

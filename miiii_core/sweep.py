@@ -29,6 +29,7 @@ def fit_many(
     *,
     devices: Sequence[jax.Device] | None = None,
     abreast: int | None = None,
+    traced: Sequence[str] = (),
 ) -> Iterator[dict[int, Progress | TrainingDiverged]]:
     """Train runs to their ends together, coming up for air as `train.fit` does.
 
@@ -44,6 +45,8 @@ def fit_many(
         abreast: Runs that a device steps side by side, as one batch, while the others there
             wait their turn; `usual_abreast` by default. One by one they equal runs alone to
             the bit, side by side to rounding.
+        traced: Of `SWEEPABLE`, fields that stay out of the program though these runs agree in
+            them, so that a later sweep with other values compiles nothing.
 
     Returns:
         What is new, by place in ``configs``: where a run is, good until the next is asked for,
@@ -53,7 +56,7 @@ def fit_many(
         ValueError: if there are no runs or they differ in another field, or if float64 is
             asked for outside `train.numerics`.
     """
-    together, epoch, chunk = _Together.of(configs, devices, abreast), 0, 1
+    together, epoch, chunk = Together.of(configs, devices, abreast, traced), 0, 1
     _, *ticks = tick_epochs(configs[0].train)
     yield {**together.record(epoch)}
     for tick in ticks:
@@ -105,7 +108,7 @@ def usual_abreast(config: Config, platform: str) -> int:
 
 
 @dataclass
-class _Together:
+class Together:
     """The runs of a sweep on their devices, every array with a leading axis of runs.
 
     Attributes:
@@ -130,10 +133,15 @@ class _Together:
 
     @classmethod
     def of(
-        cls, configs: Sequence[Config], devices: Sequence[jax.Device] | None, abreast: int | None
-    ) -> "_Together":
+        cls,
+        configs: Sequence[Config],
+        devices: Sequence[jax.Device] | None = None,
+        abreast: int | None = None,
+        traced: Sequence[str] = (),
+    ) -> "Together":
         """Put the runs on the devices, the last one repeated until all have as many."""
-        names = swept_fields(configs)
+        differing = swept_fields(configs)
+        names = tuple(name for name in SWEEPABLE if name in (*differing, *traced))
         used = (devices or list(jnp.zeros(()).devices()))[: len(configs)]
         mesh, each = Mesh(np.array(used), ("run",)), -(-len(configs) // len(used))
         padded = [*configs, *[configs[-1]] * (each * len(used) - len(configs))]

@@ -22,9 +22,9 @@ def trained(monkeypatch):
     """Configurations that were really trained, in order."""
     seen, fit_many = [], search.fit_many
 
-    def counting(configs):
+    def counting(configs, **options):
         seen.extend(configs)
-        return fit_many(configs)
+        return fit_many(configs, **options)
 
     monkeypatch.setattr(search, "fit_many", counting)
     return seen
@@ -79,7 +79,7 @@ def test_a_repeated_trial_is_not_trained_again(storage, trained):
 
 
 def test_an_interrupted_trial_is_given_back(storage, monkeypatch):
-    def interrupted(configs):
+    def interrupted(configs, **options):
         raise KeyboardInterrupt
         yield
 
@@ -96,7 +96,7 @@ def test_an_interrupted_trial_is_given_back(storage, monkeypatch):
 def scripted(monkeypatch, losses):
     """Training whose validation loss, at each epoch, the learning rate alone decides."""
 
-    def fit_many(configs):
+    def fit_many(configs, **options):
         state = train.initial_state(BASE, train.task_of(BASE))
         for epoch in range(1, 5):
             news = {}

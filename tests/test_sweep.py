@@ -188,6 +188,24 @@ def test_other_values_and_seeds_compile_nothing():
     assert not compiled
 
 
+def test_one_run_after_the_other_compiles_nothing_with_its_fields_traced():
+    def alone(**changes):
+        for news in fit_many([TINY.replace(epochs=9, **changes)], traced=SWEEPABLE):
+            last = news[0]
+        return last
+
+    alone(dropout=0.1, learning_rate=1e-3, weight_decay=0.1)
+    with compilations() as compiled:
+        found = alone(dropout=0.2, learning_rate=1e-2, weight_decay=0.2, seed=5)
+    assert not compiled
+    config = TINY.replace(epochs=9, dropout=0.2, learning_rate=1e-2, weight_decay=0.2, seed=5)
+    task = train.task_of(config)
+    *_, expected = train.fit(config, task, train.initial_state(config, task))
+    np.testing.assert_allclose(
+        found.metrics["loss"][:2], expected.metrics["loss"][:2], rtol=1e-5, atol=1e-7
+    )
+
+
 EIGHT = """
 import json, sys
 import jax
