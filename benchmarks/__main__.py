@@ -9,17 +9,20 @@ import click
 import jax
 
 from miiii_core.config import Config
+from miiii_core.options import Listed
 from miiii_core.presets import preset
 from miiii_core.provenance import device_name, versions
 
 from .measurements import compare_steps, import_seconds, why_no_torch
 from .report import sizes_report, steps_report
 from .sizes import Sizes, size_rows
+from .sweeps import sweep_rows, sweeps_report
 
 MODULES = ("jax", "miiii_core", "miiii_core.config", "miiii_core.train", "miiii_core.runs")
 SIZES = "31,59,113,151,199"
 QUIET = 0.5  # load average up to which a machine counts as idle
 SIZED = "miiii"  # the preset that the table over p varies
+SWEPT = "miiii-small"  # the preset that sweeps train
 
 
 @click.command(context_settings={"show_default": True})
@@ -27,9 +30,15 @@ SIZED = "miiii"  # the preset that the table over p varies
 @click.option("--seconds", default=2.0, type=click.FloatRange(0.01), help="length of a turn")
 @click.option("--preset", "names", multiple=True, default=("miiii-small", "miiii"), help="what")
 @click.option("--sizes", default=SIZES, type=Sizes(), help="p's of the table; '' for none")
+@click.option("--runs", default="1,2,4,8", type=Listed(click.IntRange(1)), help="in sweeps")
 @click.option("--json", "path", type=click.Path(path_type=Path), help="also write a JSON file")
 def main(
-    rounds: int, seconds: float, names: tuple[str, ...], sizes: tuple[int, ...], path: Path | None
+    rounds: int,
+    seconds: float,
+    names: tuple[str, ...],
+    sizes: tuple[int, ...],
+    runs: tuple[int, ...],
+    path: Path | None,
 ) -> None:
     """Compare our training step with others, and with itself over sizes."""
     result: dict[str, Any] = surroundings()
@@ -37,6 +46,9 @@ def main(
     for name in names:
         result["steps"][name] = compare_steps(preset(name), rounds, seconds)
         click.echo(f"\n{name}: {steps_report(result['steps'][name])}")
+    result["sweeps"] = sweep_rows(preset(SWEPT), runs, rounds, seconds) if runs else []
+    if runs:
+        click.echo(f"\n{SWEPT}: {sweeps_report(result['sweeps'])}")
     result["sizes"] = size_table(preset(SIZED), sizes, seconds)
     if path:
         path.write_text(json.dumps(result, indent=2) + "\n")

@@ -8,7 +8,17 @@ import pytest
 from click.testing import CliRunner
 
 from benchmarks import __main__ as command
-from benchmarks import baseline, ceiling, equality, evaluation, measurements, report, sizes, timing
+from benchmarks import (
+    baseline,
+    ceiling,
+    equality,
+    evaluation,
+    measurements,
+    report,
+    sizes,
+    sweeps,
+    timing,
+)
 from miiii_core import train
 from miiii_core.config import Config
 from miiii_core.optim import optimiser
@@ -200,6 +210,17 @@ def test_evaluations_are_spread_over_the_epochs_of_a_run():
     assert evaluation.seconds_an_epoch(costs, 40) == 1.0
 
 
+def test_a_run_among_others_is_compared_with_one_by_itself():
+    alone, turns, abreast = sweeps.sweep_rows(TINY, [2], 2, 0.01)
+    assert alone["ms"] > 0 and "ratio" not in alone
+    assert [(row["runs"], row["abreast"]) for row in (turns, abreast)] == [(2, 1), (2, 2)]
+    table = sweeps.sweeps_report([alone, turns, abreast]).splitlines()
+    assert "alone" in table[2]
+    for row, line in zip((turns, abreast), table[3:], strict=True):
+        assert row["ratio"].least <= row["ratio"].median <= row["ratio"].most
+        assert f"{row['ratio'].median:.2f} (" in line and f"{row['ratio_cpu'].median:.2f} (" in line
+
+
 def test_a_size_is_measured_in_a_process_of_its_own():
     (row,) = sizes.size_rows(TINY, [7], 0.01)
     assert (row["p"], row["classes"], row["train_inputs"]) == (7, 2 + 3 + 5, round(49 / 2))
@@ -263,7 +284,8 @@ def run(monkeypatch, tmp_path):
     path = tmp_path / "bench.json"
 
     def invoke(*arguments):
-        given = ["--rounds", "2", "--seconds", "0.01", "--preset", "miiii", "--json", str(path)]
+        short = ["--rounds", "2", "--seconds", "0.01", "--runs", ""]
+        given = [*short, "--preset", "miiii", "--json", str(path)]
         done = CliRunner().invoke(command.main, [*given, *arguments], catch_exceptions=False)
         assert done.exit_code == 0
         return done.output, json.loads(path.read_text())
