@@ -10,7 +10,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from . import atoms
+from .atoms import class_means, interaction, residue_shares, wave_energy
 from .config import Config, TrainConfig
 from .losses import split_means
 from .model import WEIGHT_NAMES, Activations, Transformer
@@ -132,11 +132,11 @@ def _residues(view: View) -> dict[str, Array]:
     moduli = primes_below(p)
     numbers = view.digits[:, 0] + p * view.digits[:, 1]
     grids = _neuron_grids(view)
-    varying = jnp.asarray(atoms.interaction(grids))
+    varying = jnp.asarray(interaction(grids))
     rows = jnp.swapaxes(varying, 1, 2).reshape(len(varying), -1)
-    means = atoms.class_means(rows, numbers, moduli)
-    between = atoms.residue_shares(means, p * p, moduli)
-    waves = atoms.wave_energy(means, moduli)
+    means = class_means(rows, numbers, moduli)
+    between = residue_shares(means, p * p, moduli)
+    waves = wave_energy(means, moduli)
     variance = (rows**2).mean(axis=1)
     tiny = jnp.finfo(rows.dtype).tiny
     total = jnp.maximum(variance.sum(), tiny)

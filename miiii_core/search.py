@@ -7,16 +7,21 @@ storage, so that a search goes on where it stopped, and several machines can wor
 
 import hashlib
 import json
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import optuna
 from jaxtyping import Float
-from optuna.trial import FrozenTrial, Trial, TrialState
-from tqdm import tqdm
+from tqdm import TqdmWarning, tqdm
+
+with warnings.catch_warnings():
+    # It asks tqdm for bars that it does not show here, and in a notebook tqdm wants widgets.
+    warnings.simplefilter("ignore", TqdmWarning)
+    import optuna
+    from optuna.trial import FrozenTrial, Trial, TrialState
 
 from .config import SWEEPABLE, Config, fields
 from .provenance import training_code_digest
