@@ -1,8 +1,9 @@
 """Hyperparameter search by Optuna: a study that stops, goes on, and is shared by machines.
 
-Each trial trains one configuration and reports its validation loss at every record; trials
-that do worse than the median of their elders are pruned. Everything a study knows lies in its
-storage, so that a search goes on where it stopped, and several machines can work on one.
+Each trial trains one configuration and reports its validation loss at every record; after a
+quarter of its epochs a trial that does worse than the median of its elders is pruned.
+Everything a study knows lies in its storage, so that a search goes on where it stopped, and
+several machines can work on one.
 """
 
 import hashlib
@@ -42,6 +43,7 @@ TABLE_1: Space = {
 }
 # The same questions where two cores answer in seconds: smaller models take larger steps.
 SMALL: Space = {**TABLE_1, "d_model": (32, 64), "learning_rate": (3e-3, 1e-3)}
+PATIENCE = 0.25  # share of its epochs that every trial is given
 DONE = (TrialState.COMPLETE, TrialState.PRUNED)
 RECORDING = {"probes": (), "n_snapshots": 0, "evals_per_octave": 2, "wide_per_octave": 1}
 
@@ -143,7 +145,9 @@ def open_study(
         )
     # A sampler that began anew would ask its first questions again.
     study.sampler = optuna.samplers.TPESampler(seed=seed + before, constant_liar=True)
-    study.pruner = optuna.pruners.MedianPruner(n_startup_trials=5)
+    # Early losses tell the first weights apart, and little else.
+    patience = round(PATIENCE * base.train.epochs)
+    study.pruner = optuna.pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=patience)
     return study
 
 
@@ -203,6 +207,12 @@ def results(study: optuna.Study) -> list[Result]:
     """What a study has found out so far, best first; pruned trials after completed ones."""
     trials = study.get_trials(deepcopy=False, states=DONE)
     return sorted(map(_result, trials), key=lambda result: (result.pruned, result.loss))
+
+
+def distinct(found: Sequence[Result]) -> list[Result]:
+    """The results without those that repeat the parameters of an earlier one, in their order."""
+    seen = {json.dumps(result.parameters): result for result in reversed(found)}
+    return sorted(seen.values(), key=found.index)
 
 
 def repeat(base: Config, parameters: Mapping[str, Any], seeds: Sequence[int]) -> list[float]:
