@@ -126,7 +126,8 @@ def open_study(
         SearchError: if the storage cannot be opened or holds another search of that name.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    url, question = storage or default_storage(), _question(base, space)
+    url = storage or default_storage()
+    question = json.dumps([base.digest, training_code_digest(), dict(space)])
     name = name or f"{base.task.name}-{hashlib.sha256(question.encode()).hexdigest()[:12]}"
     try:
         study = optuna.create_study(storage=url, study_name=name, load_if_exists=True)
@@ -249,15 +250,16 @@ def _judge(
     if isinstance(now, TrainingDiverged):
         return Result(trial.number, trial.params, np.inf, 0.0, 0, True)
     if now.metrics is None:
-        return None
+        return None  # between two records
     loss = float(now.metrics["loss"][1] @ weights)
     accuracy = float(now.metrics["accuracy"][1].mean())
     if not np.isfinite(loss):
         return Result(trial.number, trial.params, np.inf, accuracy, now.epoch, True)
     trial.report(loss, now.epoch)
     pruned = not now.last and trial.should_prune()
-    ended = now.last or pruned
-    return Result(trial.number, trial.params, loss, accuracy, now.epoch, pruned) if ended else None
+    if not (now.last or pruned):
+        return None
+    return Result(trial.number, trial.params, loss, accuracy, now.epoch, pruned)
 
 
 def _tell(study: optuna.Study, trial: Trial, result: Result) -> None:
@@ -271,19 +273,9 @@ def _tell(study: optuna.Study, trial: Trial, result: Result) -> None:
 
 
 def _result(trial: FrozenTrial) -> Result:
-    known = trial.user_attrs
-    return Result(
-        number=trial.number,
-        parameters=trial.params,
-        loss=known["loss"],
-        accuracy=known["accuracy"],
-        epoch=known["epoch"],
-        pruned=trial.state == TrialState.PRUNED,
-    )
-
-
-def _question(base: Config, space: Space) -> str:
-    return json.dumps([base.digest, training_code_digest(), dict(space)])
+    found = {name: trial.user_attrs[name] for name in ("loss", "accuracy", "epoch")}
+    pruned = trial.state == TrialState.PRUNED
+    return Result(number=trial.number, parameters=trial.params, pruned=pruned, **found)
 
 
 def _same(study: optuna.Study, trial: Trial) -> Result | None:
