@@ -3,6 +3,7 @@
 import atexit
 import os
 import shutil
+import signal
 import tempfile
 
 import jax
@@ -34,3 +35,40 @@ def tiny_run(tmp_path_factory):
     from miiii_core import runs
 
     return runs.train(TINY, tmp_path_factory.mktemp("runs") / "tiny", progress=False)
+
+
+@pytest.fixture
+def stop(monkeypatch):
+    """Send signals from inside training, at the first record from an epoch on."""
+    from miiii_core.recorder import Recorder
+
+    record = Recorder.record
+    # A shell starts its background jobs with SIGINT ignored; here it must count.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    def at(epoch, times=1):
+        def record_and_stop(self, now):
+            record(self, now)
+            if now.epoch >= epoch:
+                monkeypatch.setattr(Recorder, "record", record)
+                for _ in range(times):
+                    signal.raise_signal(signal.SIGINT)
+
+        monkeypatch.setattr(Recorder, "record", record_and_stop)
+
+    yield at
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.fixture
+def run(capsys):
+    """Run the command line; gives exit code, what it printed, and what it complained of."""
+    from miiii_core import cli
+
+    def call(*arguments):
+        with pytest.raises(SystemExit) as left:
+            cli.main([str(argument) for argument in arguments])
+        said = capsys.readouterr()
+        return left.value.code or 0, said.out, said.err
+
+    return call

@@ -29,19 +29,6 @@ def root(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def run(capsys):
-    """Run the command line; gives exit code, what it printed, and what it complained of."""
-
-    def call(*arguments):
-        with pytest.raises(SystemExit) as left:
-            cli.main([str(argument) for argument in arguments])
-        said = capsys.readouterr()
-        return left.value.code or 0, said.out, said.err
-
-    return call
-
-
-@pytest.fixture
 def refused(run):
     """Run what must be refused in one line; gives the exit code and that line."""
 

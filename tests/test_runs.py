@@ -47,27 +47,6 @@ def resume(folder, **options):
     return runs.resume(folder, progress=False, **options)
 
 
-@pytest.fixture
-def stop(monkeypatch):
-    """Send signals from inside training, at the first record from an epoch on."""
-    record = Recorder.record
-    # A shell starts its background jobs with SIGINT ignored; here it must count.
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-
-    def at(epoch, times=1):
-        def record_and_stop(self, now):
-            record(self, now)
-            if now.epoch >= epoch:
-                monkeypatch.setattr(Recorder, "record", record)
-                for _ in range(times):
-                    signal.raise_signal(signal.SIGINT)
-
-        monkeypatch.setattr(Recorder, "record", record_and_stop)
-
-    yield at
-    signal.signal(signal.SIGINT, before)
-
-
 # Folders that are not free
 
 

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from tiny import TINY, assert_same_run, contents
 
-from miiii_core import cli, runs, storage, sweep_runs
-from miiii_core.recorder import Interrupted, Recorder
+from miiii_core import runs, storage, sweep_runs
+from miiii_core.recorder import Interrupted
 from miiii_core.runs import RunError
 from miiii_core.sweep_runs import products, train_many
 
@@ -16,26 +16,6 @@ VALUES = {"seed": (0, 1)}  # the first is the tiny run
 def train(root, values=None, base=TINY, **options):
     configs = products(root, base, VALUES if values is None else values)
     return train_many(configs, progress=False, **{"abreast": 1} | options)
-
-
-@pytest.fixture
-def stop(monkeypatch):
-    """Send Ctrl-C from inside training, at the first record from an epoch on."""
-    record = Recorder.record
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-
-    def at(epoch, times=1):
-        def record_and_stop(self, now):
-            record(self, now)
-            if now.epoch >= epoch:
-                monkeypatch.setattr(Recorder, "record", record)
-                for _ in range(times):
-                    signal.raise_signal(signal.SIGINT)
-
-        monkeypatch.setattr(Recorder, "record", record_and_stop)
-
-    yield at
-    signal.signal(signal.SIGINT, before)
 
 
 def test_folders_are_named_by_what_differs(tmp_path):
@@ -111,17 +91,6 @@ def test_a_folder_that_is_taken_is_found_before_anything_is_written(tmp_path, mo
         train_many({tmp_path / "a": TINY, tmp_path / "b": TINY.replace(p=11)})
     with pytest.raises(ValueError, match="2 runs at once, 1 abreast, p=2003 .* or fewer runs"):
         train(tmp_path / "large", base=TINY.replace(p=2003), abreast=1)
-
-
-@pytest.fixture
-def run(capsys):
-    def call(*arguments):
-        with pytest.raises(SystemExit) as left:
-            cli.main([str(argument) for argument in arguments])
-        said = capsys.readouterr()
-        return left.value.code or 0, said.out, said.err
-
-    return call
 
 
 def test_the_command_trains_all_combinations(run, tmp_path, monkeypatch, tiny_run):
