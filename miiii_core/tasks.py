@@ -1,6 +1,8 @@
 """The data: every number below p squared, its two digits, and its remainders."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from math import lcm, prod
 
 import jax
 import numpy as np
@@ -14,6 +16,27 @@ SPLITS = ("train", "validation", "test")
 def primes_below(p: int) -> tuple[int, ...]:
     """All primes q < p, ascending."""
     return tuple(q for q in range(2, p) if is_prime(q))
+
+
+def from_residues(residues: Sequence[int], moduli: Sequence[int]) -> int:
+    r"""The one n below $M = \prod q$ with these remainders (Chinese remainder theorem).
+
+    $$n = \sum_q r_q \cdot \frac{M}{q} \cdot \left(\frac{M}{q}\right)^{-1}_{\bmod q} \pmod M$$
+
+    Raises:
+        ValueError: unless there is one remainder for each modulus, and no two moduli share a
+            divisor.
+    """
+    product = prod(moduli)
+    if len(residues) != len(moduli) or lcm(*moduli) != product:
+        raise ValueError(
+            f"remainders {list(residues)} modulo {list(moduli)} name no single number; give one "
+            "remainder for each modulus, and moduli that share no divisor, such as primes"
+        )
+    rests = [product // q for q in moduli]
+    inverses = [pow(rest, -1, q) for rest, q in zip(rests, moduli, strict=True)]
+    terms = (r * rest * i for r, rest, i in zip(residues, rests, inverses, strict=True))
+    return sum(terms) % product
 
 
 @dataclass(frozen=True, kw_only=True)

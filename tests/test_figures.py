@@ -52,6 +52,8 @@ CALLS = {
     "input_grid": lambda: figures.input_grid(GRID.astype(int)),
     "target_grids": lambda: figures.target_grids({"mod 2": GRID % 2, "mod 3": GRID % 3}),
     "polar_naturals": lambda: figures.polar_naturals([np.arange(9), np.arange(30)], ["a", "b"]),
+    "sieve_bars": lambda: figures.sieve_bars(MODULI, [9, 6, 3], [9, 3, 1]),
+    "agreement_panels": lambda: figures.agreement_panels({"all": [0.1, 1.0, 0.2]}, 1),
     "training_map": lambda: figures.training_map(EPOCHS, RAMP, MODULI, "accuracy"),
     "training_maps": lambda: figures.training_maps(EPOCHS, RAMP, LATE, MODULI, "accuracy"),
     "curves": lambda: figures.curves(EPOCHS, {"train": RAMP[:, 0], "other": RAMP[:, 1]}, "loss"),
@@ -203,14 +205,6 @@ def test_target_grids_size_squares_by_the_remainder():
     _, sides, _ = squares(axes)
     remainder = (GRID % 3)[GRID % 3 > 0]
     np.testing.assert_allclose(sides**2, 0.81 * remainder / 2)
-
-
-def test_polar_panels_place_n_at_angle_and_radius_n():
-    first, second = figures.polar_naturals([np.arange(50), np.array([7])], ["a", "b"]).axes
-    offsets = np.asarray(first.collections[0].get_offsets())
-    np.testing.assert_allclose(offsets[:, 0], np.arange(50) % (2 * np.pi))
-    np.testing.assert_array_equal(offsets[:, 1], np.arange(50))
-    assert first.get_rmax() == second.get_rmax() == 49
 
 
 # Training

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from miiii_core.config import TaskConfig
-from miiii_core.tasks import make_task, primes_below
+from miiii_core.tasks import from_residues, make_task, primes_below
 
 FAMILIES = ["miiii", "nanda", "basis", "masked", "divisible"]
 quick = settings(deadline=None, max_examples=25)
@@ -44,6 +44,26 @@ def test_primes_below():
     assert primes_below(31) == (2, 3, 5, 7, 11, 13, 17, 19, 23, 29)
     assert len(primes_below(113)) == 29
     assert sum(primes_below(113)) == 1480
+
+
+def test_remainders_give_the_number_back():
+    moduli = (4, 9, 5)
+    found = [from_residues([n % q for q in moduli], moduli) for n in range(4 * 9 * 5)]
+    assert found == list(range(4 * 9 * 5))
+
+
+def test_remainders_may_be_any_whole_numbers_and_the_product_large():
+    moduli = primes_below(113)
+    residues, below = [12768 % q for q in moduli], [12768 % q - q for q in moduli]
+    assert from_residues(residues, moduli) == from_residues(below, moduli) == 12768
+
+
+@pytest.mark.parametrize(
+    ("residues", "moduli"), [([1], (2, 3)), ([1, 1], (4, 6)), ([0, 0], (3, 3))]
+)
+def test_remainders_that_name_no_single_number_are_refused(residues, moduli):
+    with pytest.raises(ValueError, match="one remainder for each modulus.*share no divisor"):
+        from_residues(residues, moduli)
 
 
 @given(experiments, st.integers(0, 2**31 - 1))

@@ -14,9 +14,9 @@ from .grids import (
     heat_maps,
     input_grid,
     neuron_panel,
-    polar_naturals,
     target_grids,
 )
+from .periods import agreement_panels, polar_naturals, sieve_bars
 from .search import choice_panels
 from .spectra import (
     filter_response,
@@ -29,6 +29,7 @@ from .spectra import (
 from .training import curves, grokking_figure, norm_map, training_map, training_maps
 
 __all__ = [
+    "agreement_panels",
     "attention_maps",
     "choice_panels",
     "curves",
@@ -49,6 +50,7 @@ __all__ = [
     "polar_naturals",
     "positional_embedding_figure",
     "ranking",
+    "sieve_bars",
     "singular_values_figure",
     "singular_vectors_figure",
     "target_grids",

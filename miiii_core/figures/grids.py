@@ -1,7 +1,6 @@
-"""Functions of (x0, x1) and other matrices: squares in the paper's manner, heat maps, spirals."""
+"""Functions of (x0, x1) and other matrices: squares in the paper's manner, heat maps."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -212,25 +211,6 @@ def target_grids(targets: Mapping[str, ArrayLike]) -> Figure:
     if not grids:
         raise ValueError("no targets were given; give at least one {title: (x0, x1) remainders}")
     return grid_plots(grids, list(targets), shared_limit=False)
-
-
-@drawn
-def polar_naturals(sets: Sequence[ArrayLike], titles: Sequence[str]) -> Figure:
-    """Sets of natural numbers at radius n and angle n mod 2π, one panel each (Fig. 1)."""
-    numbers = [checked(n, "each set", "numbers") for n in sets]
-    names = checked_names(titles, len(numbers), "titles")
-    largest = max(int(n.max()) for n in numbers)
-    options: dict[str, Any] = {"subplot_kw": {"projection": "polar"}}
-    figure, axes = panels(1, len(numbers), 0.6 + style.WIDTH / max(len(numbers), 2), **options)
-    for spiral, n, name in zip(axes[0], numbers, names, strict=True):
-        dots = spiral.scatter(n % (2 * np.pi), n, s=2.0, color=style.COLOURS[0], linewidths=0)
-        dots.set_rasterized(True)
-        spiral.set(title=name, rmax=largest, yticks=[])
-        spiral.set_xticks(np.arange(4) * np.pi / 2, ["0", "π/2", "π", "3π/2"])
-        spiral.tick_params(pad=-1)
-        spiral.grid(False)
-    figure.supxlabel("radius: n;  angle: n mod 2π (radians)", fontsize=11)
-    return figure
 
 
 def _stroke(axes: Axes, shape: tuple[int, ...]) -> float:
