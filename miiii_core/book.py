@@ -31,6 +31,7 @@ from .files import write_atomic
 from .presets import PRESETS
 
 PACKAGE = Path(__file__).parent
+SOURCES = ("*.py", "*.css", "*.js")  # of this package: all that a chapter's outputs are made by
 KEPT_EXECUTIONS = 6  # per chapter, so that going back to earlier parameters costs nothing
 
 
@@ -117,7 +118,7 @@ def plan(
     wanted = {name: _from_anywhere(v) if names_runs(name) else v for name, v in wanted.items()}
     check_parameters(chosen, wanted)
     given = {c.page: changed(c, wanted if c in chosen else {}) for c in chapters}
-    package = folder_digest(PACKAGE, "*.py")
+    package = "".join(folder_digest(PACKAGE, pattern) for pattern in SOURCES)
     with chdir(root):
         read = {c.page: run_digests({**c.defaults, **given[c.page]}) for c in chapters}
     keys = {c.page: chapter_key(c, given[c.page], package, read[c.page]) for c in chapters}

@@ -257,8 +257,9 @@ def test_a_changed_run_makes_those_stale_that_read_it(root):
     assert changed_results(root, lambda: weights.write_text("others")) == {"waves"}
 
 
-def test_a_changed_package_makes_all_stale(root):
-    module = book.PACKAGE / "spectral.py"
+@pytest.mark.parametrize("name", ["spectral.py", "explorer.js", "explorer.css"])
+def test_a_changed_package_makes_all_stale(root, name):
+    module = book.PACKAGE / name
     assert changed_results(root, lambda: module.write_text("changed")) == {"waves", "plain"}
 
 
