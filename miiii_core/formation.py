@@ -6,7 +6,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Array, Float, Int
 
 from .circuits import held_out
 from .model import Transformer
@@ -15,6 +15,7 @@ from .spectral import fourier_1d, gini
 from .storage import Run
 from .tasks import Task
 
+Tensor = np.ndarray | Array
 SETTLED_SHARE, FORMING_SHARE = 0.01, 0.9
 
 
@@ -70,15 +71,16 @@ def moment(
 ) -> Moment:
     """The progress measures of one model; see `Moment`."""
     a = model.activations(jnp.asarray(task.digits))
-    logits, writes = np.asarray(a.logits, float), logit_map(model)
-    written = np.asarray(a.neurons, float) @ writes
+    written = a.neurons @ jnp.asarray(logit_map(model), jnp.float32)
+    nothing, digits = jnp.zeros((1, task.p)), np.asarray(model.W_E[: task.p])
     sets = [list(key), *([k] for k in key)]
+    others = list(_others(task.p, key, draws, seed))
     return Moment(
-        loss=split_loss(logits, task),
-        logits=_parts(logits, 0 * logits, sum_waves, sets, task),
-        neurons=_parts(written, logits - written, block_waves, sets, task),
-        random=_parts(logits, 0 * logits, sum_waves, list(_others(task.p, key, draws, seed)), task),
-        gini=np.array([_fourier_gini(np.asarray(model.W_E[: task.p])), _fourier_gini(writes.T)]),
+        loss=split_loss(a.logits, task),
+        logits=_parts(a.logits, nothing, sum_waves, sets, task),
+        neurons=_parts(written, a.logits - written, block_waves, sets, task),
+        random=_parts(a.logits, nothing, sum_waves, others, task),
+        gini=np.array([_fourier_gini(columns) for columns in (digits, logit_map(model).T)]),
         squared_weights=np.array(sum(float((w**2).sum()) for w in model.weights.values())),
     )
 
@@ -88,15 +90,15 @@ def logit_map(model: Transformer) -> Float[np.ndarray, "neurons p"]:
     return np.asarray(model.W_out, float) @ np.asarray(model.W_U, float)
 
 
-def split_loss(logits: Float[np.ndarray, "n p"], task: Task) -> Float[np.ndarray, "2"]:
+def split_loss(logits: Float[Tensor, "n p"], task: Task) -> Float[np.ndarray, "2"]:
     """Mean loss in nats over the training inputs, and over all others."""
-    losses = cross_entropy(logits, task.targets[:, 0])
+    losses = np.asarray(cross_entropy(logits, task.targets[:, 0]), float)
     return np.array([losses[task.train].mean(), losses[held_out(task)].mean()])
 
 
 def _parts(
-    values: np.ndarray,
-    rest: np.ndarray,
+    values: Array,
+    rest: Array,
     waves_of: Callable[[int, Sequence[int]], np.ndarray],
     sets: Sequence[Sequence[int]],
     task: Task,
@@ -106,12 +108,16 @@ def _parts(
     Waves over the inputs can be taken out of the neurons or of what the neurons write: the map
     from one to the other is linear and the same for all inputs.
     """
-    kept, left = [], []
+    found = []
     for frequencies in sets:
-        waves = waves_of(task.p, frequencies)
-        kept.append(split_loss(rest + restricted(values, waves), task))
-        left.append(split_loss(rest + excluded(values, waves), task))
-    return Parts(np.array(kept), np.array(left))
+        waves = jnp.asarray(waves_of(task.p, frequencies), jnp.float32)
+        found.append([split_loss(logits, task) for logits in _kept_and_left(values, rest, waves)])
+    return Parts(*np.moveaxis(np.array(found), 1, 0))
+
+
+@jax.jit
+def _kept_and_left(values: Array, rest: Array, waves: Array) -> tuple[Array, Array]:
+    return rest + restricted(values, waves), rest + excluded(values, waves)
 
 
 def _others(p: int, key: Sequence[int], draws: int, seed: int) -> Iterator[list[int]]:

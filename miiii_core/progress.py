@@ -7,6 +7,8 @@ else (restricted), or take just them out (excluded), and score what is left.
 
 from collections.abc import Sequence
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
@@ -48,35 +50,42 @@ def block_waves(p: int, frequencies: Sequence[int]) -> Float[np.ndarray, "n wave
     return np.array(columns).reshape(-1, p * p).T
 
 
+@jax.jit
 def cross_entropy(
-    logits: Float[Tensor, "n classes"], targets: Int[np.ndarray, " n"]
-) -> Float[np.ndarray, " n"]:
-    """Loss of each input in nats, in double precision: single precision ends near 1e-7."""
-    values = np.asarray(logits, float)
+    logits: Float[Tensor, "n classes"], targets: Int[Tensor, " n"]
+) -> Float[Array, " n"]:
+    """Loss of each input in nats, with all its digits however small it is.
+
+    In single precision 1 + x is 1 for an x below 6e-8, so the right class's own part is kept
+    out of the sum: ln(Σ e^z) = ln(1 + (Σ_others e^z + e^z_right - 1)), z less its maximum.
+    """
+    values = jnp.asarray(logits)
     shifted = values - values.max(axis=1, keepdims=True)
-    right = np.take_along_axis(shifted, np.asarray(targets)[:, None], axis=1)[:, 0]
-    return np.log(np.exp(shifted).sum(axis=1)) - right
+    is_right = jnp.arange(values.shape[1])[None] == jnp.asarray(targets)[:, None]
+    right = jnp.where(is_right, shifted, 0).sum(axis=1)
+    others = jnp.where(is_right, 0, jnp.exp(shifted)).sum(axis=1)
+    return jnp.log1p(others + jnp.expm1(right)) - right
 
 
 def restricted(
     values: Float[Tensor, "n columns"], waves: Float[Tensor, "inputs waves"]
-) -> Float[np.ndarray, "n columns"]:
+) -> Float[Tensor, "n columns"]:
     """Only what orthonormal waves over the inputs explain of each column, its mean put back.
 
     Source: Nanda et al. (2023), restricted loss, where the columns are logits.
     """
-    values, waves = _wide(values, waves)
+    _check_waves(values, waves)
     return values.mean(axis=0, keepdims=True) + waves @ (waves.T @ values)
 
 
 def excluded(
     values: Float[Tensor, "n columns"], waves: Float[Tensor, "inputs waves"]
-) -> Float[np.ndarray, "n columns"]:
+) -> Float[Tensor, "n columns"]:
     """Each column without what orthonormal waves over the inputs explain of it.
 
     Source: Nanda et al. (2023), excluded loss, where the columns are logits.
     """
-    values, waves = _wide(values, waves)
+    _check_waves(values, waves)
     return values - waves @ (waves.T @ values)
 
 
@@ -91,7 +100,7 @@ def addition_shares(
     """
     p = logits.shape[1]
     waves = sum_waves(p, frequencies)
-    values, waves = _wide(logits, waves)
+    values = np.asarray(logits, float)
     centred = values - values.mean(axis=0, keepdims=True)
     angles = 2 * np.pi * (np.outer(np.asarray(frequencies, int), np.arange(p)) % p) / p
     classes = np.stack([np.cos(angles), np.sin(angles)], axis=1) * np.sqrt(2 / p)
@@ -106,11 +115,11 @@ def _check_frequencies(p: int, frequencies: Sequence[int]) -> None:
         raise ValueError(f"frequencies {wrong} will not do; at p = {p} take 1 to {(p - 1) // 2}")
 
 
-def _wide(values: Tensor, waves: Tensor) -> tuple[np.ndarray, np.ndarray]:
-    """Both in double precision, one row for each input, the waves orthonormal."""
-    values, waves = np.asarray(values, float), np.asarray(waves, float)
+def _check_waves(values: Tensor, waves: Tensor) -> None:
+    """One row for each input, and the waves orthonormal, as far as they are known yet."""
     if len(values) != len(waves):
         raise ValueError(f"{len(values)} rows of values and {len(waves)} of waves; give as many")
-    if not np.allclose(waves.T @ waves, np.eye(waves.shape[1]), atol=1e-6):
+    if isinstance(waves, jax.core.Tracer):
+        return
+    if not np.allclose(waves.T @ waves, np.eye(waves.shape[1]), atol=1e-5):
         raise ValueError("the waves are not orthonormal columns; see sum_waves, or orthonormalise")
-    return values, waves

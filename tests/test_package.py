@@ -19,7 +19,8 @@ ORDER = (
     "config", "presets", "tasks", "products", "model", "losses", "swept", "optim", "spectral",
     "atoms", "probes", "replay", "schedule", "train", "devices", "sweep", "provenance", "files",
     "packing", "metrics", "storage", "folders", "parcels", "shipped", "recorder", "runs",
-    "sweep_runs", "circuits", "graded", "progress", "search", "figures", "controls", "report",
+    "sweep_runs", "circuits", "graded", "progress", "published",
+    "trigonometry", "formation", "addition", "search", "figures", "controls", "report",
     "chapters", "book", "site", "options", "cli",
 )  # fmt: skip
 SOURCES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")
