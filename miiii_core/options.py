@@ -1,6 +1,7 @@
 """The configuration as options of a command: one for each field, with its help and its type."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
 import click
@@ -9,6 +10,7 @@ from .config import SWEEPABLE, field_type, fields
 from .presets import PRESETS
 
 DeviceName = Literal["auto", "cpu", "gpu"]
+FOLDER = click.Path(path_type=Path)
 
 preset_option = click.option(
     "--preset",

@@ -3,14 +3,11 @@
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-from jaxtyping import Float, Int
-
+from .metrics import LEARNT, first_epoch
 from .presets import nearest_preset
 from .schedule import SETTLED
 from .storage import Run, RunError, command, recorded
 
-LEARNT = 0.99  # accuracy from which a task counts as learnt
 COLUMNS = ("run", "task", "p", "status", "epoch", "validation", "worst", "seconds", "device")
 
 
@@ -89,14 +86,6 @@ def _why_early(run: Run) -> str:
     if not run.stopped_early:
         return ""
     return f" (all tasks at {SETTLED:g} in validation since epoch {run.info['settled_since']})"
-
-
-def first_epoch(
-    epochs: Int[np.ndarray, " ticks"], accuracy: Float[np.ndarray, " ticks"], level: float = LEARNT
-) -> int | None:
-    """The first recorded epoch at which an accuracy reached a level."""
-    reached = np.flatnonzero(accuracy >= level)
-    return int(epochs[reached[0]]) if len(reached) else None
 
 
 def _row(run: Run) -> tuple[str, ...]:

@@ -358,14 +358,6 @@ def test_what_is_said_to_be_typed_trains_that_run(run, asked, name):
     assert asked[0].config == config
 
 
-def test_first_epoch_at_a_level():
-    epochs, accuracy = jax.numpy.arange(4) * 10, jax.numpy.array([0.5, 0.99, 0.7, 1.0])
-    epochs, accuracy = jax.device_get((epochs, accuracy))
-    assert report.first_epoch(epochs, accuracy) == 10
-    assert report.first_epoch(epochs, accuracy, 0.995) == 30
-    assert report.first_epoch(epochs, accuracy, 1.1) is None
-
-
 # The book
 
 

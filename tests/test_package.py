@@ -19,9 +19,9 @@ ORDER = (
     "config", "presets", "tasks", "products", "model", "losses", "swept", "optim", "spectral",
     "atoms", "probes", "replay", "schedule", "train", "devices", "sweep", "provenance", "files",
     "packing", "metrics", "storage", "folders", "parcels", "shipped", "recorder", "runs",
-    "sweep_runs", "circuits", "graded", "progress", "published",
-    "trigonometry", "formation", "addition", "search", "figures", "controls", "report",
-    "chapters", "book", "site", "options", "cli",
+    "sweep_runs", "blocks", "circuits", "graded", "progress", "published",
+    "trigonometry", "formation", "addition", "search", "figures", "controls", "claims", "report",
+    "chapters", "book", "site", "options", "commands", "cli",
 )  # fmt: skip
 SOURCES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")
 

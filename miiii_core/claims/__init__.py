@@ -1,0 +1,56 @@
+"""The ledger: what the paper claims, and what runs of ours say about it.
+
+>>> from miiii_core import claims, runs
+>>> evidence = claims.gather([runs.cached(name) for name in ("miiii-small", "nanda-small")])
+>>> claims.examine_all(evidence)
+"""
+
+from collections.abc import Sequence
+
+from . import attention, embeddings, learning, neurons
+from .ledger import NEVER, Claim, Evidence, Finding, Measure, Verdict, decide, examine
+from .page import Ledger, summary
+from .sources import gather, kind_of
+
+__all__ = [
+    "LEDGER",
+    "NEVER",
+    "Claim",
+    "Evidence",
+    "Finding",
+    "Ledger",
+    "Measure",
+    "Verdict",
+    "decide",
+    "examine",
+    "examine_all",
+    "find_claim",
+    "gather",
+    "kind_of",
+    "summary",
+]
+
+LEDGER: tuple[Claim, ...] = (
+    *learning.CLAIMS,
+    *embeddings.CLAIMS,
+    *neurons.CLAIMS,
+    *attention.CLAIMS,
+)
+
+
+def find_claim(key: str) -> Claim:
+    """The claim of a key.
+
+    Raises:
+        ValueError: for a key that no claim has.
+    """
+    known = {claim.key: claim for claim in LEDGER}
+    if key not in known:
+        raise ValueError(f"no claim is called {key!r}; the ledger has {', '.join(known)}")
+    return known[key]
+
+
+def examine_all(evidence: Evidence, keys: Sequence[str] | None = None) -> Ledger:
+    """Put the claims of these keys, or all, to runs."""
+    chosen = LEDGER if keys is None else [find_claim(key) for key in keys]
+    return Ledger([examine(claim, evidence) for claim in chosen], evidence)

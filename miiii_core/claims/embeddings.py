@@ -1,0 +1,194 @@
+"""Claims about W_pos and W_E: places, singular values, and the Fourier basis."""
+
+from collections.abc import Callable
+
+import numpy as np
+from jaxtyping import Float
+
+from ..spectral import (
+    cosine_similarity,
+    fourier_1d,
+    frequency_power,
+    gini,
+    key_frequencies,
+    pearson,
+    ranks_for,
+    singular_spectrum,
+)
+from ..storage import Run
+from .ledger import Claim, Measure, Measured, Number, Values, Verdict, decide
+
+DRAWS = 50  # random orders of the digits to compare with
+
+Embedding = Float[np.ndarray, "p d"]
+
+
+def digits_embedding(run: Run) -> Embedding:
+    """W_E without the read-out token's row."""
+    return np.asarray(run.model.W_E)[: run.task.p]
+
+
+def best_frequency_share(columns: Float[np.ndarray, "p columns"]) -> float:
+    """Median over columns of the variance that a column's best frequency explains."""
+    power = frequency_power(columns - columns.mean(axis=0))[1:]
+    return float(np.median(power.max(axis=0) / power.sum(axis=0)))
+
+
+def fourier_gini(embedding: Embedding) -> float:
+    """Gini coefficient of the norms of W_E's components in the Fourier basis, constant left out."""
+    centred = embedding - embedding.mean(axis=0)
+    return float(gini(np.linalg.norm(fourier_1d(centred)[1:], axis=1)))
+
+
+def frequencies_for(embedding: Embedding, share: float = 0.9) -> float:
+    """Fewest frequencies that hold a share of W_E's energy, as a share of all (p-1)/2."""
+    energy = np.sort(key_frequencies(embedding).share)[::-1]
+    return float((np.cumsum(energy) < share).sum() + 1) / (len(embedding) // 2)
+
+
+def random_orders(
+    measure: Callable[[np.ndarray], float], rows: Float[np.ndarray, "p columns"], seed: int = 0
+) -> Float[np.ndarray, " draws"]:
+    """What a measure of periodicity says when the digits stand in random order."""
+    generator = np.random.default_rng(seed)
+    return np.array([measure(generator.permutation(rows)) for _ in range(DRAWS)])
+
+
+def half_of_left(run: Run) -> tuple[Float[np.ndarray, "p vectors"], int]:
+    """The left singular vectors of W_E that hold half of σ², and p."""
+    embedding = digits_embedding(run)
+    spectrum = singular_spectrum(embedding)
+    kept = int(ranks_for(spectrum.cumulative, 0.5))
+    return np.asarray(spectrum.left)[:, :kept], len(embedding)
+
+
+def _positions(nanda: Run, miiii: Run) -> Measured:
+    pairs = {"T_nanda": np.asarray(nanda.model.W_pos), "T_miiii": np.asarray(miiii.model.W_pos)}
+    measures = {"Pearson": pearson, "cosine": cosine_similarity}
+    return {
+        f"{what}, {who}": float(measure(rows[0], rows[1]))
+        for what, measure in measures.items()
+        for who, rows in pairs.items()
+    }
+
+
+def _judge_positions(values: Values) -> Verdict:
+    return decide(values["Pearson, T_nanda"] > 0.5, values["Pearson, T_miiii"] < 0)
+
+
+def _ranks(nanda: Run, miiii: Run) -> Measured:
+    values: dict[str, Number] = {}
+    for name, run in {"T_nanda": nanda, "T_miiii": miiii}.items():
+        embedding = digits_embedding(run)
+        cumulative = singular_spectrum(embedding).cumulative
+        for percent in (50, 90):
+            ranks = int(ranks_for(cumulative, percent / 100))
+            values[f"ranks for {percent} %, {name}"] = ranks
+            values[f"the same over p, {percent} %, {name}"] = ranks / len(embedding)
+    return values
+
+
+def _judge_ranks(values: Values) -> Verdict:
+    return decide(
+        *(
+            values[f"the same over p, {percent} %, T_miiii"]
+            > values[f"the same over p, {percent} %, T_nanda"]
+            for percent in (50, 90)
+        )
+    )
+
+
+def _vectors(nanda: Run, miiii: Run) -> Measured:
+    values: dict[str, Number] = {}
+    for name, run in {"T_nanda": nanda, "T_miiii": miiii}.items():
+        top, p = half_of_left(run)
+        values[f"vectors over p, {name}"] = top.shape[1] / p
+        values[f"best frequency's share, {name}"] = best_frequency_share(top)
+        values[f"largest in random order, {name}"] = random_orders(best_frequency_share, top).max()
+    return values
+
+
+def _judge_vectors(values: Values) -> Verdict:
+    periodic = [
+        values[f"best frequency's share, {name}"] > values[f"largest in random order, {name}"]
+        for name in ("T_nanda", "T_miiii")
+    ]
+    return decide(*periodic, values["vectors over p, T_miiii"] > values["vectors over p, T_nanda"])
+
+
+def _spectra(nanda: Run, miiii: Run, basis: Run) -> Measured:
+    values: dict[str, Number] = {}
+    for name, run in {"T_nanda": nanda, "T_miiii": miiii, "T_basis": basis}.items():
+        embedding = digits_embedding(run)
+        chance = random_orders(fourier_gini, embedding)
+        values[f"key frequencies, {name}"] = int(key_frequencies(embedding).active.sum())
+        values[f"share for 90 %, {name}"] = frequencies_for(embedding)
+        values[f"Gini, {name}"] = fourier_gini(embedding)
+        values[f"mean Gini in random order, {name}"] = chance.mean()
+        values[f"largest Gini in random order, {name}"] = chance.max()
+    return values
+
+
+def _judge_spectra(values: Values) -> Verdict:
+    floor = values["mean Gini in random order, T_basis"]
+    few = values["share for 90 %, T_nanda"] <= 0.25
+    more = values["share for 90 %, T_miiii"] > values["share for 90 %, T_nanda"]
+    periodic = values["Gini, T_miiii"] > values["largest Gini in random order, T_miiii"]
+    none = values["Gini, T_basis"] - floor < 0.25 * (values["Gini, T_miiii"] - floor)
+    return decide(few, more and periodic, none)
+
+
+CLAIMS = (
+    Claim(
+        key="positions",
+        statement="the positional embeddings of the two digits are alike in T_nanda and opposed "
+        "in T_miiii",
+        source="Fig. 7",
+        criterion="Pearson correlation over all dimensions above 0.5 in T_nanda, below 0 in "
+        "T_miiii; partly: one of the two",
+        judge=_judge_positions,
+        measures=(Measure(needs=("nanda", "miiii"), of=_positions),),
+        published={"Pearson, T_nanda": 0.95, "Pearson, T_miiii": -0.64},
+        page="embeddings",
+        figure="fig-positions",
+    ),
+    Claim(
+        key="singular-values",
+        statement="the singular values of W_E are more diffuse in T_miiii than in T_nanda",
+        source="Fig. 8",
+        criterion="more ranks for 50 % and for 90 % of σ², as shares of p; partly: one of the two",
+        judge=_judge_ranks,
+        measures=(Measure(needs=("nanda", "miiii"), of=_ranks),),
+        published={},
+        page="embeddings",
+        figure="fig-singular-values",
+    ),
+    Claim(
+        key="singular-vectors",
+        statement="the leading left singular vectors of W_E are periodic in both, and T_miiii "
+        "needs more of them",
+        source="Figs. 9 and 10",
+        criterion="of the vectors that hold half of σ²: the median share of a vector's best "
+        f"frequency exceeds that of {DRAWS} random orders of the digits, in each; and T_miiii has "
+        "more of them, as a share of p",
+        judge=_judge_vectors,
+        measures=(Measure(needs=("nanda", "miiii"), of=_vectors),),
+        published={},
+        page="embeddings",
+        figure="fig-vectors-miiii",
+    ),
+    Claim(
+        key="embedding-spectra",
+        statement="in the Fourier basis W_E has few dominant frequencies in T_nanda, far more in "
+        "T_miiii, and none in T_basis",
+        source="Figs. 11 to 13",
+        criterion="few: a quarter of the frequencies or less holds 90 % of the energy; more: a "
+        "larger share than that, and a Gini coefficient above all random orders; none: T_basis "
+        "has less than a quarter of T_miiii's excess over random orders",
+        judge=_judge_spectra,
+        measures=(Measure(needs=("nanda", "miiii", "basis"), of=_spectra),),
+        published={"key frequencies, T_nanda": 5},
+        page="embeddings",
+        figure="fig-fourier-embeddings",
+    ),
+)

@@ -1,0 +1,193 @@
+"""Claims about the neurons: periods, the spike, and the mechanism."""
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from ..blocks import best_block, centred_power, in_random_order, varying
+from ..spectral import public_code_omega
+from ..storage import Run
+from ..tasks import Task
+from .learning import GENERALISED
+from .ledger import Claim, Measure, Measured, Number, Values, Verdict, decide
+
+PARTS = (256, 64, 16, 4, 1)  # of the training, at which the paper's Table 3 counts
+TABLE_3 = (0, 0, 10, 18, 10)
+
+
+def neuron_grids(run: Run) -> Float[np.ndarray, "neurons x0 x1"]:
+    """All post-ReLU neurons at the read-out position, over the full grid."""
+    neurons = np.asarray(run.activations().neurons)
+    return np.moveaxis(run.task.grid(neurons), -1, 0)
+
+
+def spiked(counts: Float[np.ndarray, " ticks"]) -> bool:
+    """Whether counts rise above their start and then fall by more than a fifth of their peak."""
+    return bool(counts.max() > 1.25 * counts[-1] and counts.max() > counts[0])
+
+
+def records_at(
+    epochs: Int[np.ndarray, " ticks"], parts: tuple[int, ...] = PARTS
+) -> Int[np.ndarray, " parts"]:
+    """The last record within each part of the training: 1/256 of it, and so on."""
+    return np.array([np.searchsorted(epochs, epochs[-1] / n, side="right") - 1 for n in parts])
+
+
+def omega(run: Run) -> dict[str, Float[np.ndarray, " wide_ticks"]]:
+    """Active frequencies at each wide record, by our rule and by the public code's.
+
+    Returns:
+        ``ours``: pairs above μ + 2σ of each neuron's own map, mean over all neurons.
+        ``public count`` and ``public label``: one neuron, μ + σ of a row-normalised map over
+        log time, and the number that the code prints for it.
+    """
+    epochs = run.metrics["wide_epoch"]
+    public = public_code_omega(run.metrics["first_neuron_power"], epochs)
+    column = np.maximum(np.searchsorted(public.epochs, epochs, side="right") - 1, 0)
+    return {
+        "ours": run.metrics["active_per_neuron"],
+        "public count": np.asarray(public.active[column], float),
+        "public label": np.asarray(public.label[column], float),
+    }
+
+
+def explained_by_difference(
+    logits: Float[np.ndarray, "n n_classes"], task: Task
+) -> Float[np.ndarray, " tasks"]:
+    """Share of the variance of each task's logits that is a function of (n - c) mod q.
+
+    Cosines of 2πk(n - c)/q, whatever their k and size, are functions of n - c modulo q and
+    together make up all of them. Means of each class over the inputs are removed first.
+    """
+    shares, start = [], 0
+    for q, residue in zip(task.class_sizes, task.targets.T, strict=True):
+        own = logits[:, start : start + q].astype(float)
+        own = own - own.mean(axis=0)
+        difference = (residue[:, None] - np.arange(q)) % q
+        sums = np.bincount(difference.ravel(), own.ravel(), q)
+        shares.append((sums**2 / np.bincount(difference.ravel())).sum() / (own**2).sum())
+        start += q
+    return np.array(shares)
+
+
+def _periods(miiii: Run, basis: Run) -> Measured:
+    values: dict[str, Number] = {}
+    for name, run in {"T_miiii": miiii, "T_basis": basis}.items():
+        found = varying(neuron_grids(run))
+        mixed = in_random_order(found.grids, np.random.default_rng(0))
+        values[f"best block, {name}"] = float(np.median(best_block(found.power)))
+        values[f"in random order, {name}"] = float(np.median(best_block(centred_power(mixed))))
+    return values
+
+
+def _judge_periods(values: Values) -> Verdict:
+    def periodic(name: str) -> bool:
+        share, chance = values[f"best block, {name}"], values[f"in random order, {name}"]
+        return share >= 0.5 and share > 2 * chance
+
+    return decide(periodic("T_miiii") and not periodic("T_basis"))
+
+
+def _spike(run: Run) -> Measured:
+    epochs, counts = run.metrics["wide_epoch"], omega(run)
+    later, rows = epochs >= 1, records_at(epochs)
+    return {
+        **{
+            f"at 1/{n} of the epochs": counts["ours"][row]
+            for n, row in zip(PARTS, rows, strict=True)
+        },
+        **{
+            f"public code, 1/{n}": counts["public label"][row]
+            for n, row in zip(PARTS, rows, strict=True)
+        },
+        "before over after": counts["ours"][rows[2]] / max(counts["ours"][-1], 1e-9),
+        "peak over final": counts["ours"][later].max() / max(counts["ours"][-1], 1e-9),
+        "spike": spiked(counts["ours"][later]),
+        "spike, public code": spiked(counts["public label"][later]),
+    }
+
+
+def _judge_spike(values: Values) -> Verdict:
+    return decide(bool(values["spike"]), bool(values["spike, public code"]))
+
+
+def _judge_reuse(values: Values) -> Verdict:
+    return decide(0.8 <= values["before over after"] <= 1.25, given=bool(values["spike"]))
+
+
+def _mechanism(run: Run) -> Measured:
+    logits = np.asarray(run.activations().logits)
+    solved = run.metrics.split("accuracy", "validation")[-1] >= GENERALISED
+    shares = explained_by_difference(logits, run.task)
+    power = varying(neuron_grids(run)).power
+    return {
+        "tasks generalised": int(solved.sum()),
+        "logits explained by n - c": float(np.median(shares[solved])) if solved.any() else 0.0,
+        "the same, least": float(shares[solved].min()) if solved.any() else 0.0,
+        "neurons' best block": float(np.median(best_block(power))),
+        "of the interaction, n mod q": float(run.metrics["residue_share"][-1].sum()),
+    }
+
+
+def _judge_mechanism(values: Values) -> Verdict:
+    return decide(
+        values["logits explained by n - c"] >= 0.9,
+        values["of the interaction, n mod q"] >= 0.5,
+        given=values["tasks generalised"] > 0,
+    )
+
+
+CLAIMS = (
+    Claim(
+        key="periodic-neurons",
+        statement="neurons of T_miiii are periodic in both digits and react to few frequencies; "
+        "those of T_basis are not",
+        source="Figs. 14 and 15",
+        criterion="the median neuron has half of its variance or more in one block of the p-DFT, "
+        "twice as much as with the digits in random order; and that of T_basis has not",
+        judge=_judge_periods,
+        measures=(Measure(needs=("miiii", "basis"), of=_periods),),
+        published={},
+        page="neurons",
+        figure="fig-block-shares",
+    ),
+    Claim(
+        key="spike",
+        statement="the number of active frequencies rises while the many tasks are learned and "
+        "falls again: the ω-spike",
+        source="Fig. 16, Table 3",
+        criterion="a peak above the first count and a quarter above the last one, by our "
+        "definition and by the public code's; partly: by one of the two",
+        judge=_judge_spike,
+        measures=(Measure(needs=("miiii",), of=_spike),),
+        published={
+            f"at 1/{n} of the epochs": count for n, count in zip(PARTS, TABLE_3, strict=True)
+        },
+        page="neurons",
+        figure="fig-omega",
+    ),
+    Claim(
+        key="reuse",
+        statement="before the many tasks are learned as many frequencies are active as after",
+        source="Discussion, Table 3",
+        criterion="by our definition, the count at a sixteenth of the epochs is within a quarter "
+        "of the last; not testable where there is no spike between the two",
+        judge=_judge_reuse,
+        measures=(Measure(needs=("miiii",), of=_spike),),
+        published={"before over after": TABLE_3[2] / TABLE_3[-1]},
+        page="neurons",
+        figure="fig-omega",
+    ),
+    Claim(
+        key="mechanism",
+        statement="the mechanism of T_miiii is that of Nanda et al.: products of cosines and sines",
+        source="Discussion",
+        criterion="over the tasks that generalised: a function of (n - c) mod q makes up 90 % of "
+        "the variance of the median task's logits; and functions of n mod q half of the neurons' "
+        "interaction part; partly: one of the two",
+        judge=_judge_mechanism,
+        measures=(Measure(needs=("miiii",), of=_mechanism),),
+        published={},
+        page="neurons",
+        figure="fig-block-shares",
+    ),
+)

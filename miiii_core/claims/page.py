@@ -1,0 +1,143 @@
+"""The ledger as a reader sees it: lines in a terminal, a table and its details on a page."""
+
+import html
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..figures.tables import Table, table
+from ..storage import Run
+from .ledger import NEVER, Evidence, Finding, Number, Verdict
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """Findings that a notebook shows as a page part, and a terminal as text.
+
+    Attributes:
+        findings: One for each claim.
+        evidence: What they were judged by.
+    """
+
+    findings: Sequence[Finding]
+    evidence: Evidence
+
+    def __repr__(self) -> str:
+        """Each claim with its verdict and its numbers, and the runs at the end."""
+        return "\n\n".join([*map(_as_text, self.findings), summary(self.findings), self.runs()])
+
+    def _repr_html_(self) -> str:
+        rows = "\n".join(map(_as_row, self.findings))
+        head = "<tr><th>claim</th><th>paper → ours</th><th>verdict</th></tr>"
+        body = f"<thead>{head}</thead>\n<tbody>\n{rows}\n</tbody>"
+        return f'<table class="table ledger">\n{body}</table>'
+
+    def runs(self) -> str:
+        """Which runs testified."""
+        return "\n".join(_witness(run) for runs in self.evidence.values() for run in runs)
+
+    def details(self) -> "Details":
+        """Criterion and all numbers of each claim, folded."""
+        return Details(self.findings)
+
+
+@dataclass(frozen=True)
+class Details:
+    """The criterion and the measured numbers of each claim."""
+
+    findings: Sequence[Finding]
+
+    def __repr__(self) -> str:
+        """As text."""
+        return "\n\n".join(map(_as_text, self.findings))
+
+    def _repr_html_(self) -> str:
+        return "\n".join(map(_as_fold, self.findings))
+
+
+def summary(findings: Sequence[Finding]) -> str:
+    """How many claims got which verdict."""
+    counts = {v: sum(f.verdict == v for f in findings) for v in Verdict}
+    return f"{len(findings)} claims: " + ", ".join(f"{n} {v}" for v, n in counts.items() if n)
+
+
+def numbers(finding: Finding) -> Table:
+    """Every number of a finding: the paper's, ours, and the least and the most over seeds."""
+    names = list(finding.values)
+    columns = {
+        "number": names,
+        "paper": [_shown(finding.claim.published.get(name)) for name in names],
+        "ours": [_shown(value) for value in finding.values.values()],
+    }
+    if any(len(many) > 1 for many in finding.spread.values()):
+        columns["least"] = [_shown(min(many)) for many in finding.spread.values()]
+        columns["most"] = [_shown(max(many)) for many in finding.spread.values()]
+        columns["seeds"] = [str(len(many)) for many in finding.spread.values()]
+    return table(columns)
+
+
+def _shown(value: Number | None) -> str:
+    """A number in four significant digits."""
+    if value is None or np.isnan(value):
+        return ""
+    if value == NEVER:
+        return "never"
+    return f"{value:,.0f}" if float(value).is_integer() else f"{value:.4g}"
+
+
+def _why_open(finding: Finding) -> str:
+    if finding.missing:
+        return f"needs a run of kind {', '.join(finding.missing)}"
+    return "" if finding.claim.measures else "no run can tell"
+
+
+def _as_text(finding: Finding) -> str:
+    claim, why = finding.claim, _why_open(finding)
+    lines = [
+        f"{claim.key}: {finding.verdict}{f' ({why})' if why else ''}",
+        f"  {claim.statement} ({claim.source})",
+        f"  {claim.criterion}",
+    ]
+    shown = repr(numbers(finding)).splitlines() if finding.values else []
+    return "\n".join([*lines, *(f"    {line}" for line in shown)])
+
+
+def _as_row(finding: Finding) -> str:
+    claim = finding.claim
+    compared = [_compared(finding, name) for name in claim.published if name in finding.values]
+    why = _why_open(finding)
+    link = f'<a href="{claim.page}.html#{claim.figure}">where it is shown</a>'
+    cells = (
+        f"{html.escape(claim.statement)}<br><small>{html.escape(claim.source)}; {link}</small>",
+        "<br>".join(compared) or "–",
+        f"<strong>{finding.verdict}</strong>"
+        + (f"<br><small>{html.escape(why)}</small>" if why else ""),
+    )
+    marked = f'<tr id="claim-{claim.key}" class="{finding.verdict.name.lower()}">'
+    return marked + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>"
+
+
+def _compared(finding: Finding, name: str) -> str:
+    """The paper's number beside ours, with the spread over seeds where there are some."""
+    many = finding.spread[name]
+    spread = f" ({_shown(min(many))} to {_shown(max(many))})" if len(many) > 1 else ""
+    paper, ours = finding.claim.published[name], finding.values[name]
+    return f"{html.escape(name)}: {_shown(paper)} → {_shown(ours)}{spread}"
+
+
+def _as_fold(finding: Finding) -> str:
+    claim = finding.claim
+    inner = numbers(finding)._repr_html_() if finding.values else f"<p>{_why_open(finding)}</p>"
+    return (
+        f"<details><summary>{html.escape(claim.statement)}: <strong>{finding.verdict}</strong>"
+        f"</summary>\n<p>Criterion: {html.escape(claim.criterion)}.</p>\n{inner}\n</details>"
+    )
+
+
+def _witness(run: Run) -> str:
+    early = f" of {run.config.train.epochs:,}" if run.stopped_early else ""
+    return (
+        f"{run.folder.name}: p = {run.task.p}, {run.epoch:,}{early} epochs, "
+        f"seed {run.config.train.seed}"
+    )

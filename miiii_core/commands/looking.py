@@ -1,0 +1,80 @@
+"""Commands that look at runs."""
+
+from pathlib import Path
+
+import click
+
+from ..options import FOLDER, quiet_option
+from .failure import Failure
+
+
+@click.command("runs")
+@click.option("--root", type=FOLDER, help="folder of runs  [the book's, and those shipped with it]")
+@click.option("--verify", is_flag=True, help="read every file; exit 1 if any is damaged")
+@click.pass_context
+def list_runs(ctx: click.Context, root: Path | None, verify: bool) -> None:
+    """List the runs in a folder of runs, or the book's and those shipped with it."""
+    from .. import runs, shipped
+
+    whole = _list(root or runs.runs_root(), verify)
+    shelf = None if root else shipped.shipped_root()
+    if shelf and shelf.is_dir():
+        click.echo(f"\nshipped with the repository, in {shelf}:")
+        whole &= _list(shelf, verify)
+        for problem in shipped.verify_manifest(shelf) if verify else ():
+            whole = False
+            click.echo(f"damaged: {problem}")
+    ctx.exit(int(verify and not whole))
+
+
+def _list(root: Path, verify: bool) -> bool:
+    """Print the runs of a folder, and say whether all of them are whole."""
+    from .. import runs
+    from ..report import runs_table
+
+    found = list(runs.find_runs(root, verified=verify))
+    click.echo(runs_table(found) if found else f"no runs in {root}")
+    return all(isinstance(run, runs.Run) for run in found)
+
+
+@click.command()
+@click.argument("folder", metavar="RUN", type=FOLDER)
+@click.option("--name", help="folder among the shipped runs  [name of the preset, or of RUN]")
+def pack(folder: Path, name: str | None) -> None:
+    """Pack a finished run, so that it travels with the repository."""
+    from .. import shipped
+    from ..report import packed_line
+    from ..storage import load
+
+    run, root = load(folder), shipped.shipped_root()
+    if root is None:
+        raise Failure("there is no book here to pack runs for; run this inside a clone", 1)
+    click.echo(packed_line(shipped.pack(run, shipped.place_for(run, root, name))))
+
+
+@click.command()
+@click.argument("folder", type=FOLDER)
+def show(folder: Path) -> None:
+    """Say what a run was, and what it learnt when."""
+    from ..report import run_page
+    from ..storage import load
+
+    click.echo(run_page(load(folder)))
+
+
+@click.command()
+@click.option("--run", "named", multiple=True, metavar="RUN", help="preset or folder; repeatable")
+@click.option("--claim", "keys", multiple=True, help="only this claim; repeatable")
+@quiet_option
+def claims(named: tuple[str, ...], keys: tuple[str, ...], quiet: bool) -> None:
+    """Judge the paper's claims by runs: those named, or all finished ones that are here.
+
+    Several runs of a kind that differ in the seed are judged by their median.
+    """
+    from .. import claims, runs, shipped
+
+    roots = [root for root in (shipped.shipped_root(), runs.runs_root()) if root is not None]
+    found = [runs.cached(run, progress=not quiet) for run in named] or [
+        run for root in roots for run in runs.find_runs(root) if isinstance(run, runs.Run)
+    ]
+    click.echo(repr(claims.examine_all(claims.gather(found), keys or None)))

@@ -1,0 +1,443 @@
+import dataclasses
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from miiii_core import claims, runs
+from miiii_core.claims import LEDGER, NEVER, Measure, Verdict, decide, examine, find_claim
+from miiii_core.claims.attention import heads
+from miiii_core.claims.embeddings import best_frequency_share, fourier_gini, frequencies_for
+from miiii_core.claims.learning import settled_at
+from miiii_core.claims.neurons import explained_by_difference, records_at, spiked
+from miiii_core.claims.page import numbers
+from miiii_core.config import Config
+from miiii_core.storage import Run
+
+YES, PARTLY, NO, OPEN = Verdict
+
+# Numbers that fulfil each criterion, and changes of them with the verdict that follows.
+CRITERIA = {
+    "all-tasks": (
+        {"tasks": 29, "tasks at 0.999": 29, "tasks at 0.99": 29},
+        [
+            ({"tasks at 0.999": 28}, PARTLY),
+            ({"tasks at 0.999": 28, "tasks at 0.99": 26}, NO),
+        ],
+    ),
+    "order": (
+        {
+            "p": 113,
+            "epoch of mod 2": 100,
+            "epoch of mod 3": 100,
+            "epoch of mod 5": 300,
+            "epoch of mod 7": 400,
+            "first of the others": 500,
+            "median of the others": 40_000,
+            "p-value of that": 0.5,
+        },
+        [
+            ({"first of the others": 399}, PARTLY),
+            ({"epoch of mod 5": 401}, PARTLY),
+            ({"p-value of that": 0.01}, PARTLY),
+            ({"median of the others": 10_000}, PARTLY),
+            ({"median of the others": 10_000, "p": 31}, YES),
+            ({"median of the others": NEVER, "p": 31}, PARTLY),
+            ({"epoch of mod 7": NEVER}, OPEN),
+            (
+                {
+                    "epoch of mod 2": 900,
+                    "median of the others": 5,
+                    "p-value of that": 0.01,
+                },
+                NO,
+            ),
+        ],
+    ),
+    "filter": (
+        {"mean validation accuracy": 0.99, "the same without filter": 0.7},
+        [
+            ({"the same without filter": 0.985}, PARTLY),
+            ({"the same without filter": 0.995}, NO),
+            ({"mean validation accuracy": 0.97}, OPEN),
+        ],
+    ),
+    "dropout": (
+        {
+            "least training accuracy": 1.0,
+            "tasks generalised": 29,
+            "tasks generalised without dropout": 2,
+            "those beside 2 and 3": 0,
+        },
+        [
+            ({"those beside 2 and 3": 1}, PARTLY),
+            ({"tasks generalised without dropout": 3, "those beside 2 and 3": 1}, PARTLY),
+            ({"tasks generalised without dropout": 29, "those beside 2 and 3": 27}, NO),
+            ({"least training accuracy": 0.9}, OPEN),
+            ({"tasks generalised": 2}, OPEN),
+        ],
+    ),
+    "masked": (
+        {
+            "last of 11, 13, 17, 19": 800,
+            "first of the larger": 800,
+            "median of the larger": 1200,
+            "the same with all tasks": 1000,
+            "spike": 1.2,
+            "spike with all tasks": 1.3,
+        },
+        [
+            ({"first of the larger": 700}, PARTLY),
+            ({"spike": 1.4}, PARTLY),
+            ({"median of the larger": 1300}, PARTLY),
+            ({"first of the larger": 7, "spike": 2, "median of the larger": NEVER}, NO),
+            ({"the same with all tasks": NEVER}, OPEN),
+            ({"last of 11, 13, 17, 19": NEVER}, OPEN),
+        ],
+    ),
+    "gradients": (
+        {"attention settles after epoch": 500, "the rest settles after epoch": 1000},
+        [
+            ({"attention settles after epoch": 600}, PARTLY),
+            ({"attention settles after epoch": 1000}, NO),
+        ],
+    ),
+    "positions": (
+        {"Pearson, T_nanda": 0.95, "Pearson, T_miiii": -0.64},
+        [
+            ({"Pearson, T_nanda": 0.4}, PARTLY),
+            ({"Pearson, T_miiii": 0.1}, PARTLY),
+            ({"Pearson, T_nanda": 0.4, "Pearson, T_miiii": 0.1}, NO),
+        ],
+    ),
+    "singular-values": (
+        {
+            "the same over p, 50 %, T_nanda": 0.1,
+            "the same over p, 50 %, T_miiii": 0.3,
+            "the same over p, 90 %, T_nanda": 0.2,
+            "the same over p, 90 %, T_miiii": 0.6,
+        },
+        [
+            ({"the same over p, 90 %, T_miiii": 0.2}, PARTLY),
+            ({"the same over p, 90 %, T_miiii": 0.2, "the same over p, 50 %, T_nanda": 0.3}, NO),
+        ],
+    ),
+    "singular-vectors": (
+        {
+            "vectors over p, T_nanda": 0.05,
+            "vectors over p, T_miiii": 0.2,
+            "best frequency's share, T_nanda": 0.9,
+            "largest in random order, T_nanda": 0.1,
+            "best frequency's share, T_miiii": 0.5,
+            "largest in random order, T_miiii": 0.1,
+        },
+        [
+            ({"best frequency's share, T_miiii": 0.1}, PARTLY),
+            ({"vectors over p, T_miiii": 0.05}, PARTLY),
+            (
+                {
+                    "best frequency's share, T_miiii": 0.1,
+                    "best frequency's share, T_nanda": 0.1,
+                    "vectors over p, T_miiii": 0.05,
+                },
+                NO,
+            ),
+        ],
+    ),
+    "embedding-spectra": (
+        {
+            "share for 90 %, T_nanda": 0.1,
+            "share for 90 %, T_miiii": 0.6,
+            "Gini, T_miiii": 0.5,
+            "largest Gini in random order, T_miiii": 0.2,
+            "Gini, T_basis": 0.11,
+            "mean Gini in random order, T_basis": 0.1,
+        },
+        [
+            ({"share for 90 %, T_nanda": 0.3}, PARTLY),
+            ({"Gini, T_miiii": 0.2}, PARTLY),
+            ({"Gini, T_basis": 0.2}, PARTLY),
+            (
+                {
+                    "share for 90 %, T_nanda": 0.3,
+                    "share for 90 %, T_miiii": 0.2,
+                    "Gini, T_basis": 0.2,
+                },
+                NO,
+            ),
+        ],
+    ),
+    "periodic-neurons": (
+        {
+            "best block, T_miiii": 0.6,
+            "in random order, T_miiii": 0.2,
+            "best block, T_basis": 0.2,
+            "in random order, T_basis": 0.2,
+        },
+        [
+            ({"best block, T_miiii": 0.45}, NO),
+            ({"in random order, T_miiii": 0.3}, NO),
+            ({"best block, T_basis": 0.6}, NO),
+        ],
+    ),
+    "spike": (
+        {"spike": 1, "spike, public code": 1},
+        [({"spike": 0}, PARTLY), ({"spike": 0, "spike, public code": 0}, NO)],
+    ),
+    "reuse": (
+        {"spike": 1, "before over after": 1.0},
+        [
+            ({"before over after": 0.7}, NO),
+            ({"before over after": 1.3}, NO),
+            ({"spike": 0}, OPEN),
+        ],
+    ),
+    "mechanism": (
+        {
+            "tasks generalised": 29,
+            "logits explained by n - c": 0.95,
+            "of the interaction, n mod q": 0.9,
+        },
+        [
+            ({"logits explained by n - c": 0.8}, PARTLY),
+            ({"logits explained by n - c": 0.8, "of the interaction, n mod q": 0.4}, NO),
+            ({"tasks generalised": 0}, OPEN),
+        ],
+    ),
+    "attention": (
+        {
+            "heads, T_miiii": 4,
+            "on one digit, T_miiii": 4,
+            "on both and periodic, T_nanda": 1,
+        },
+        [
+            ({"on one digit, T_miiii": 3}, PARTLY),
+            ({"on one digit, T_miiii": 3, "on both and periodic, T_nanda": 0}, NO),
+        ],
+    ),
+    "attention-little": (
+        {
+            "accuracy, T_nanda": 1.0,
+            "accuracy with patterns fixed, T_nanda": 0.96,
+            "accuracy, T_miiii": 1.0,
+            "accuracy with patterns fixed, T_miiii": 0.96,
+        },
+        [
+            ({"accuracy with patterns fixed, T_nanda": 0.9}, PARTLY),
+            (
+                {
+                    "accuracy with patterns fixed, T_nanda": 0.9,
+                    "accuracy with patterns fixed, T_miiii": 0.9,
+                },
+                NO,
+            ),
+        ],
+    ),
+}
+TESTABLE = [claim for claim in LEDGER if claim.measures]
+
+
+def by_key(claim):
+    return claim.key
+
+
+def test_keys_are_unique_and_every_testable_claim_has_its_criterion_tested():
+    keys = [claim.key for claim in LEDGER]
+    assert len(set(keys)) == len(keys)
+    assert {claim.key for claim in TESTABLE} == set(CRITERIA)
+
+
+@pytest.mark.parametrize("claim", TESTABLE, ids=by_key)
+def test_each_criterion_can_be_met_and_missed(claim):
+    good, changes = CRITERIA[claim.key]
+    assert claim.judge(good) is YES
+    for change, verdict in changes:
+        assert set(change) <= set(good)
+        assert claim.judge(good | change) is verdict, change
+    assert NO in {verdict for _, verdict in changes}
+
+
+@pytest.fixture(scope="module")
+def small_run(tmp_path_factory):
+    """A short run whose tasks have all the primes that claims speak of."""
+    from tiny import TINY
+
+    config = TINY.replace(p=23, n_validation=100)
+    return runs.train(config, tmp_path_factory.mktemp("claims") / "small", progress=False)
+
+
+@pytest.mark.parametrize("claim", TESTABLE, ids=by_key)
+def test_a_claim_measures_what_it_is_judged_by(claim, small_run):
+    found = examine(claim, {kind: [small_run] for kind in claim.needs})
+    assert found.verdict in Verdict and not found.missing
+    asked = set(CRITERIA[claim.key][0])
+    assert asked | set(claim.published) <= set(found.values)
+    assert not any(math.isnan(value) for value in found.values.values())
+
+
+@pytest.mark.parametrize("claim", LEDGER, ids=by_key)
+def test_without_its_runs_a_claim_is_open(claim):
+    found = examine(claim, {})
+    assert found.verdict is OPEN and set(found.missing) == set(claim.needs)
+
+
+def at(epoch):
+    """A run of which only the epoch is looked at."""
+    return Run(Path("nowhere"), {"epoch": epoch}, Config())
+
+
+def test_seeds_are_taken_together_and_judged_by_their_median():
+    gap = Measure(needs=("a", "b"), of=lambda a, b: {"gap": b.epoch - a.epoch})
+    claim = dataclasses.replace(
+        find_claim("filter"), measures=(gap,), judge=lambda values: decide(values["gap"] > 2)
+    )
+    found = examine(claim, {"a": [at(0), at(1), at(2)], "b": [at(1), at(4), at(7), at(100)]})
+    assert found.spread == {"gap": (1, 3, 5)} and found.values == {"gap": 3}
+    assert found.verdict is YES
+    assert examine(claim, {"a": [at(0)], "b": [at(1)]}).verdict is NO
+
+
+@pytest.mark.parametrize(
+    "parts, given, verdict",
+    [
+        ([True, True], True, YES),
+        ([True, False], True, PARTLY),
+        ([False], True, NO),
+        ([True], False, OPEN),
+    ],
+)
+def test_verdicts(parts, given, verdict):
+    assert decide(*parts, given=given) is verdict
+
+
+def test_a_verdict_needs_something_to_decide_by():
+    with pytest.raises(ValueError, match="at least one"):
+        decide()
+
+
+def test_an_unknown_claim_lists_the_known_ones():
+    with pytest.raises(ValueError, match="'spikes'.*positions"):
+        find_claim("spikes")
+
+
+class TestMeasures:
+    def test_a_wave_is_all_of_its_best_frequency(self):
+        x = np.arange(11)
+        columns = np.stack([np.cos(2 * np.pi * 3 * x / 11), np.sin(2 * np.pi * 3 * x / 11) + 5], 1)
+        assert best_frequency_share(columns) == pytest.approx(1)
+        assert frequencies_for(columns) == pytest.approx(1 / 5)
+        assert fourier_gini(columns) > 0.7
+
+    def test_a_function_of_the_difference_explains_itself(self, small_run):
+        task = small_run.task
+        classes = np.arange(task.n_classes) - np.repeat(
+            np.cumsum([0, *task.class_sizes[:-1]]), task.class_sizes
+        )
+        modulus = np.repeat(task.class_sizes, task.class_sizes)
+        gap = (task.digits @ [1, task.p])[:, None] - classes[None, :]
+        # Over whole periods alone the mean of a class is the same for all classes.
+        logits = np.cos(2 * np.pi * gap / modulus)
+        np.testing.assert_allclose(explained_by_difference(logits, task), 1, atol=1e-2)
+
+    def test_noise_is_not_a_function_of_the_difference(self, small_run):
+        task = small_run.task
+        logits = np.random.default_rng(0).normal(size=(len(task.digits), task.n_classes))
+        assert (explained_by_difference(logits, task) < 0.02).all()
+
+    def test_the_share_is_that_of_a_plain_loop(self, small_run):
+        task = small_run.task
+        logits = np.random.default_rng(1).normal(size=(len(task.digits), task.n_classes))
+        logits[:, :2] += task.targets[:, [0]] * np.array([[1.0, -1.0]])
+        own = logits[:, :2] - logits[:, :2].mean(axis=0)
+        cells = {}
+        for n in range(len(own)):
+            for c in range(2):
+                cells.setdefault((n - c) % 2, []).append(own[n, c])
+        expected = sum(len(v) * np.mean(v) ** 2 for v in cells.values()) / (own**2).sum()
+        assert explained_by_difference(logits, task)[0] == pytest.approx(expected)
+
+    def test_settling_is_the_last_loud_epoch(self):
+        norms = np.array([[10.0, 1.0], [2.0, 9.0], [0.5, 0.2], [0.4, 0.95]])
+        assert settled_at(np.array([1, 2, 4, 8]), norms).tolist() == [2, 8]
+
+    def test_a_spike_rises_and_falls(self):
+        assert spiked(np.array([1.0, 5.1, 4.0]))
+        assert not spiked(np.array([5.0, 4.0, 3.0]))
+        assert not spiked(np.array([1.0, 4.9, 4.0]))
+
+    def test_records_within_parts_of_the_training(self):
+        epochs = np.array([0, 1, 3, 16, 64, 200, 256])
+        assert records_at(epochs).tolist() == [1, 2, 3, 4, 6]
+
+    def test_heads_that_look_at_one_digit(self):
+        x = np.arange(7)
+        swinging = 0.5 + 0.4 * np.cos(2 * np.pi * 2 * x / 7)
+        maps = np.zeros((2, 7, 7, 3))
+        maps[0, ..., 0], maps[0, ..., 1] = swinging[:, None], 1 - swinging[:, None]
+        maps[1, ..., 1] = 1
+        found = heads(maps)
+        assert found.one_digit.tolist() == [False, True]
+        np.testing.assert_allclose(found.first, [0.5, 0], atol=1e-12)
+        assert found.frequency.tolist() == [2, 0]
+        np.testing.assert_allclose(found.share, [1, 0], atol=1e-9)
+
+
+class TestEvidence:
+    def test_the_kind_of_a_run_is_its_nearest_preset_whatever_the_size(self, small_run):
+        assert claims.kind_of(small_run) == "miiii"
+
+    def test_the_largest_runs_testify_one_for_each_seed(self, small_run, tiny_run, tmp_path):
+        other = runs.train(small_run.config.replace(seed=1), tmp_path / "other", progress=False)
+        found = claims.gather([tiny_run, other, small_run, small_run])
+        assert [run.config.train.seed for run in found["miiii"]] == [0, 1]
+        assert {run.task.p for run in found["miiii"]} == {23}
+
+    def test_an_unfinished_run_does_not_testify(self, small_run):
+        running = Run(small_run.folder, {"status": "running"}, small_run.config)
+        assert claims.gather([running]) == {}
+
+
+class TestLedger:
+    @pytest.fixture
+    def ledger(self, small_run):
+        return claims.examine_all(claims.gather([small_run]), ["all-tasks", "filter"])
+
+    def test_text_has_verdicts_numbers_and_witnesses(self, ledger):
+        said = repr(ledger)
+        assert "all-tasks: not reproduced" in said
+        assert "filter: not testable with these runs (needs a run of kind no-grokfast)" in said
+        assert "2 claims: 1 not reproduced, 1 not testable" in said
+        assert "p = 23, 40 epochs, seed 0" in said
+
+    def test_the_page_compares_with_the_paper_and_links_to_the_chapter(self, ledger):
+        page = ledger._repr_html_()
+        assert 'id="claim-all-tasks"' in page and "training.html#fig-accuracy" in page
+        assert "tasks: 29 → 8" in page
+        assert "λ = 0" in page
+
+    def test_details_are_folded_and_escaped(self, ledger):
+        page = ledger.details()._repr_html_()
+        assert page.count("<details>") == 2
+        assert "needs a run of kind no-grokfast" in page
+
+    def test_numbers_show_the_spread_over_seeds(self, small_run):
+        claim = find_claim("all-tasks")
+        one, two = (examine(claim, {"miiii": [small_run] * n}) for n in (1, 2))
+        assert numbers(one).names == ("number", "paper", "ours")
+        assert numbers(two).names[-1] == "seeds"
+
+    def test_what_never_happened_is_said_so(self, small_run):
+        found = examine(find_claim("order"), {"miiii": [small_run]})
+        assert "never" in repr(numbers(found))
+
+
+def test_the_command_prints_the_ledger(run, small_run):
+    code, out, err = run("claims", "--run", small_run.folder, "--claim", "order")
+    assert code == 0 and not err
+    assert out.startswith("order: ") and "1 claims" in out
+
+
+def test_the_command_refuses_an_unknown_claim(run, small_run):
+    code, _, err = run("claims", "--run", small_run.folder, "--claim", "nothing")
+    assert code == 2 and "the ledger has" in err
