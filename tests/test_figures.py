@@ -54,6 +54,12 @@ CALLS = {
     "polar_naturals": lambda: figures.polar_naturals([np.arange(9), np.arange(30)], ["a", "b"]),
     "sieve_bars": lambda: figures.sieve_bars(MODULI, [9, 6, 3], [9, 3, 1]),
     "agreement_panels": lambda: figures.agreement_panels({"all": [0.1, 1.0, 0.2]}, 1),
+    "network_graph": lambda: figures.network_graph([([[1.0, -2.0]], [0.5])]),
+    "function_maps": lambda: figures.function_maps({"target": GRID}, GRID - 9, 3.0),
+    "wave_shares": lambda: figures.wave_shares([1, 2, 3], {"x": [0.1, 1, 0.2]}, {"$a$": 2.0}),
+    "beyond_training": lambda: figures.beyond_training(
+        [-1, 0, 1], {"x": ([1, 0, 1], [0] * 3)}, 0.5
+    ),
     "training_map": lambda: figures.training_map(EPOCHS, RAMP, MODULI, "accuracy"),
     "training_maps": lambda: figures.training_maps(EPOCHS, RAMP, LATE, MODULI, "accuracy"),
     "curves": lambda: figures.curves(EPOCHS, {"train": RAMP[:, 0], "other": RAMP[:, 1]}, "loss"),

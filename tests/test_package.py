@@ -17,6 +17,7 @@ PACKAGE = ROOT / "miiii_core"
 # The order of the story. A module imports only what comes before it.
 ORDER = (
     "config", "presets", "tasks", "products", "model", "losses", "swept", "optim", "spectral",
+    "subsymbolic",
     "atoms", "probes", "replay", "schedule", "train", "devices", "sweep", "provenance", "files",
     "packing", "metrics", "storage", "folders", "parcels", "shipped", "recorder", "runs",
     "sweep_runs", "blocks", "circuits", "graded", "progress", "published",

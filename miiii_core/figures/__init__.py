@@ -16,6 +16,7 @@ from .grids import (
     neuron_panel,
     target_grids,
 )
+from .networks import beyond_training, function_maps, network_graph, wave_shares
 from .periods import agreement_panels, polar_naturals, sieve_bars
 from .search import choice_panels
 from .spectra import (
@@ -31,6 +32,7 @@ from .training import curves, grokking_figure, norm_map, training_map, training_
 __all__ = [
     "agreement_panels",
     "attention_maps",
+    "beyond_training",
     "choice_panels",
     "curves",
     "dose_curves",
@@ -39,12 +41,14 @@ __all__ = [
     "filter_response",
     "fourier_embedding_figure",
     "frequency_map",
+    "function_maps",
     "grid_plot",
     "grid_plots",
     "grokking_figure",
     "heat_map",
     "heat_maps",
     "input_grid",
+    "network_graph",
     "neuron_panel",
     "norm_map",
     "polar_naturals",
@@ -56,4 +60,5 @@ __all__ = [
     "target_grids",
     "training_map",
     "training_maps",
+    "wave_shares",
 ]
