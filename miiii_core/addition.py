@@ -22,6 +22,7 @@ from .spectral import (
     NeuronFrequency,
     fourier_1d,
     frequency_power,
+    frequency_power_2d,
     inverse_fourier_1d,
     key_frequencies,
     neuron_frequency,
@@ -46,6 +47,7 @@ class AdditionMeasures:
         share: Of each neuron's variance, in the 3×3 block of its frequency.
         head_frequency: The same for each head's weight on x0.
         head_share: The same for each head's weight on x0.
+        head_key_share: Of that weight's variance in all waves and products of key frequencies.
         map_share: Energy of W_L over the classes, at k = 0..(p-1)/2.
         sums: Share of what the neurons say along each key direction of W_L, cos and sin, that
             is a multiple of the wave cos or sin of w(x0 + x1).
@@ -65,6 +67,7 @@ class AdditionMeasures:
     share: Float[np.ndarray, " neurons"]
     head_frequency: Int[np.ndarray, " heads"]
     head_share: Float[np.ndarray, " heads"]
+    head_key_share: Float[np.ndarray, " heads"]
     map_share: Float[np.ndarray, " frequencies+1"]
     sums: Float[np.ndarray, "keys 2"]
     logit_share: Float[np.ndarray, " frequencies"]
@@ -167,6 +170,21 @@ def sum_directions(
     return (along / np.maximum(_energy(said), np.finfo(float).tiny)).reshape(-1, 2)
 
 
+def key_share(
+    grids: Float[Tensor, "units x0 x1"], frequencies: Sequence[int]
+) -> Float[np.ndarray, " units"]:
+    """Share of each grid's variance in waves of these frequencies, of either digit and mixed.
+
+    Unlike `spectral.neuron_frequency` it lets one unit have several, and their products.
+    """
+    values = np.asarray(grids, float)
+    power = np.array(frequency_power_2d(values - values.mean(axis=(1, 2), keepdims=True)))
+    power[:, 0, 0] = 0
+    allowed = [0, *frequencies]
+    kept = power[:, allowed][:, :, allowed].sum(axis=(1, 2))
+    return kept / np.maximum(power.sum(axis=(1, 2)), np.finfo(float).tiny)
+
+
 def _of_weights(model: Transformer) -> dict[str, Any]:
     """What W_E and W_L alone say."""
     power = frequency_power(logit_map(model).T).sum(axis=1)
@@ -182,13 +200,15 @@ def _of_activations(model: Transformer, task: Task, key: tuple[int, ...]) -> dic
     a = model.activations(jnp.asarray(task.digits))
     neurons, logits = np.asarray(a.neurons, float), np.asarray(a.logits, float)
     writes, grids = logit_map(model), _grids(task, neurons)
-    own, heads = neuron_frequency(grids), neuron_frequency(_grids(task, a.attention[:, :, 0]))
+    looks = _grids(task, a.attention[:, :, 0])
+    own, heads = neuron_frequency(grids), neuron_frequency(looks)
     skip = _energy(logits - neurons @ writes).sum() / _energy(logits).sum()
     return {
         "frequency": np.asarray(own.frequency),
         "share": np.asarray(own.share),
         "head_frequency": np.asarray(heads.frequency),
         "head_share": np.asarray(heads.share),
+        "head_key_share": key_share(looks, key),
         "sums": sum_directions(neurons, writes, key),
         "logit_share": addition_shares(logits, range(1, (task.p + 1) // 2)),
         "skip_share": float(skip),

@@ -92,8 +92,12 @@ def logit_map(model: Transformer) -> Float[np.ndarray, "neurons p"]:
 
 def split_loss(logits: Float[Tensor, "n p"], task: Task) -> Float[np.ndarray, "2"]:
     """Mean loss in nats over the training inputs, and over all others."""
-    losses = np.asarray(cross_entropy(logits, task.targets[:, 0]), float)
-    return np.array([losses[task.train].mean(), losses[held_out(task)].mean()])
+    return _split_means(cross_entropy(logits, task.targets[:, 0]), task)
+
+
+def _split_means(losses: Array, task: Task) -> Float[np.ndarray, "2"]:
+    values = np.asarray(losses, float)
+    return np.array([values[task.train].mean(), values[held_out(task)].mean()])
 
 
 def _parts(
@@ -108,16 +112,19 @@ def _parts(
     Waves over the inputs can be taken out of the neurons or of what the neurons write: the map
     from one to the other is linear and the same for all inputs.
     """
-    found = []
+    found, targets = [], jnp.asarray(task.targets[:, 0])
     for frequencies in sets:
         waves = jnp.asarray(waves_of(task.p, frequencies), jnp.float32)
-        found.append([split_loss(logits, task) for logits in _kept_and_left(values, rest, waves)])
+        losses = _kept_and_left(values, rest, waves, targets)
+        found.append([_split_means(each, task) for each in losses])
     return Parts(*np.moveaxis(np.array(found), 1, 0))
 
 
 @jax.jit
-def _kept_and_left(values: Array, rest: Array, waves: Array) -> tuple[Array, Array]:
-    return rest + restricted(values, waves), rest + excluded(values, waves)
+def _kept_and_left(values: Array, rest: Array, waves: Array, targets: Array) -> tuple[Array, Array]:
+    """Losses of all inputs with the waves alone, and without them."""
+    kept, left = rest + restricted(values, waves), rest + excluded(values, waves)
+    return cross_entropy(kept, targets), cross_entropy(left, targets)
 
 
 def _others(p: int, key: Sequence[int], draws: int, seed: int) -> Iterator[list[int]]:
@@ -175,7 +182,7 @@ def phases(
     """
     lowest = int(np.argmin(excluded_loss))
     inside = 0 < lowest < len(snapshots) - 1
-    turn = Bracket(snapshots[lowest - 1], snapshots[lowest + 1]) if inside else _never()
+    turn = Bracket(*map(float, snapshots[lowest - 1 : lowest + 2 : 2])) if inside else _never()
     return Phases(
         memorised=turn,
         formed=_last(epochs, unseen_loss >= FORMING_SHARE * unseen_loss.max()),

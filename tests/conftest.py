@@ -37,6 +37,17 @@ def tiny_run(tmp_path_factory):
     return runs.train(TINY, tmp_path_factory.mktemp("runs") / "tiny", progress=False)
 
 
+@pytest.fixture(scope="session")
+def tiny_addition(tmp_path_factory):
+    """A finished run of modular addition, for tests that only read."""
+    from tiny import TINY
+
+    from miiii_core import runs
+
+    config = TINY.replace(name="nanda", train_fraction=0.4, n_validation=9)
+    return runs.train(config, tmp_path_factory.mktemp("runs") / "addition", progress=False)
+
+
 @pytest.fixture
 def stop(monkeypatch):
     """Send signals from inside training, at the first record from an epoch on."""

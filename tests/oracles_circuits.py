@@ -75,3 +75,18 @@ def wave_fit(values, p, frequencies):
     angles = [2 * np.pi * k * sums / p for k in frequencies]
     waves = np.stack([f(a) for a in angles for f in (np.cos, np.sin)], axis=1)
     return waves @ np.linalg.lstsq(waves, values, rcond=None)[0]
+
+
+def block_fit(values, p, frequencies):
+    """Least-squares fit of all products of {1, cos, sin} of both digits, the constant left out."""
+    numbers = np.arange(p * p)
+    columns = []
+    for k in frequencies:
+        first, second = (2 * np.pi * k * digit / p for digit in (numbers % p, numbers // p))
+        ones = np.ones(p * p)
+        rows = [[ones, np.cos(a), np.sin(a)] for a in (first, second)]
+        columns += [a * b for a in rows[0] for b in rows[1] if not (a is ones and b is ones)]
+    if not columns:
+        return 0 * values
+    waves = np.stack(columns, axis=1)
+    return waves @ np.linalg.lstsq(waves, values, rcond=None)[0]

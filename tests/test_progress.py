@@ -1,7 +1,7 @@
 import numpy as np
 import oracles_circuits as oracle
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from miiii_core import progress
@@ -25,6 +25,32 @@ def test_kept_and_removed_parts_are_least_squares_fits_and_add_up(frequencies):
 def test_waves_of_all_frequencies_are_orthonormal(p):
     waves = progress.sum_waves(p, range(1, (p + 1) // 2))
     np.testing.assert_allclose(waves.T @ waves, np.eye(p - 1), atol=1e-12)
+
+
+@pytest.mark.parametrize("frequencies", [[], [2], [1, 5]])
+def test_block_waves_hold_all_that_a_frequency_can_do(frequencies):
+    waves = progress.block_waves(P, frequencies)
+    assert waves.shape == (P * P, 8 * len(frequencies))
+    np.testing.assert_allclose(waves.T @ waves, np.eye(8 * len(frequencies)), atol=1e-12)
+    fit = oracle.block_fit(VALUES, P, frequencies)
+    np.testing.assert_allclose(waves @ (waves.T @ VALUES), fit, atol=1e-12)
+
+
+@settings(deadline=None)  # the first call compiles
+@given(st.integers(0, 2**32 - 1), st.sampled_from([0.1, 3.0, 100.0]))
+def test_cross_entropy_is_that_of_a_loop(seed, scale):
+    draw = np.random.default_rng(seed)
+    logits, targets = scale * draw.normal(size=(7, 5)), draw.integers(0, 5, size=7)
+    found = progress.cross_entropy(logits.astype(np.float32), targets)
+    each = [oracle.scores(logits, targets[:, None], (5,), [row])[0][0] for row in range(7)]
+    np.testing.assert_allclose(found, each, rtol=1e-4, atol=1e-12)
+
+
+@pytest.mark.parametrize("gap", [10.0, 20.0, 40.0, 80.0])
+def test_cross_entropy_keeps_the_digits_of_tiny_losses(gap):
+    logits = np.array([[gap, 0.0, 0.0]], np.float32)
+    found = progress.cross_entropy(logits, np.array([0]))
+    np.testing.assert_allclose(found, np.log1p(2 * np.exp(-gap)), rtol=1e-5)
 
 
 def planted(weights, noise):
