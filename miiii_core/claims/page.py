@@ -23,6 +23,13 @@ class Ledger:
     findings: Sequence[Finding]
     evidence: Evidence
 
+    def __getitem__(self, key: str) -> Finding:
+        """The finding on the claim of a key."""
+        found = {finding.claim.key: finding for finding in self.findings}
+        if key not in found:
+            raise KeyError(f"{key!r} was not examined; examined were {', '.join(found)}")
+        return found[key]
+
     def __repr__(self) -> str:
         """Each claim with its verdict and its numbers, and the runs at the end."""
         return "\n\n".join([*map(_as_text, self.findings), summary(self.findings), self.runs()])
