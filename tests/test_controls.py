@@ -168,6 +168,7 @@ def test_lines_start_at_epoch_one_and_those_chosen_stand_out():
 
 def test_a_player_starts_at_its_end_and_a_browser_at_its_beginning():
     assert epochs().start == (4,) and controls.slider("neuron", range(9)).start == (0,)
+    assert controls.boxes("task", ["mod 13"], start=(0, -1)).start == (0,)
     assert 'class="play"' in page([epochs()], [bars()])
     browser = controls.slider("neuron", range(5))
     assert 'class="play"' not in page([browser], [bars()]).split("<script")[0]

@@ -113,8 +113,8 @@ def _names(label: str, values: Sequence[Any] | np.ndarray) -> tuple[str, ...]:
 
 
 def _within(start: Sequence[int], names: tuple[str, ...]) -> tuple[int, ...]:
-    """Positions from the front; negative ones count from the end."""
+    """Positions from the front, each once; negative ones count from the end."""
     count = len(names)
     if not start or any(not -count <= position < count for position in start):
         raise ValueError(f"start is {list(start)}; give positions from 0 to {count - 1}")
-    return tuple(position % count for position in start)
+    return tuple(dict.fromkeys(position % count for position in start))
