@@ -74,6 +74,7 @@ CALLS = {
     "effect_matrix": lambda: figures.effect_matrix(RAMP - 0.5, MODULI),
     "effect_bars": lambda: figures.effect_bars({"a": 0.5, "b": 0.1}, "accuracy"),
     "ranking": lambda: figures.ranking({"a": [1, 3, 2]}, "effect (nats)"),
+    "by_prime": lambda: figures.by_prime([2, 3, 5], {"a": [1, 0.5, 0.1]}, "share"),
     "dose_curves": lambda: figures.dose_curves([0, 1, 2], {"a": [1, 0.5, 0.1]}, "accuracy"),
 }
 
@@ -405,6 +406,17 @@ def test_ranking_descends_and_leaves_out_what_a_log_scale_cannot_hold():
     axes = figures.ranking({"a": [1.0, 0.0, 4.0, 2.0]}, "effect", log=True).axes[0]
     np.testing.assert_array_equal(axes.get_lines()[0].get_ydata(), [4, 2, 1])
     assert (axes.get_xscale(), axes.get_yscale()) == ("log", "log")
+
+
+def test_by_prime_marks_each_prime_and_leaves_out_what_is_missing():
+    values = {"a": [1.0, np.nan, 0.25], "b": [0.1, 0.2, 0.3]}
+    axes = figures.by_prime([2, 3, 113], values, "share").axes[0]
+    first = lines(axes)["a"]
+    np.testing.assert_array_equal(first.get_xdata(), [2, 3, 113])
+    np.testing.assert_array_equal(first.get_ydata(), [1.0, np.nan, 0.25])
+    assert first.get_linestyle() == "None"
+    assert lines(axes)["b"].get_marker() != first.get_marker()
+    assert [tick.get_text() for tick in axes.get_xticklabels()] == ["2", "3"]
 
 
 def test_dose_curves_lie_over_the_median_of_random_draws():

@@ -56,13 +56,16 @@ def explained_by_difference(
     """Share of the variance of each task's logits that is a function of (n - c) mod q.
 
     Cosines of 2πk(n - c)/q, whatever their k and size, are functions of n - c modulo q and
-    together make up all of them. Means of each class over the inputs are removed first.
+    together make up all of them. Means of each class over the inputs are removed first. It is
+    the number n that counts, not its label: for T_basis, whose labels are shuffled, the share
+    is what chance and the digits allow.
     """
+    numbers = task.digits @ [1, task.p]
     shares, start = [], 0
-    for q, residue in zip(task.class_sizes, task.targets.T, strict=True):
+    for q in task.class_sizes:
         own = logits[:, start : start + q].astype(float)
         own = own - own.mean(axis=0)
-        difference = (residue[:, None] - np.arange(q)) % q
+        difference = (numbers[:, None] - np.arange(q)) % q
         sums = np.bincount(difference.ravel(), own.ravel(), q)
         shares.append((sums**2 / np.bincount(difference.ravel())).sum() / (own**2).sum())
         start += q

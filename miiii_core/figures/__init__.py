@@ -5,7 +5,14 @@ is shown once; ``figure.savefig(path)`` writes it. Functions of one panel also d
 ``axes``, if given. Any array will do: NumPy, JAX, lists.
 """
 
-from .effects import dose_curves, effect_bars, effect_matrix, ranking
+from .circuits import (
+    TimePanel,
+    frequency_stations,
+    phase_panels,
+    progress_figure,
+    share_bars,
+)
+from .effects import by_prime, dose_curves, effect_bars, effect_matrix, ranking
 from .grids import (
     attention_maps,
     grid_plot,
@@ -30,9 +37,11 @@ from .spectra import (
 from .training import curves, grokking_figure, norm_map, training_map, training_maps
 
 __all__ = [
+    "TimePanel",
     "agreement_panels",
     "attention_maps",
     "beyond_training",
+    "by_prime",
     "choice_panels",
     "curves",
     "dose_curves",
@@ -41,6 +50,7 @@ __all__ = [
     "filter_response",
     "fourier_embedding_figure",
     "frequency_map",
+    "frequency_stations",
     "function_maps",
     "grid_plot",
     "grid_plots",
@@ -51,9 +61,12 @@ __all__ = [
     "network_graph",
     "neuron_panel",
     "norm_map",
+    "phase_panels",
     "polar_naturals",
     "positional_embedding_figure",
+    "progress_figure",
     "ranking",
+    "share_bars",
     "sieve_bars",
     "singular_values_figure",
     "singular_vectors_figure",

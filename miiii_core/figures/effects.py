@@ -7,6 +7,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, NullFormatter
 from numpy.typing import ArrayLike
 
 from . import style
@@ -122,6 +123,32 @@ def ranking(
         axes.set(xscale="log", yscale="log")
         plain_log(axes.xaxis)
     axes.set(xlabel="rank (largest first)", ylabel=label)
+    if len(values) > 1:
+        axes.legend(loc="best")
+    return figure
+
+
+@drawn
+def by_prime(
+    moduli: ArrayLike, values: Mapping[str, ArrayLike], label: str, *, axes: Axes | None = None
+) -> Figure:
+    """A value for each prime, as marks along a log axis of the primes.
+
+    Args:
+        moduli: the primes, ascending.
+        values: (task,) by group; NaN is left out.
+        label: of the vertical axis, with its unit.
+        axes: where to draw; a new figure by default.
+    """
+    primes = checked(moduli, "moduli", "task")
+    figure, axes = panel(axes, 3.6)
+    for index, (name, group) in enumerate(values.items()):
+        look = line_look(index) | {"linestyle": "none", "marker": "osD^v"[index % 5]}
+        axes.plot(primes, checked(group, name, len(primes)), label=name, **look)
+    axes.set(xlabel="prime q", ylabel=label, xscale="log")
+    axes.set_xticks([q for q in primes if q in (2, 3, 5, 7, 11, 19, 31, 53, 89, 199)])
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda q, _: f"{q:.0f}"))
+    axes.xaxis.set_minor_formatter(NullFormatter())
     if len(values) > 1:
         axes.legend(loc="best")
     return figure
