@@ -190,6 +190,21 @@ def phases(
     )
 
 
+def circuit_forms(epochs: Int[np.ndarray, " snapshots"], past: Moment, placed: Phases) -> bool:
+    """Whether the circuit forms in the second phase, from its first to its last snapshot.
+
+    Restricted loss and weights fall and excluded loss rises, all on training inputs.
+
+    Source: Nanda et al. (2023), who describe circuit formation so.
+    """
+    inside = np.flatnonzero((epochs > placed.memorised.low) & (epochs <= placed.formed.low))
+    if len(inside) < 2:
+        return False
+    kept, left = past.logits.restricted[inside, 0, 0], past.logits.excluded[inside, 0, 0]
+    weights = past.squared_weights[inside]
+    return bool(kept[-1] < kept[0] and weights[-1] < weights[0] and left[-1] > left[0])
+
+
 def unseen_loss(run: Run) -> Float[np.ndarray, " records"]:
     """Recorded loss of a single task over all inputs not trained on, validation and test."""
     sizes = np.array([len(run.task.validation), len(run.task.test)])

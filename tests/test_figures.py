@@ -72,6 +72,12 @@ CALLS = {
     "frequency_map": lambda: figures.frequency_map(EPOCHS, RAMP, {"rule": EPOCHS}),
     "filter_response": lambda: figures.filter_response([0.01, 0.1, 0.5], {"EMA": [1.5, 1.1, 1]}),
     "effect_matrix": lambda: figures.effect_matrix(RAMP - 0.5, MODULI),
+    "frequency_stations": lambda: figures.frequency_stations({"W_E": [1, 3, 2]}, {2}),
+    "phase_panels": lambda: figures.phase_panels({"k = 2": GRID[:, :2]}, "heard", "written"),
+    "progress_figure": lambda: figures.progress_figure(
+        [figures.TimePanel("loss", {"a": (EPOCHS, EPOCHS)})], {}
+    ),
+    "share_bars": lambda: figures.share_bars({"a": [0.2, 0.8]}, ["x", "y"], "share"),
     "effect_bars": lambda: figures.effect_bars({"a": 0.5, "b": 0.1}, "accuracy"),
     "ranking": lambda: figures.ranking({"a": [1, 3, 2]}, "effect (nats)"),
     "by_prime": lambda: figures.by_prime([2, 3, 5], {"a": [1, 0.5, 0.1]}, "share"),

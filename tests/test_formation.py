@@ -119,6 +119,34 @@ def test_a_phase_that_did_not_end_is_not_placed():
     assert np.isnan(found).all()
 
 
+def past(kept, left, weights):
+    """A history of which only what tells the second phase is given."""
+    both = [np.stack([v, v], axis=1)[:, None] for v in (kept, left)]
+    parts = formation.Parts(*both)
+    empty = np.zeros((len(kept), 2))
+    return formation.Moment(empty, parts, parts, parts, empty, weights)
+
+
+@pytest.mark.parametrize("flipped", [None, 0, 1, 2])
+def test_the_circuit_forms_if_all_three_measures_move_between_the_phases(flipped):
+    placed = formation.Phases(
+        formation.Bracket(1.0, 16.0), formation.Bracket(30.0, 40.0), formation.Bracket(40.0, 50.0)
+    )
+    falls, rises = np.array([9.0, 5.0, 4.0, 3.0, 9.0]), np.array([9.0, 3.0, 4.0, 5.0, 1.0])
+    values = [falls, rises, falls]
+    if flipped is not None:
+        values[flipped] = 20 - values[flipped]
+    epochs = np.array([1, 8, 16, 30, 40])
+    assert formation.circuit_forms(epochs, past(*values), placed) == (flipped is None)
+
+
+def test_a_circuit_does_not_form_in_a_phase_that_is_not_placed():
+    never = formation.Bracket(np.nan, np.nan)
+    values = np.array([3.0, 2.0, 1.0])
+    placed = formation.Phases(never, never, never)
+    assert not formation.circuit_forms(np.array([1, 2, 3]), past(*[values] * 3), placed)
+
+
 def test_a_loss_that_comes_back_ends_no_phase_before():
     unseen = np.array([5.0, 0.01, 6.0, 0.02, 0.01])
     found = formation.phases([1, 8, 40], np.array([4.0, 1.0, 2.0]), EPOCHS, unseen, 4.7)
