@@ -7,11 +7,11 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, NullFormatter
+from matplotlib.ticker import FuncFormatter
 from numpy.typing import ArrayLike
 
 from . import style
-from .style import checked, checked_names, drawn, line_look, panel, plain_log
+from .style import checked, checked_names, drawn, line_look, panel, plain_log, symbols
 
 
 @drawn
@@ -118,7 +118,7 @@ def ranking(
     for index, (name, group) in enumerate(values.items()):
         ordered = np.sort(checked(group, name, "unit"))[::-1]
         shown = ordered[ordered > 0] if log else ordered
-        axes.plot(np.arange(1, len(shown) + 1), shown, label=name, **line_look(index))
+        axes.plot(np.arange(1, len(shown) + 1), shown, label=symbols(name), **line_look(index))
     if log:
         axes.set(xscale="log", yscale="log")
         plain_log(axes.xaxis)
@@ -144,11 +144,11 @@ def by_prime(
     figure, axes = panel(axes, 3.6)
     for index, (name, group) in enumerate(values.items()):
         look = line_look(index) | {"linestyle": "none", "marker": "osD^v"[index % 5]}
-        axes.plot(primes, checked(group, name, len(primes)), label=name, **look)
+        axes.plot(primes, checked(group, name, len(primes)), label=symbols(name), **look)
     axes.set(xlabel="prime q", ylabel=label, xscale="log")
     axes.set_xticks([q for q in primes if q in (2, 3, 5, 7, 11, 19, 31, 53, 89, 199)])
     axes.xaxis.set_major_formatter(FuncFormatter(lambda q, _: f"{q:.0f}"))
-    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.minorticks_off()
     if len(values) > 1:
         axes.legend(loc="best")
     return figure
