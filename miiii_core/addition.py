@@ -87,16 +87,18 @@ class AdditionMeasures:
     def ours(self) -> dict[str, Bracket]:
         """Each published number as this run has it; a single value is a bracket of no width."""
         key = np.array(self.key, int)
-        unseen = self.history.logits.restricted[-1, 0, 1] / self.history.loss[-1, 1]
+        some = 1.0 if len(key) else np.nan  # without key frequencies there is nothing to compare
         single = {
             "key_frequencies": len(key),
             "neurons_explained": (self.share > EXPLAINED).mean(),
             "heads_explained": self.head_share.min(),
             "map_residual": np.sqrt(max(0.0, 1 - self.map_share[key].sum())),
-            "sums_explained": self.sums.min() if len(key) else np.nan,
+            "sums_explained": self.sums.min(initial=some),
             "logits_explained": self.logit_share[key - 1].sum(),
-            "restricted_ratio": unseen,
-            "complement_ratio": self.complement[1] / np.log(self.p),
+            "restricted_ratio": some
+            * self.history.logits.restricted[-1, 0, 1]
+            / self.history.loss[-1, 1],
+            "complement_ratio": some * self.complement[1] / np.log(self.p),
         }
         return {name: Bracket(float(v), float(v)) for name, v in single.items()} | (
             self.phases._asdict()
