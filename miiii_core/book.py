@@ -118,7 +118,7 @@ def plan(
     wanted = {name: _from_anywhere(v) if names_runs(name) else v for name, v in wanted.items()}
     check_parameters(chosen, wanted)
     given = {c.page: changed(c, wanted if c in chosen else {}) for c in chapters}
-    package = "".join(folder_digest(PACKAGE, pattern) for pattern in SOURCES)
+    package = package_digest()
     with chdir(root):
         read = {c.page: run_digests({**c.defaults, **given[c.page]}) for c in chapters}
     keys = {c.page: chapter_key(c, given[c.page], package, read[c.page]) for c in chapters}
@@ -127,6 +127,11 @@ def plan(
         Execution(chapter=c, given=given[c.page], result=kept / c.name / f"{keys[c.page]}.ipynb")
         for c in chapters
     )
+
+
+def package_digest() -> str:
+    """Digest of this package: chapters and pages about it are stale when it changes."""
+    return "".join(folder_digest(PACKAGE, pattern) for pattern in SOURCES)
 
 
 def run_digests(parameters: Mapping[str, Any]) -> list[str]:

@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from .book import execute_chapters, folder_digest
+from .book import execute_chapters, folder_digest, package_digest
 from .files import FileDamaged, load_json, save_json
 
 SPHINX = "from jupyter_book.cli.main import main; main()"
@@ -91,7 +91,7 @@ def stage(root: Path, executed: Mapping[str, Path], folder: Path) -> None:
 
 
 def site_key(root: Path, executed: Mapping[str, Path]) -> str:
-    """Digest of all that the pages depend on: sources, executed chapters, installed packages.
+    """Digest of all that the pages depend on: sources, executed chapters, packages, this one too.
 
     Shipped runs reach the pages through the chapters that read them.
     """
@@ -101,7 +101,7 @@ def site_key(root: Path, executed: Mapping[str, Path]) -> str:
     }
     texts = [(root / name).read_text() for name in ("_config.yml", "_toc.yml")]
     sources = folder_digest(root / "book", without=root / "book" / SHIPPED)
-    parts = json.dumps([texts, sources, notebooks, installed], sort_keys=True)
+    parts = json.dumps([texts, sources, notebooks, package_digest(), installed], sort_keys=True)
     return hashlib.sha256(parts.encode()).hexdigest()
 
 

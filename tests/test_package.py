@@ -173,3 +173,9 @@ def test_sections_of_the_changelog_run_backwards():
     heads = re.findall(r"^## \[([^\]]+)\]", (ROOT / "CHANGELOG.md").read_text(), re.M)
     numbers = [tuple(map(int, head.split("."))) for head in heads if head != "Unreleased"]
     assert all(newer > older for newer, older in pairwise(numbers))
+
+
+def test_the_page_on_the_package_has_every_module_in_order():
+    page = (ROOT / "book" / "api.md").read_text()
+    shown = re.findall(r"automodule:: miiii_core\.(\w+)", page)
+    assert tuple(shown) == tuple(m for m in ORDER if m not in ("options", "commands", "cli"))
