@@ -57,6 +57,21 @@ def find_root(start: Path | None = None) -> Path:
     )
 
 
+def read_pages(root: Path) -> tuple[str, ...]:
+    """Names of all pages of the table of contents, in its order, such as ``book/model``.
+
+    Raises:
+        FileNotFoundError: for a page that the table names and that does not exist.
+    """
+    pages = tuple(_pages(yaml.safe_load((root / "_toc.yml").read_text())))
+    if missing := [page for page in pages if not (root / f"{page}.md").is_file()]:
+        raise FileNotFoundError(
+            f"_toc.yml in {root} names pages that do not exist: {', '.join(missing)}; "
+            "write them as .md files or take them out of the table"
+        )
+    return pages
+
+
 def read_chapters(root: Path) -> tuple[Chapter, ...]:
     """All pages of the table of contents that run code, in its order.
 
@@ -64,13 +79,7 @@ def read_chapters(root: Path) -> tuple[Chapter, ...]:
         FileNotFoundError: for a page that the table names and that does not exist.
         ValueError: for a ``parameters`` cell that holds more than ``name = literal``.
     """
-    pages = list(_pages(yaml.safe_load((root / "_toc.yml").read_text())))
-    if missing := [page for page in pages if not (root / f"{page}.md").is_file()]:
-        raise FileNotFoundError(
-            f"_toc.yml in {root} names pages that do not exist: {', '.join(missing)}; "
-            "write them as .md files or take them out of the table"
-        )
-    sources = {page: (root / f"{page}.md").read_text() for page in pages}
+    sources = {page: (root / f"{page}.md").read_text() for page in read_pages(root)}
     return tuple(
         Chapter(
             page=page,

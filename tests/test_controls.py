@@ -219,6 +219,12 @@ def test_words_of_others_cannot_leave_their_place():
     assert picture(text).get("aria-label") == evil
 
 
+def test_symbols_are_set_with_their_subscripts():
+    (title,) = of_class(picture(page([epochs()], [bars(title="W_E of T_nanda")])), "title")
+    assert [part.text for part in title] == ["W", "E", "T", "nanda"]
+    assert "".join(title.itertext()) == "WE of Tnanda"
+
+
 def test_a_terminal_gets_a_line():
     shown = repr(controls.explorer([epochs()], [bars()], caption=""))
     assert shown == "Explorer(epoch 64: largest share 1, at frequency 1)"

@@ -2,6 +2,7 @@
 
 import base64
 import io
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from html import escape
@@ -54,9 +55,11 @@ def picture(width: int, height: int, alt: str, *parts: str) -> str:
 
 
 def text(x: Number, y: Number, words: str, anchor: str = "middle", **more: str) -> str:
-    """Words at a place, in the colour of the page's text."""
+    """Words at a place, in the colour of the page's text; W_E and T_nanda with their subscripts."""
     extra = "".join(f' {key.rstrip("_")}="{value}"' for key, value in more.items())
-    return f'<text x="{x}" y="{y}" text-anchor="{anchor}"{extra}>{escape(words)}</text>'
+    below = r'<tspan font-style="italic">\1</tspan><tspan baseline-shift="sub">\2</tspan>'
+    shown = re.sub(r"\b([WT])_(\w+)", below, escape(words))
+    return f'<text x="{x}" y="{y}" text-anchor="{anchor}"{extra}>{shown}</text>'
 
 
 def turned(x: Number, y: Number, words: str) -> str:

@@ -13,7 +13,7 @@ from .choices import Choice
 from .panels import Panel
 
 HERE = Path(__file__).parent
-LIVE = "Works on this page."
+LIVE = '<strong class="live">Works on this page.</strong>'
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +63,7 @@ class Explorer:
             f'<div class="choices" hidden>{"".join(c.html() for c in self.choices)}</div>\n'
             f'<div class="plots">{plots}</div>\n'
             f'<output aria-live="polite">{escape(self.said)}</output>\n'
-            f"<figcaption><strong>{LIVE}</strong> {escape(self.caption)}</figcaption>\n"
+            f"<figcaption>{LIVE} {escape(self.caption)}</figcaption>\n"
             # In JSON only strings can hold a "<", and there it may be written so.
             f'<script type="application/json">{data.replace("<", chr(92) + "u003c")}</script>\n'
             f"</figure>\n<script>{script}</script>"
