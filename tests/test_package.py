@@ -17,12 +17,11 @@ PACKAGE = ROOT / "miiii_core"
 # The order of the story. A module imports only what comes before it.
 ORDER = (
     "config", "presets", "tasks", "products", "model", "losses", "swept", "optim", "spectral",
-    "subsymbolic",
-    "atoms", "probes", "replay", "schedule", "train", "devices", "sweep", "provenance", "files",
-    "packing", "metrics", "storage", "folders", "parcels", "shipped", "recorder", "runs",
-    "sweep_runs", "blocks", "circuits", "graded", "progress", "published",
-    "trigonometry", "formation", "addition", "search", "figures", "controls", "claims", "report",
-    "chapters", "book", "site", "options", "commands", "cli",
+    "subsymbolic", "atoms", "probes", "replay", "schedule", "train", "devices", "sweep",
+    "provenance", "files", "packing", "metrics", "storage", "folders", "parcels", "shipped",
+    "recorder", "runs", "sweep_runs", "blocks", "circuits", "graded", "progress", "published",
+    "trigonometry", "formation", "addition", "search", "figures", "controls", "claims",
+    "report", "chapters", "book", "site", "options", "commands", "cli",
 )  # fmt: skip
 SOURCES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")
 
