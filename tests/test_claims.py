@@ -13,6 +13,7 @@ from miiii_core.claims.learning import settled_at
 from miiii_core.claims.neurons import explained_by_difference, records_at, spiked
 from miiii_core.claims.page import numbers
 from miiii_core.config import Config
+from miiii_core.published import NANDA
 from miiii_core.storage import Run
 
 YES, PARTLY, NO, OPEN = Verdict
@@ -235,6 +236,19 @@ CRITERIA = {
         ],
     ),
 }
+CRITERIA["nanda-circuit"] = (
+    {known.what: float(known.value) for known in NANDA.values()},
+    [
+        ({NANDA["logits_explained"].what: 0.5}, PARTLY),
+        ({NANDA["formed"].what: math.nan}, PARTLY),
+        ({NANDA["key_frequencies"].what: 0.0}, OPEN),
+        (
+            {known.what: math.nan for known in NANDA.values()}
+            | {NANDA["key_frequencies"].what: 9.0},
+            NO,
+        ),
+    ],
+)
 TESTABLE = [claim for claim in LEDGER if claim.measures]
 
 
@@ -267,13 +281,25 @@ def small_run(tmp_path_factory):
     return runs.train(config, tmp_path_factory.mktemp("claims") / "small", progress=False)
 
 
+@pytest.fixture(scope="module")
+def addition_run(tmp_path_factory):
+    """A short run of modular addition."""
+    from tiny import TINY
+
+    config = TINY.replace(name="nanda", p=23, n_validation=100)
+    return runs.train(config, tmp_path_factory.mktemp("claims") / "addition", progress=False)
+
+
 @pytest.mark.parametrize("claim", TESTABLE, ids=by_key)
-def test_a_claim_measures_what_it_is_judged_by(claim, small_run):
-    found = examine(claim, {kind: [small_run] for kind in claim.needs})
+def test_a_claim_measures_what_it_is_judged_by(claim, small_run, addition_run):
+    kinds = {kind: [small_run] for kind in claim.needs}
+    found = examine(claim, kinds | {"nanda": [addition_run]})
     assert found.verdict in Verdict and not found.missing
     asked = set(CRITERIA[claim.key][0])
     assert asked | set(claim.published) <= set(found.values)
-    assert not any(math.isnan(value) for value in found.values.values())
+    # A phase that cannot be placed has no epoch; all else is a number.
+    blank = {name for name, value in found.values.items() if math.isnan(value)}
+    assert all("(epoch)" in name for name in blank)
 
 
 @pytest.mark.parametrize("claim", LEDGER, ids=by_key)
@@ -441,3 +467,9 @@ def test_the_command_prints_the_ledger(run, small_run):
 def test_the_command_refuses_an_unknown_claim(run, small_run):
     code, _, err = run("claims", "--run", small_run.folder, "--claim", "nothing")
     assert code == 2 and "the ledger has" in err
+
+
+@pytest.mark.parametrize("claim", LEDGER, ids=by_key)
+def test_a_claim_is_shown_where_it_says(claim):
+    page = Path(__file__).parent.parent / "book" / f"{claim.page}.md"
+    assert f"name: {claim.figure}\n" in page.read_text()

@@ -7,7 +7,7 @@
 
 from collections.abc import Sequence
 
-from . import attention, embeddings, learning, neurons
+from . import attention, circuit, embeddings, learning, neurons
 from .ledger import NEVER, Claim, Evidence, Finding, Measure, Verdict, decide, examine
 from .page import Ledger, summary
 from .sources import gather, kind_of
@@ -35,6 +35,7 @@ LEDGER: tuple[Claim, ...] = (
     *embeddings.CLAIMS,
     *neurons.CLAIMS,
     *attention.CLAIMS,
+    *circuit.CLAIMS,
 )
 
 
