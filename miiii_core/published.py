@@ -61,3 +61,17 @@ NANDA = {
     "formed": Published("circuit formation ends (epoch)", 9400, low=4700, high=18800),
     "cleaned": Published("cleanup ends (epoch)", 14000, low=7000, high=28000),
 }
+
+# Standard deviations of the first weights in the public code of Syrkis & Søgaard (2024), at
+# d = 256, 4 heads, p = 113 and 29 tasks.
+FIRST_WEIGHTS = {
+    "W_E": 0.1325,
+    "W_pos": 0.816,
+    "W_Q": 0.044,
+    "W_K": 0.044,
+    "W_V": 0.044,
+    "W_O": 0.088,
+    "W_in": 0.088,
+    "W_out": 0.044,
+    "W_U": 0.0164,
+}
