@@ -5,11 +5,11 @@ object that a notebook displays as HTML; data, style and script travel inside, s
 from a file, without a network, and in JupyterLab alike. Where scripts do not run it is a still
 picture of its start.
 
-    controls.explorer(
-        [controls.slider("epoch", epochs, play=True)],
-        [controls.heat_map(grids, label="activation", title="neuron 0", alt="Stripes ...")],
-        caption="One neuron through training.",
-    )
+>>> controls.explorer(
+...     [controls.slider("epoch", epochs, play=True)],
+...     [controls.heat_map(grids, label="activation", title="neuron 0", alt="Stripes ...")],
+...     caption="One neuron through training.",
+... )
 """
 
 from .charts import bars, lines
