@@ -18,7 +18,7 @@ PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
 	if $$python -c '$(SUPPORTED)' >/dev/null 2>&1; then echo $$python; break; fi; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help install book test lint bench lab serve clean lock gpu
+.PHONY: help install book test check lint bench lab serve pdf clean lock gpu
 .DELETE_ON_ERROR:
 
 help: ## list the targets
@@ -31,6 +31,10 @@ book: $(INSTALLED) ## train what is missing, execute what is stale, build the si
 
 test: $(INSTALLED) ## run the tests
 	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+check: $(INSTALLED) ## check the built site: its links, and its pages in a browser
+	@$(BIN)/python -m tools.check_site _build/html
+	@$(BIN)/python -m pytest $(PYTEST_ARGS) tests/test_browser.py
 
 lint: $(INSTALLED) ## check format, style and types
 	@$(BIN)/ruff format --check .
@@ -46,6 +50,9 @@ lab: $(INSTALLED) ## open the chapters in JupyterLab
 serve: $(INSTALLED) ## serve the built site on this machine
 	@test -f $(SITE) || { echo "no site yet: run make book first" >&2; exit 1; }
 	@$(BIN)/python -m http.server $(PORT) --bind 127.0.0.1 --directory _build/html
+
+pdf: $(INSTALLED) ## print the built site into one PDF (needs Chromium)
+	@$(BIN)/python -m tools.print_book
 
 clean: ## remove the site and the executed chapters; runs and .venv stay
 	@rm -rf _build _run
