@@ -36,10 +36,12 @@ check: $(INSTALLED) ## check the built site: its links, and its pages in a brows
 	@$(BIN)/python -m tools.check_site _build/html
 	@$(BIN)/python -m pytest $(PYTEST_ARGS) tests/test_browser.py
 
-lint: $(INSTALLED) ## check format, style and types
+lint: $(INSTALLED) ## check format, style, types, spelling and typed numbers
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
+	@$(BIN)/codespell book miiii_core tests tools benchmarks *.md
+	@$(BIN)/python -m tools.check_prose
 
 bench: $(INSTALLED) ## measure our training step against others
 	@$(BIN)/python -m benchmarks
