@@ -52,18 +52,23 @@ class Printed:
 
     Attributes:
         document: its sheets, with an outline of its headings.
-        headings: what the headings say, by their letters alone: in the outline of Chromium words
-            run together where a line ends, and a heading moved to the next sheet stands twice.
+        headings: what they say, by their letters alone.
     """
 
     document: PdfReader
     headings: Mapping[str, str]
 
     def heading(self, title: str) -> str:
-        """What a title of the outline says."""
+        """What a title of Chromium's outline says.
+
+        In it words run together where a line ends, and what was moved to the next sheet is
+        said twice.
+        """
         letters = _letters(title)
-        once = letters[: len(letters) // 2]
-        return self.headings.get(letters) or self.headings.get(once) or title
+        for end, heading in self.headings.items():
+            if letters.endswith(end) and end.startswith(letters.removesuffix(end)):
+                return heading
+        return title
 
 
 def print_page(chrome: Chrome, page: Path) -> Printed:
