@@ -441,6 +441,7 @@ class TestLedger:
         assert 'id="claim-all-tasks"' in page and "training.html#fig-accuracy" in page
         assert "tasks: 29 → 8" in page
         assert "λ = 0" in page
+        assert "<i>T</i><sub>miiii</sub> is learned" in page
 
     def test_details_are_folded_and_escaped(self, ledger):
         page = ledger.details()._repr_html_()

@@ -1,6 +1,7 @@
 """The ledger as a reader sees it: lines in a terminal, a table and its details on a page."""
 
 import html
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -60,7 +61,8 @@ class Details:
         return "\n\n".join(map(_as_text, self.findings))
 
     def _repr_html_(self) -> str:
-        return "\n".join(map(_as_fold, self.findings))
+        folds = "\n".join(map(_as_fold, self.findings))
+        return f'<div class="ledger-details">\n{folds}\n</div>'
 
 
 def summary(findings: Sequence[Finding]) -> str:
@@ -111,15 +113,13 @@ def _as_text(finding: Finding) -> str:
 
 
 def _as_row(finding: Finding) -> str:
-    claim = finding.claim
+    claim, why = finding.claim, _why_open(finding)
     compared = [_compared(finding, name) for name in claim.published if name in finding.values]
-    why = _why_open(finding)
     link = f'<a href="{claim.page}.html#{claim.figure}">where it is shown</a>'
     cells = (
-        f"{html.escape(claim.statement)}<br><small>{html.escape(claim.source)}; {link}</small>",
-        "<br>".join(compared) or "–",
-        f"<strong>{finding.verdict}</strong>"
-        + (f"<br><small>{html.escape(why)}</small>" if why else ""),
+        f"{_set(_sentence(claim.statement))}<br><small>{_set(claim.source)}; {link}</small>",
+        "<br>".join(compared),
+        f"<strong>{finding.verdict}</strong>" + (f"<br><small>{_set(why)}</small>" if why else ""),
     )
     marked = f'<tr id="claim-{claim.key}" class="{finding.verdict.name.lower()}">'
     return marked + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>"
@@ -130,16 +130,25 @@ def _compared(finding: Finding, name: str) -> str:
     many = finding.spread[name]
     spread = f" ({_shown(min(many))} to {_shown(max(many))})" if len(many) > 1 else ""
     paper, ours = finding.claim.published[name], finding.values[name]
-    return f"{html.escape(name)}: {_shown(paper)} → {_shown(ours)}{spread}"
+    return f"{_set(name)}: {_shown(paper)} → {_shown(ours)}{spread}"
 
 
 def _as_fold(finding: Finding) -> str:
     claim = finding.claim
-    inner = numbers(finding)._repr_html_() if finding.values else f"<p>{_why_open(finding)}</p>"
+    inner = numbers(finding)._repr_html_() if finding.values else f"<p>{_why_open(finding)}.</p>"
     return (
-        f"<details><summary>{html.escape(claim.statement)}: <strong>{finding.verdict}</strong>"
-        f"</summary>\n<p>Criterion: {html.escape(claim.criterion)}.</p>\n{inner}\n</details>"
+        f"<details><summary>{_set(_sentence(claim.statement))}: <strong>{finding.verdict}</strong>"
+        f"</summary>\n<p>Criterion: {_set(claim.criterion)}.</p>\n{inner}\n</details>"
     )
+
+
+def _sentence(text: str) -> str:
+    return text[0].upper() + text[1:]
+
+
+def _set(text: str) -> str:
+    """A text as HTML, the names of tasks and matrices set as the symbols they are."""
+    return re.sub(r"\b([TW])_(\w+)", r"<i>\1</i><sub>\2</sub>", html.escape(text))
 
 
 def _witness(run: Run) -> str:
