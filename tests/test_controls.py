@@ -6,6 +6,7 @@ That they move is for a browser to say: see test_browser.py.
 import base64
 import json
 import re
+from doctest import DocTestParser
 from html.parser import HTMLParser
 from xml.etree import ElementTree
 
@@ -202,6 +203,7 @@ def test_every_input_has_a_name(made):
         before = markup[: markup.index(tag)]
         inside = before.count("<label") > before.count("</label")
         assert inside or "aria-label=" in tag
+        assert 'data-lm-suppress-shortcuts="true"' in tag, "JupyterLab would take its keys"
 
 
 def test_words_of_others_cannot_leave_their_place():
@@ -275,6 +277,6 @@ def test_frames_that_never_fit_are_refused():
 
 
 def test_the_example_of_the_package_runs():
-    (code,) = re.findall(r"\n\n((?:    .*\n)+)", controls.__doc__)
-    shown = eval(code.strip(), {"controls": controls, "epochs": EPOCHS, "grids": MAPS})
+    (example,) = DocTestParser().get_examples(controls.__doc__)
+    shown = eval(example.source, {"controls": controls, "epochs": EPOCHS, "grids": MAPS})
     assert "epoch 64" in repr(shown)

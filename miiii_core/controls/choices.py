@@ -10,6 +10,10 @@ import numpy as np
 from ..figures.style import line_look
 from .drawing import stroke
 
+# JupyterLab would take the arrows of a focused input for its own; this tells it not to.
+OWN_KEYS = 'data-lm-suppress-shortcuts="true"'
+_BUTTON = f'<button type="button" {OWN_KEYS}'
+
 
 @dataclass(frozen=True, kw_only=True)
 class Choice:
@@ -46,13 +50,13 @@ class Choice:
     def _slider(self) -> str:
         (start,), label = self.start, escape(self.label)
         value = escape(self.names[start])
-        play = f'<button type="button" class="play" aria-label="play: {label}">Play</button>'
+        play = f'{_BUTTON} class="play" aria-label="play: {label}">Play</button>'
         return (
             f'<label><span class="name">{label} <b class="value">{value}</b></span>'
-            f'<input type="range" min="0" max="{len(self.names) - 1}" value="{start}" step="1" '
-            f'aria-label="{label}" aria-valuetext="{value}"></label><span class="buttons">'
-            f'<button type="button" data-step="-1" aria-label="previous: {label}">‹</button>'
-            f'<button type="button" data-step="1" aria-label="next: {label}">›</button>'
+            f'<input type="range" {OWN_KEYS} min="0" max="{len(self.names) - 1}" step="1" '
+            f'value="{start}" aria-label="{label}" aria-valuetext="{value}"></label>'
+            f'<span class="buttons">{_BUTTON} data-step="-1" aria-label="previous: {label}">‹'
+            f'</button>{_BUTTON} data-step="1" aria-label="next: {label}">›</button>'
             f"{play if self.play else ''}</span>"
         )
 
@@ -61,12 +65,13 @@ class Choice:
             f"<option{' selected' if i in self.start else ''}>{escape(name)}</option>"
             for i, name in enumerate(self.names)
         )
-        return f"<label>{escape(self.label)} <select>{options}</select></label>"
+        return f"<label>{escape(self.label)} <select {OWN_KEYS}>{options}</select></label>"
 
     def _boxes(self) -> str:
         """A box for each value, with the look of its line."""
         return "".join(
-            f'<label class="box"><input type="checkbox"{" checked" if i in self.start else ""}>'
+            f'<label class="box"><input type="checkbox" {OWN_KEYS}'
+            f"{' checked' if i in self.start else ''}>"
             f'<svg viewBox="0 0 28 8" aria-hidden="true"><path d="M0 4H28" '
             f"{stroke(line_look(i))}/></svg>{escape(name)}</label>"
             for i, name in enumerate(self.names)

@@ -59,7 +59,7 @@ class Explorer:
         style, script = ((HERE / f"explorer.{kind}").read_text() for kind in ("css", "js"))
         return (
             f"<style>{style}</style>\n"
-            '<figure class="miiii-explorer" data-lm-suppress-shortcuts="true">\n'
+            '<figure class="miiii-explorer">\n'
             f'<div class="choices" hidden>{"".join(c.html() for c in self.choices)}</div>\n'
             f'<div class="plots">{plots}</div>\n'
             f'<output aria-live="polite">{escape(self.said)}</output>\n'
