@@ -49,6 +49,19 @@ def or_else(find):
         pytest.skip(str(missing))
 
 
+def missing():
+    raise browser.Missing("no browser; install one")
+
+
+def test_what_is_missing_skips_and_fails_where_it_is_required(monkeypatch):
+    monkeypatch.delenv("MIIII_BROWSER", raising=False)
+    with pytest.raises(pytest.skip.Exception, match="install one"):
+        or_else(missing)
+    monkeypatch.setenv("MIIII_BROWSER", "required")
+    with pytest.raises(pytest.fail.Exception, match="install one"):
+        or_else(missing)
+
+
 @pytest.fixture(scope="module")
 def pages():
     or_else(browser.find_browser)

@@ -64,7 +64,10 @@ def find_pages(root: Path = ROOT) -> dict[str, Path]:
         Missing: if there is no site, or one of an earlier table of contents.
     """
     pages = {name: root / "_build" / "html" / f"{name}.html" for name in read_pages(root)}
-    if missing := [name for name, path in pages.items() if not path.is_file()]:
+    missing = [name for name, path in pages.items() if not path.is_file()]
+    if len(missing) == len(pages):
+        raise Missing("there is no built site; run make book first")
+    if missing:
         raise Missing(f"not built: {', '.join(missing)}; run make book first")
     return pages
 
