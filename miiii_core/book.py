@@ -29,6 +29,7 @@ from .chapters import (
 from .config import fields
 from .files import write_atomic
 from .presets import PRESETS
+from .shipped import other_seeds
 
 PACKAGE = Path(__file__).parent
 SOURCES = ("*.py", "*.css", "*.js")  # of this package: all that a chapter's outputs are made by
@@ -135,13 +136,16 @@ def package_digest() -> str:
 
 
 def run_digests(parameters: Mapping[str, Any]) -> list[str]:
-    """Digests of the runs that a chapter reads, which are trained if there are none yet.
+    """Digests of the runs that a chapter may read, which are trained if there are none yet.
+
+    Other seeds of a run that are shipped beside it count: a chapter may pool them.
 
     Parameters called ``run``, ``runs``, ``..._run`` or ``..._runs`` name them; those called like
     a field of the configuration, such as ``p`` or ``epochs``, are passed on as overrides.
     """
     overrides = {name: value for name, value in parameters.items() if name in fields()}
-    found = [runs.cached(name, **overrides) for name in named_runs(parameters)]
+    named = [runs.cached(name, **overrides) for name in named_runs(parameters)]
+    found = [run for first in named for run in (first, *other_seeds(first.config))]
     return [folder_digest(run.folder) for run in found]
 
 

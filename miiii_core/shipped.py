@@ -41,10 +41,25 @@ def find_shipped(config: Config) -> Run | None:
     listed = read_manifest(root) if root else {}
     for name, entry in listed.items():
         if root and entry["digest"] == config.digest:
-            if problems := _differences(root, name, entry):
-                raise RunError(f"{problems[0]}; restore it with: git checkout -- {root / name}")
-            return load(root / name)
+            return _whole(root, name, entry)
     return None
+
+
+def other_seeds(config: Config) -> list[Run]:
+    """Shipped runs that differ from a configuration in nothing but the seed, by seed.
+
+    Raises:
+        RunError: if one is not whole; names what is wrong.
+    """
+    root = shipped_root()
+    if root is None:
+        return []
+    alike = []
+    for name, entry in read_manifest(root).items():
+        other = load(root / name).config
+        if other != config and other.replace(seed=config.train.seed) == config:
+            alike.append(_whole(root, name, entry))
+    return sorted(alike, key=lambda run: run.config.train.seed)
 
 
 def pack(run: Run, folder: Path) -> Run:
@@ -145,6 +160,12 @@ def _entry(folder: Path) -> dict[str, Any]:
 def _fingerprint(path: Path) -> dict[str, Any]:
     content = path.read_bytes()
     return {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+
+
+def _whole(root: Path, name: str, entry: Mapping[str, Any]) -> Run:
+    if problems := _differences(root, name, entry):
+        raise RunError(f"{problems[0]}; restore it with: git checkout -- {root / name}")
+    return load(root / name)
 
 
 def _differences(root: Path, name: str, entry: Mapping[str, Any]) -> list[str]:

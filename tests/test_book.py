@@ -86,6 +86,7 @@ def set_up(root, monkeypatch):
     (root / "package" / "spectral.py").touch()
     monkeypatch.setattr(book, "PACKAGE", root / "package")
     monkeypatch.setattr(book.runs, "cached", lambda name, **_: stand_in(root / name))
+    monkeypatch.setattr(book, "other_seeds", lambda config: [])
     monkeypatch.chdir(root)
     return root
 
@@ -108,7 +109,7 @@ def stand_in(folder):
     folder.mkdir(exist_ok=True)
     if not (folder / "weights").exists():
         (folder / "weights").write_text("trained")
-    return SimpleNamespace(folder=folder)
+    return SimpleNamespace(folder=folder, config=folder.name)
 
 
 def results(root, **options):
@@ -249,6 +250,16 @@ def test_nothing_changed_is_nothing_stale(root):
 def test_a_changed_chapter_is_stale_alone(root):
     path = root / "book" / "plain.md"
     assert changed_results(root, lambda: path.write_text(PLAIN + "\nMore.\n")) == {"plain"}
+
+
+def test_another_seed_beside_a_run_makes_those_stale_that_read_it(root, monkeypatch):
+    def beside(config):
+        return [stand_in(root / "seed")] if config == "first" else []
+
+    def ship():
+        monkeypatch.setattr(book, "other_seeds", beside)
+
+    assert changed_results(root, ship) == {"waves"}
 
 
 def test_a_changed_run_makes_those_stale_that_read_it(root):

@@ -17,6 +17,7 @@ from miiii_core.shipped import (
     RUN_BYTES,
     SHELF_BYTES,
     find_shipped,
+    other_seeds,
     pack,
     place_for,
     shipped_root,
@@ -284,6 +285,21 @@ def other_run(tmp_path_factory):
 
     config = TINY.replace(seed=1, probes=())
     return runs.train(config, tmp_path_factory.mktemp("runs") / "other", progress=False)
+
+
+def test_other_seeds_are_those_that_differ_in_nothing_else(shelf, tiny_run, tmp_path):
+    from miiii_core import runs
+
+    again = runs.train(TINY.replace(seed=2), tmp_path / "again", progress=False)
+    longer = runs.train(TINY.replace(seed=3, epochs=48), tmp_path / "longer", progress=False)
+    pack(again, shelf / "again")
+    pack(longer, shelf / "longer")
+    assert [run.folder for run in other_seeds(tiny_run.config)] == [shelf / "again"]
+    assert [run.folder for run in other_seeds(again.config)] == [shelf / "tiny"]
+    assert other_seeds(TINY.replace(p=11)) == []
+    alter(shelf / "again" / "weights.npz")
+    with pytest.raises(RunError, match=r"again/weights\.npz was altered"):
+        other_seeds(tiny_run.config)
 
 
 def test_a_second_run_joins_the_first_whose_damage_stays_seen(shelf, other_run):
