@@ -218,9 +218,13 @@ def execute(chapter: Chapter, given: Mapping[str, Any], bar: tqdm | None = None)
 
 
 def without_traces(notebook: NotebookNode) -> NotebookNode:
-    """A copy without the times, paths and empty tags that an execution leaves behind."""
+    """A copy without the times, paths and empty tags that an execution leaves behind.
+
+    States of widgets go too: they are live in Jupyter only, and a page would carry them in vain.
+    """
     clean = nbformat.from_dict(notebook)
-    clean.metadata.pop("papermill", None)
+    for name in ("papermill", "widgets"):
+        clean.metadata.pop(name, None)
     for cell in clean.cells:
         for name in ("papermill", "execution"):
             cell.metadata.pop(name, None)

@@ -353,6 +353,14 @@ def test_a_chapter_runs_with_other_parameters_and_leaves_no_traces(root):
     assert not any({"papermill", "execution"} & set(cell.metadata) for cell in executed.cells)
 
 
+def test_states_of_widgets_do_not_travel_to_the_page():
+    live = nbformat.v4.new_notebook(
+        metadata={"widgets": {"state": {}}, "kernelspec": {"name": "k"}}
+    )
+    assert dict(book.without_traces(live).metadata) == {"kernelspec": {"name": "k"}}
+    assert "widgets" in live.metadata
+
+
 def test_the_site_is_whole_and_built_once(root, monkeypatch):
     html = root / "_build" / "html"
     assert site.make_book(root) == html / "index.html"
