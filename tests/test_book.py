@@ -354,10 +354,9 @@ def test_a_chapter_runs_with_other_parameters_and_leaves_no_traces(root):
 
 
 def test_states_of_widgets_do_not_travel_to_the_page():
-    live = nbformat.v4.new_notebook(
-        metadata={"widgets": {"state": {}}, "kernelspec": {"name": "k"}}
-    )
-    assert dict(book.without_traces(live).metadata) == {"kernelspec": {"name": "k"}}
+    metadata = {"widgets": {}, "kernelspec": {"name": "python3"}}
+    live = nbformat.from_dict({"cells": [], "metadata": metadata})
+    assert set(book.without_traces(live).metadata) == {"kernelspec"}
     assert "widgets" in live.metadata
 
 
