@@ -120,6 +120,10 @@ def test_a_page_fits_a_phone(name, show):
     assert wide <= 390, f"the page is {wide} pixels wide"
 
 
+def theme(chrome):
+    return chrome.find_element(By.TAG_NAME, "html").get_attribute("data-theme")
+
+
 def faults(chrome, rules=STANDARD):
     """What axe finds against some rules, a line for each element, less the exceptions."""
     chrome.execute_script(AXE.read_text())
@@ -135,13 +139,15 @@ def faults(chrome, rules=STANDARD):
     ]
 
 
-@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 @pytest.mark.parametrize("name", NAMES)
-def test_a_page_is_for_everyone(name, dark, show):
-    chrome = show(name, dark=dark)
+def test_a_page_is_for_everyone(name, show):
+    chrome = show(name)
     chrome.execute_script(AT_REST)
+    assert faults(chrome) == []
+    browser.prefer(chrome, dark=True)
+    WebDriverWait(chrome, 5).until(lambda _: theme(chrome) == "dark")
     # The dark differs by its colours alone.
-    assert faults(chrome, ["color-contrast"] if dark else STANDARD) == []
+    assert faults(chrome, ["color-contrast"]) == []
 
 
 def test_the_check_for_everyone_finds_faults(chrome, tmp_path):
@@ -184,7 +190,9 @@ def test_the_book_has_controls_of_every_kind(pages):
 
 @pytest.mark.parametrize("width", [1280, 390], ids=["desk", "phone"])
 @pytest.mark.parametrize("name", NAMES)
-def test_every_control_moves(name, width, show):
+def test_every_control_moves(name, width, show, pages):
+    if "miiii-explorer" not in pages[name].read_text():
+        return
     chrome = show(name, width=width)
     for explorer in explorers(chrome):
         # In the middle, so that no header lies over it.
@@ -277,6 +285,5 @@ def test_the_theme_switches_between_light_and_dark(show):
     seen = set()
     for _ in range(3):
         button.click()
-        seen.add((chrome.find_element(By.TAG_NAME, "html").get_attribute("data-theme"),
-                  chrome.execute_script(shade)))  # fmt: skip
-    assert {theme for theme, _ in seen} == {"light", "dark"} and len(seen) == 2
+        seen.add((theme(chrome), chrome.execute_script(shade)))
+    assert {name for name, _ in seen} == {"light", "dark"} and len(seen) == 2

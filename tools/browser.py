@@ -96,8 +96,7 @@ def chromium() -> Iterator[Chrome]:
 def show(chrome: Chrome, page: Path, *, width: int = 1280, dark: bool = False) -> None:
     """Open a page at a width in CSS pixels, by a reader who prefers light or dark, and wait."""
     resize(chrome, width, 844)
-    scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
-    command(chrome, "Emulation.setEmulatedMedia", features=[scheme])
+    prefer(chrome, dark=dark)
     chrome.get(page.as_uri())
     chrome.execute_async_script(SETTLED)
 
@@ -106,6 +105,12 @@ def resize(chrome: Chrome, width: int, height: int) -> None:
     """Give the page a size in CSS pixels; one narrower than 600 is a phone's."""
     size = {"width": width, "height": height, "deviceScaleFactor": 1}
     command(chrome, "Emulation.setDeviceMetricsOverride", **size, mobile=width < 600)
+
+
+def prefer(chrome: Chrome, *, dark: bool) -> None:
+    """Let the reader prefer the dark, or the light."""
+    scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
+    command(chrome, "Emulation.setEmulatedMedia", features=[scheme])
 
 
 def command(chrome: Chrome, name: str, **parameters: Any) -> Any:
