@@ -33,6 +33,7 @@ from .shipped import other_seeds
 
 PACKAGE = Path(__file__).parent
 SOURCES = ("*.py", "*.css", "*.js")  # of this package: all that a chapter's outputs are made by
+SECONDS = "execution_seconds"  # in the metadata of an executed chapter: what it took to run
 KEPT_EXECUTIONS = 6  # per chapter, so that going back to earlier parameters costs nothing
 
 
@@ -188,7 +189,7 @@ def execute_chapters(
 
 
 def execute(chapter: Chapter, given: Mapping[str, Any], bar: tqdm | None = None) -> NotebookNode:
-    """Run one chapter in its own folder and return it with its outputs.
+    """Run one chapter in its own folder and return it with its outputs, and what it took.
 
     Args:
         chapter: the chapter.
@@ -214,7 +215,9 @@ def execute(chapter: Chapter, given: Mapping[str, Any], bar: tqdm | None = None)
         on_cell_executed=tick,
         extra_arguments=[f"--log-level={logging.CRITICAL}"],  # cells' own errors still come back
     )
-    return without_traces(executed)
+    clean = without_traces(executed)
+    clean.metadata[SECONDS] = executed.metadata.papermill.duration
+    return clean
 
 
 def without_traces(notebook: NotebookNode) -> NotebookNode:

@@ -14,11 +14,12 @@ from typing import Any
 
 import yaml
 
-from .book import execute_chapters, folder_digest, package_digest
+from .book import SECONDS, execute_chapters, folder_digest, package_digest
 from .files import FileDamaged, load_json, save_json
 
 SPHINX = "from jupyter_book.cli.main import main; main()"
 SHIPPED = "runs"  # folder of shipped runs in the book's: megabytes, and no pages
+TIMES = "```{nb-exec-table}\n```"  # what a page has where the table of execution times goes
 OPTIONS = ("-W", "-n", "--keep-going", "-q")
 
 
@@ -88,6 +89,18 @@ def stage(root: Path, executed: Mapping[str, Path], folder: Path) -> None:
     for page, notebook in executed.items():
         (folder / f"{page}.md").unlink()
         shutil.copy(notebook, folder / f"{page}.ipynb")
+    for page in (folder / "book").glob("*.md"):
+        if TIMES in (text := page.read_text()):
+            page.write_text(text.replace(TIMES, execution_times(executed)))
+
+
+def execution_times(executed: Mapping[str, Path]) -> str:
+    """A table of what each chapter took to run; Sphinx has none, as it runs none of them."""
+    lines = ["| chapter | seconds |", "|---|---:|"]
+    for page, notebook in executed.items():
+        seconds = json.loads(notebook.read_text())["metadata"][SECONDS]
+        lines.append(f"| {{doc}}`{Path(page).name}` | {seconds:.0f} |")
+    return "\n".join(lines)
 
 
 def site_key(root: Path, executed: Mapping[str, Path]) -> str:

@@ -350,6 +350,7 @@ def test_a_chapter_runs_with_other_parameters_and_leaves_no_traces(root):
     executed = book.execute(waves, {"p": 11})
     assert "p is 11\n" in [output.get("text") for output in outputs(executed)]
     assert "papermill" not in executed.metadata
+    assert 0 < executed.metadata[book.SECONDS] < 600
     assert not any({"papermill", "execution"} & set(cell.metadata) for cell in executed.cells)
 
 
@@ -380,6 +381,16 @@ def test_shipped_runs_are_no_pages(root, tmp_path_factory):
     site.stage(root, {}, staged)
     assert (staged / "book" / "waves.md").is_file() and not (staged / "book" / "runs").exists()
     assert "book/runs" in (REPOSITORY / "_config.yml").read_text()
+
+
+def test_a_page_of_times_says_what_each_chapter_took(root, tmp_path_factory):
+    kept = tmp_path_factory.mktemp("kept") / "waves.ipynb"
+    kept.write_text(json.dumps({"metadata": {book.SECONDS: 12.6}}))
+    (root / "book" / "times.md").write_text(f"# Times\n\n{site.TIMES}\n")
+    staged = tmp_path_factory.mktemp("staged")
+    site.stage(root, {"book/waves": kept}, staged)
+    assert "| {doc}`waves` | 13 |\n" in (staged / "book" / "times.md").read_text()
+    assert site.TIMES in (REPOSITORY / "book" / "times.md").read_text()
 
 
 def test_a_touched_site_is_not_current(root):
