@@ -89,9 +89,9 @@ def stage(root: Path, executed: Mapping[str, Path], folder: Path) -> None:
     for page, notebook in executed.items():
         (folder / f"{page}.md").unlink()
         shutil.copy(notebook, folder / f"{page}.ipynb")
-    for page in (folder / "book").glob("*.md"):
-        if TIMES in (text := page.read_text()):
-            page.write_text(text.replace(TIMES, execution_times(executed)))
+    for text_page in (folder / "book").glob("*.md"):
+        if TIMES in (text := text_page.read_text()):
+            text_page.write_text(text.replace(TIMES, execution_times(executed)))
 
 
 def execution_times(executed: Mapping[str, Path]) -> str:
