@@ -25,10 +25,14 @@ def frequencies(count, k=K):
     return np.full(count, k)
 
 
+def unit(angle):
+    """A wave of size 1 with this phase."""
+    return np.exp(1j * angle)
+
+
 @given(ANGLE, ANGLE, st.integers(1, P // 2))
 def test_waves_of_a_planted_product_have_the_phases_it_was_made_with(first, second, k):
     waves = trigonometry.neuron_waves(product_neuron(k, first, second)[None], frequencies(1, k))
-    unit = lambda angle: np.exp(1j * angle)  # noqa: E731
     for found, wanted in (
         (waves.digits[0, 0], unit(first)),
         (waves.digits[0, 1], unit(second)),
