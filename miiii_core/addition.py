@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from .blocks import centred_power, unit_grids
 from .formation import Bracket, Moment, Phases, history, logit_map, phases, split_loss, unseen_loss
 from .model import Transformer
 from .progress import addition_shares, sum_waves
@@ -22,7 +23,6 @@ from .spectral import (
     NeuronFrequency,
     fourier_1d,
     frequency_power,
-    frequency_power_2d,
     inverse_fourier_1d,
     key_frequencies,
     neuron_frequency,
@@ -179,9 +179,7 @@ def key_share(
 
     Unlike `spectral.neuron_frequency` it lets one unit have several, and their products.
     """
-    values = np.asarray(grids, float)
-    power = np.array(frequency_power_2d(values - values.mean(axis=(1, 2), keepdims=True)))
-    power[:, 0, 0] = 0
+    power = centred_power(np.asarray(grids, float))
     allowed = [0, *frequencies]
     kept = power[:, allowed][:, :, allowed].sum(axis=(1, 2))
     return kept / np.maximum(power.sum(axis=(1, 2)), np.finfo(float).tiny)
@@ -201,8 +199,8 @@ def _of_activations(model: Transformer, task: Task, key: tuple[int, ...]) -> dic
     """What heads, neurons and logits do over all inputs."""
     a = model.activations(jnp.asarray(task.digits))
     neurons, logits = np.asarray(a.neurons, float), np.asarray(a.logits, float)
-    writes, grids = logit_map(model), _grids(task, neurons)
-    looks = _grids(task, a.attention[:, :, 0])
+    writes, grids = logit_map(model), unit_grids(task, neurons)
+    looks = unit_grids(task, np.asarray(a.attention[:, :, 0], float))
     own, heads = neuron_frequency(grids), neuron_frequency(looks)
     skip = _energy(logits - neurons @ writes).sum() / _energy(logits).sum()
     return {
@@ -235,10 +233,6 @@ def _phases(run: Run, past: Moment) -> Phases:
     """Where the phases of a run end, from its snapshots and its record."""
     lost, guessing = past.logits.excluded[:, 0, 0], float(np.log(run.task.p))
     return phases(run.snapshot_epochs, lost, run.metrics["epoch"], unseen_loss(run), guessing)
-
-
-def _grids(task: Task, values: Tensor) -> Float[np.ndarray, "units x0 x1"]:
-    return np.moveaxis(task.grid(np.asarray(values, float)), -1, 0)
 
 
 def _energy(columns: np.ndarray) -> Float[np.ndarray, " columns"]:

@@ -9,11 +9,18 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Array, Float, Int
 
 from .spectral import frequency_power_2d, neuron_frequency
+from .tasks import Task
 
+Tensor = np.ndarray | Array
 Grids = Float[np.ndarray, "neurons x0 x1"]
+
+
+def unit_grids(task: Task, values: Float[Tensor, "n units"]) -> Float[np.ndarray, "units x0 x1"]:
+    """One grid indexed [x0, x1] for each unit that has a value at every input."""
+    return np.moveaxis(task.grid(np.asarray(values)), -1, 0)
 
 
 class Varying(NamedTuple):

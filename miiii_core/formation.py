@@ -10,8 +10,14 @@ from jaxtyping import Array, Float, Int
 
 from .circuits import held_out
 from .model import Transformer
-from .progress import block_waves, cross_entropy, excluded, restricted, sum_waves
-from .spectral import fourier_1d, gini
+from .progress import (
+    block_waves,
+    cross_entropy,
+    excluded,
+    fourier_gini,
+    restricted,
+    sum_waves,
+)
 from .storage import Run
 from .tasks import Task
 
@@ -80,7 +86,7 @@ def moment(
         logits=_parts(a.logits, nothing, sum_waves, sets, task),
         neurons=_parts(written, a.logits - written, block_waves, sets, task),
         random=_parts(a.logits, nothing, sum_waves, others, task),
-        gini=np.array([_fourier_gini(columns) for columns in (digits, logit_map(model).T)]),
+        gini=np.array([fourier_gini(columns) for columns in (digits, logit_map(model).T)]),
         squared_weights=np.array(sum(float((w**2).sum()) for w in model.weights.values())),
     )
 
@@ -133,11 +139,6 @@ def _others(p: int, key: Sequence[int], draws: int, seed: int) -> Iterator[list[
     spare = [k for k in range(1, (p + 1) // 2) if k not in key]
     for _ in range(draws):
         yield generator.permutation(spare)[: len(key)].astype(int).tolist()
-
-
-def _fourier_gini(columns: np.ndarray) -> float:
-    """Gini coefficient of the norms of Fourier components, the constant left out."""
-    return float(gini(np.linalg.norm(np.asarray(fourier_1d(np.asarray(columns)))[1:], axis=1)))
 
 
 class Bracket(NamedTuple):

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from .spectral import fourier_basis
+from .spectral import fourier_1d, fourier_basis, gini
 
 Tensor = np.ndarray | Array
 
@@ -123,3 +123,11 @@ def _check_waves(values: Tensor, waves: Tensor) -> None:
         return
     if not np.allclose(waves.T @ waves, np.eye(waves.shape[1]), atol=1e-5):
         raise ValueError("the waves are not orthonormal columns; see sum_waves, or orthonormalise")
+
+
+def fourier_gini(columns: Float[Tensor, "p columns"]) -> float:
+    """Gini coefficient of the norms of Fourier components over p rows, the constant left out.
+
+    Source: Nanda et al. (2023), of W_E and W_L, as a measure of how few frequencies are used.
+    """
+    return float(gini(np.linalg.norm(np.asarray(fourier_1d(np.asarray(columns)))[1:], axis=1)))

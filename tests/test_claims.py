@@ -8,11 +8,12 @@ import pytest
 from miiii_core import claims, runs
 from miiii_core.claims import LEDGER, NEVER, Measure, Verdict, decide, examine, find_claim
 from miiii_core.claims.attention import heads
-from miiii_core.claims.embeddings import best_frequency_share, fourier_gini, frequencies_for
+from miiii_core.claims.embeddings import best_frequency_share, frequencies_for
 from miiii_core.claims.learning import settled_at
 from miiii_core.claims.neurons import explained_by_difference, records_at, spiked
 from miiii_core.claims.page import numbers
 from miiii_core.config import Config
+from miiii_core.progress import fourier_gini
 from miiii_core.published import NANDA
 from miiii_core.storage import Run
 

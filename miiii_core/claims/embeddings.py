@@ -5,11 +5,10 @@ from collections.abc import Callable
 import numpy as np
 from jaxtyping import Float
 
+from ..progress import fourier_gini
 from ..spectral import (
     cosine_similarity,
-    fourier_1d,
     frequency_power,
-    gini,
     key_frequencies,
     pearson,
     ranks_for,
@@ -32,12 +31,6 @@ def best_frequency_share(columns: Float[np.ndarray, "p columns"]) -> float:
     """Median over columns of the variance that a column's best frequency explains."""
     power = frequency_power(columns - columns.mean(axis=0))[1:]
     return float(np.median(power.max(axis=0) / power.sum(axis=0)))
-
-
-def fourier_gini(embedding: Embedding) -> float:
-    """Gini coefficient of the norms of W_E's components in the Fourier basis, constant left out."""
-    centred = embedding - embedding.mean(axis=0)
-    return float(gini(np.linalg.norm(fourier_1d(centred)[1:], axis=1)))
 
 
 def frequencies_for(embedding: Embedding, share: float = 0.9) -> float:

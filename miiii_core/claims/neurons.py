@@ -3,7 +3,7 @@
 import numpy as np
 from jaxtyping import Float, Int
 
-from ..blocks import best_block, centred_power, in_random_order, varying
+from ..blocks import best_block, centred_power, in_random_order, unit_grids, varying
 from ..spectral import public_code_omega
 from ..storage import Run
 from ..tasks import Task
@@ -16,8 +16,7 @@ TABLE_3 = (0, 0, 10, 18, 10)
 
 def neuron_grids(run: Run) -> Float[np.ndarray, "neurons x0 x1"]:
     """All post-ReLU neurons at the read-out position, over the full grid."""
-    neurons = np.asarray(run.activations().neurons)
-    return np.moveaxis(run.task.grid(neurons), -1, 0)
+    return unit_grids(run.task, run.activations().neurons)
 
 
 def spiked(counts: Float[np.ndarray, " ticks"]) -> bool:
