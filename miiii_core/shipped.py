@@ -62,11 +62,17 @@ def other_seeds(config: Config) -> list[Run]:
     return sorted(alike, key=lambda run: run.config.train.seed)
 
 
-def pack(run: Run, folder: Path) -> Run:
+def pack(run: Run, folder: Path, room: int | None = None) -> Run:
     """Pack a finished run into a folder of the shelf, and list it in the manifest.
 
     The folder appears whole or not at all. An older packing of the same
     configuration is replaced.
+
+    Args:
+        run: To be packed.
+        folder: Where on the shelf.
+        room: Bytes that it may take; with less room fewer snapshots travel. The most that any
+            run may take if not given.
 
     Raises:
         RunError: if the run is unfinished or damaged, the folder is another's, or
@@ -74,7 +80,8 @@ def pack(run: Run, folder: Path) -> Run:
         OSError: if the folder cannot be written.
     """
     _refuse_taken(folder, run.config)
-    files, info = parcel(run, RUN_BYTES)
+    room = RUN_BYTES if room is None else min(room, RUN_BYTES)
+    files, info = parcel(run, room)
     root, name = folder.parent, folder.name
     listed = read_manifest(root)
     check_writable(root, 2 * RUN_BYTES)
@@ -83,7 +90,7 @@ def pack(run: Run, folder: Path) -> Run:
             (part / path).parent.mkdir(exist_ok=True)
             write_atomic(part / path, content)
         save_info(part, info)
-        _refuse_too_large(_size(part), RUN_BYTES, f"{name} is")
+        _refuse_too_large(_size(part), room, f"{name} is")
         others = sum(_size(root / other) for other in _shelf(root) if other != name)
         _refuse_too_large(others + _size(part), SHELF_BYTES, f"{root} with {name} would be")
     kept = {other: entry for other, entry in listed.items() if (root / other).is_dir()}

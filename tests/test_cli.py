@@ -314,6 +314,10 @@ def test_a_run_is_packed(run, copy, tmp_path):
 def test_what_cannot_be_packed_is_refused(refused, copy, tmp_path, monkeypatch):
     code, line = refused("pack", tmp_path / "none")
     assert code == 1 and "there is no run in" in line
+    code, line = refused("pack", copy, "--room", "0.001")
+    assert code == 1 and "MB more than the 0.001 MB" in line
+    code, line = refused("pack", copy, "--room", "-1")
+    assert code == 2 and "--room" in line
     code, line = refused("pack", copy, "--name", "../elsewhere")
     assert code == 2 and "name='../elsewhere' will not do; it takes a plain name" in line
     info = runs.load(copy).info

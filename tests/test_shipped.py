@@ -349,6 +349,16 @@ def test_a_run_over_the_budget_is_refused_in_figures(shelf, other_run, monkeypat
     assert contents(shelf) == before and not (shelf / "other").exists()
 
 
+def test_with_less_room_fewer_snapshots_travel(tiny_run, tmp_path):
+    whole = pack(tiny_run, tmp_path / "whole")
+    needed = [len((whole.folder / f"{name}.npz").read_bytes()) for name in ("metrics", "weights")]
+    room = sum(needed) + parcels.ROOM_FOR_INFO
+    spare = pack(tiny_run, tmp_path / "spare", room)
+    assert sum(map(len, contents(spare.folder).values())) <= room
+    assert spare.packed["snapshots_left_out"] and not whole.packed["snapshots_left_out"]
+    assert pack(tiny_run, tmp_path / "more", RUN_BYTES + 1).packed == whole.packed
+
+
 def test_a_full_shelf_is_refused_in_figures(shelf, other_run, tiny_run, monkeypatch):
     before = contents(shelf)
     full = sum(map(len, contents(shelf / "tiny").values()))

@@ -40,8 +40,12 @@ def _list(root: Path, verify: bool) -> bool:
 @click.command()
 @click.argument("folder", metavar="RUN", type=FOLDER)
 @click.option("--name", help="folder among the shipped runs  [name of the preset, or of RUN]")
-def pack(folder: Path, name: str | None) -> None:
-    """Pack a finished run, so that it travels with the repository."""
+@click.option("--room", type=click.FloatRange(0, min_open=True), help="MB it may take  [8]")
+def pack(folder: Path, name: str | None, room: float | None) -> None:
+    """Pack a finished run, so that it travels with the repository.
+
+    Where there is too little room for all snapshots, the most telling ones travel.
+    """
     from .. import shipped
     from ..report import packed_line
     from ..storage import load
@@ -49,7 +53,8 @@ def pack(folder: Path, name: str | None) -> None:
     run, root = load(folder), shipped.shipped_root()
     if root is None:
         raise Failure("there is no book here to pack runs for; run this inside a clone", 1)
-    click.echo(packed_line(shipped.pack(run, shipped.place_for(run, root, name))))
+    place = shipped.place_for(run, root, name)
+    click.echo(packed_line(shipped.pack(run, place, None if room is None else int(room * 1e6))))
 
 
 @click.command()
