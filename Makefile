@@ -18,11 +18,11 @@ PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
 	if $$python -c '$(SUPPORTED)' >/dev/null 2>&1; then echo $$python; break; fi; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help install book test check lint bench lab serve pdf clean lock gpu
+.PHONY: help install book test check lint notebooks bench lab serve pdf clean lock gpu
 .DELETE_ON_ERROR:
 
 help: ## list the targets
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1|\2/p' Makefile | awk -F'|' '{printf "  make %-8s %s\n", $$1, $$2}'
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1|\2/p' Makefile | awk -F'|' '{printf "  make %-9s %s\n", $$1, $$2}'
 
 install: $(INSTALLED) ## make .venv with the locked dependencies
 
@@ -36,12 +36,16 @@ check: $(INSTALLED) ## check the built site: its links, and its pages in a brows
 	@$(BIN)/python -m tools.check_site _build/html
 	@$(BIN)/python -m pytest $(PYTEST_ARGS) tests/test_browser.py
 
-lint: $(INSTALLED) ## check format, style, types, spelling and typed numbers
+lint: $(INSTALLED) ## check format, style, types, spelling, typed numbers, notebooks
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/codespell book miiii_core tests tools benchmarks *.md
 	@$(BIN)/python -m tools.check_prose
+	@$(BIN)/python -m tools.notebooks --check
+
+notebooks: $(INSTALLED) ## write the chapters as notebooks, for Colab and Binder
+	@$(BIN)/python -m tools.notebooks
 
 bench: $(INSTALLED) ## measure our training step against others
 	@$(BIN)/python -m benchmarks

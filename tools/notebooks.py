@@ -1,0 +1,160 @@
+"""The chapters as notebooks without outputs, for Colab, Binder and any Jupyter.
+
+``python -m tools.notebooks`` writes them, one beside the other in ``notebooks``; with ``--check``
+it says which are out of step with their chapters. Each begins with a cell that installs the
+package where it is missing. The repository's address in that cell is the one that the clone
+knows when the notebooks are written, and is left as it stands by a clone that knows none.
+"""
+
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import nbformat
+from nbformat import NotebookNode
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+
+from miiii_core.chapters import Chapter, read_chapters, read_pages
+from miiii_core.repository import find_repository
+from tools.plain_markdown import Places, figure_of, find_places, plain
+
+FOLDER = "notebooks"
+ADDRESS = re.compile(r'^repository = "(.*)"', re.M)
+NOTE = """\
+*A chapter of miiii, the book, as a notebook; it is written in [book/{page}.md](../book/{page}.md).
+What the book's pages compute and set into a sentence stands here as its name, `like_this`; the cell
+that calls `glue` with that name has computed it.*"""
+SETUP = """\
+# Run this first. On Colab and elsewhere it installs the book's package; where that is, it does
+# nothing. Empty means: the repository on GitHub that Colab has opened this notebook from.
+repository = "{address}"
+
+import importlib
+import os
+import re
+import subprocess
+import sys
+from importlib.util import find_spec
+from urllib.parse import unquote
+from urllib.request import urlopen
+
+if not find_spec("miiii_core"):
+    if not repository and "COLAB_JUPYTER_IP" in os.environ:
+        sessions = urlopen(f"http://{{os.environ['COLAB_JUPYTER_IP']}}:9000/api/sessions").read()
+        found = re.search(r"https://github\\.com/[\\w.-]+/[\\w.-]+", unquote(sessions.decode()))
+        repository = found[0] if found else ""
+    if not repository:
+        raise RuntimeError(
+            "miiii_core is not installed, and this notebook does not know where to get it: write "
+            "the address of the book's repository into this cell, or, in a clone of it, say "
+            "`make install` and `.venv/bin/jupyter lab notebooks`"
+        )
+    if not os.path.isdir("miiii"):
+        subprocess.run(["git", "clone", "--quiet", "--depth=1", repository, "miiii"], check=True)
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "./miiii[search]", "myst-nb"]
+    subprocess.run(pip, check=True)
+    importlib.invalidate_caches()
+if os.path.isdir("miiii/notebooks"):
+    os.chdir("miiii/notebooks")  # the book's own runs are found from there"""
+
+
+def pair(chapter: Chapter, places: Places, address: str) -> str:
+    """The text of a chapter's notebook.
+
+    Args:
+        chapter: to be paired.
+        places: what its references lead to.
+        address: of the repository; empty if it is not known.
+    """
+    opening = [
+        new_markdown_cell(NOTE.format(page=chapter.name)),
+        new_code_cell(SETUP.format(address=address)),
+    ]
+    cells = [*opening, *_cells(chapter, places)]
+    for i, cell in enumerate(cells):
+        cell.id = f"cell-{i}"  # else random, and every writing would change every file
+    metadata = {"kernelspec": chapter.notebook().metadata.kernelspec}
+    return nbformat.writes(new_notebook(cells=cells, metadata=metadata)) + "\n"
+
+
+def pairs(root: Path, address: str = "") -> dict[Path, str]:
+    """Where the notebook of each chapter lies, and its text.
+
+    Args:
+        root: folder of the book.
+        address: of the repository; if empty, each notebook keeps the one that it has.
+    """
+    chapters = read_chapters(root)
+    sources = {Path(page).name: (root / f"{page}.md").read_text() for page in read_pages(root)}
+    cells = {chapter.name: chapter.notebook() for chapter in chapters}
+    places = find_places(sources, cells, root / "book" / "references.bib")
+    paths = {root / FOLDER / f"{chapter.name}.ipynb": chapter for chapter in chapters}
+    return {
+        path: pair(chapter, places, address or written_address(path))
+        for path, chapter in paths.items()
+    }
+
+
+def written_address(path: Path) -> str:
+    """The repository's address in the first cell of a notebook; empty without one."""
+    if not path.is_file():
+        return ""
+    cells = nbformat.read(path, as_version=4).cells
+    found = ADDRESS.search("\n".join(cell.source for cell in cells[:2]))
+    return found[1] if found else ""
+
+
+def out_of_step(root: Path) -> list[str]:
+    """Names of notebooks that are missing, differ from their chapter, or have none."""
+    wanted = pairs(root)
+    stray = set((root / FOLDER).glob("*.ipynb")) - set(wanted)
+    differ = [path for path, text in wanted.items() if not _holds(path, text)]
+    return sorted(path.name for path in (*differ, *stray))
+
+
+def write(root: Path) -> None:
+    """Write the notebook of every chapter, and remove those of chapters that are gone."""
+    repository = find_repository(root)
+    wanted = pairs(root, repository.url if repository else "")
+    (root / FOLDER).mkdir(exist_ok=True)
+    for stray in set((root / FOLDER).glob("*.ipynb")) - set(wanted):
+        stray.unlink()
+    for path, text in wanted.items():
+        path.write_text(text, encoding="utf-8")
+
+
+def main() -> int:
+    """Write the notebooks, or with ``--check`` say which are out of step."""
+    root = Path(__file__).parent.parent
+    if "--check" not in sys.argv[1:]:
+        write(root)
+        return 0
+    faults = out_of_step(root)
+    if faults:
+        print(f"out of step with their chapters: {', '.join(faults)}; run: make notebooks")
+    else:
+        print("notebooks: each says what its chapter says")
+    return 1 if faults else 0
+
+
+def _cells(chapter: Chapter, places: Places) -> Iterator[NotebookNode]:
+    for cell in chapter.notebook().cells:
+        if cell.cell_type == "markdown":
+            yield new_markdown_cell(plain(cell.source, chapter.name, places))
+            continue
+        figure = figure_of(cell)
+        tags = cell.metadata.get("tags", [])
+        yield new_code_cell(cell.source, metadata={"tags": tags} if tags else {})
+        if figure:
+            number = places.numbers[figure["name"]][1]
+            caption = plain(figure["caption"].strip(), chapter.name, places)
+            yield new_markdown_cell(f"**{number}.** {caption}")
+
+
+def _holds(path: Path, text: str) -> bool:
+    return path.is_file() and path.read_text(encoding="utf-8") == text
+
+
+if __name__ == "__main__":
+    sys.exit(main())
