@@ -16,9 +16,12 @@ import yaml
 
 from .book import SECONDS, execute_chapters, folder_digest, package_digest
 from .files import FileDamaged, load_json, save_json
+from .repository import find_repository
 
 SPHINX = "from jupyter_book.cli.main import main; main()"
 SHIPPED = "runs"  # folder of shipped runs in the book's: megabytes, and no pages
+NOTEBOOKS = "notebooks"  # folder of the chapters as notebooks without outputs
+DOWNLOADS = "downloads"  # folder, while the pages are built, of what readers may download
 TIMES = "```{nb-exec-table}\n```"  # what a page has where the table of execution times goes
 OPTIONS = ("-W", "-n", "--keep-going", "-q")
 
@@ -83,15 +86,39 @@ def stage(root: Path, executed: Mapping[str, Path], folder: Path) -> None:
     no_pages = shutil.ignore_patterns(".*", SHIPPED)
     shutil.copytree(root / "book", folder / "book", ignore=no_pages, dirs_exist_ok=True)
     shutil.copy(root / "_toc.yml", folder)
-    config = yaml.safe_load((root / "_config.yml").read_text())
-    config["execute"] = {**config.get("execute", {}), "execute_notebooks": "off"}
-    (folder / "_config.yml").write_text(yaml.safe_dump(config))
+    (folder / "_config.yml").write_text(yaml.safe_dump(_configuration(root)))
+    (folder / DOWNLOADS).mkdir()
     for page, notebook in executed.items():
+        _offer(root, page, folder / DOWNLOADS / "_sources")
         (folder / f"{page}.md").unlink()
         shutil.copy(notebook, folder / f"{page}.ipynb")
     for text_page in (folder / "book").glob("*.md"):
         if TIMES in (text := text_page.read_text()):
             text_page.write_text(text.replace(TIMES, execution_times(executed)))
+
+
+def _offer(root: Path, page: str, folder: Path) -> None:
+    """Lay out what readers of a chapter may download: its source, and its notebook if it has one.
+
+    Without this they would get the executed copy that stands in its place.
+    """
+    target = folder / page
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copy(root / f"{page}.md", target.with_suffix(".md"))
+    if (notebook := root / NOTEBOOKS / f"{target.name}.ipynb").is_file():
+        shutil.copy(notebook, target.with_suffix(".ipynb"))
+
+
+def _configuration(root: Path) -> dict[str, Any]:
+    """The configuration of the book, execution off, with links to where it is published."""
+    config = yaml.safe_load((root / "_config.yml").read_text())
+    config["execute"] = {**config.get("execute", {}), "execute_notebooks": "off"}
+    config["sphinx"]["config"]["html_extra_path"] = [DOWNLOADS]
+    if repository := find_repository(root):
+        config["repository"] = {"url": repository.url, "branch": repository.branch}
+        buttons = ("use_repository_button", "use_edit_page_button", "use_issues_button")
+        config["html"] |= dict.fromkeys(buttons, True)
+    return config
 
 
 def execution_times(executed: Mapping[str, Path]) -> str:
@@ -104,7 +131,7 @@ def execution_times(executed: Mapping[str, Path]) -> str:
 
 
 def site_key(root: Path, executed: Mapping[str, Path]) -> str:
-    """Digest of all that the pages depend on: sources, executed chapters, packages, this one too.
+    """Digest of all that the pages depend on: sources, notebooks, address, packages, this one too.
 
     Shipped runs reach the pages through the chapters that read them.
     """
@@ -114,7 +141,10 @@ def site_key(root: Path, executed: Mapping[str, Path]) -> str:
     }
     texts = [(root / name).read_text() for name in ("_config.yml", "_toc.yml")]
     sources = folder_digest(root / "book", without=root / "book" / SHIPPED)
-    parts = json.dumps([texts, sources, notebooks, package_digest(), installed], sort_keys=True)
+    offered = [folder_digest(root / NOTEBOOKS), find_repository(root)]
+    parts = json.dumps(
+        [texts, sources, notebooks, offered, package_digest(), installed], sort_keys=True
+    )
     return hashlib.sha256(parts.encode()).hexdigest()
 
 

@@ -383,6 +383,67 @@ def test_shipped_runs_are_no_pages(root, tmp_path_factory):
     assert "book/runs" in (REPOSITORY / "_config.yml").read_text()
 
 
+@pytest.fixture
+def built(tmp_path, monkeypatch):
+    """A site of one chapter, not executed, that has a notebook, and what leads where on a page."""
+    write_book(tmp_path, plain=PLAIN, index="# A book\n\n{doc}`plain`\n")
+    for folder in ("executed", "notebooks"):
+        (tmp_path / folder).mkdir()
+    chapter = chapters.read_chapters(tmp_path)[0]
+    executed = tmp_path / "executed" / "plain.ipynb"
+    executed.write_text(nbformat.writes(chapter.notebook()))
+    (tmp_path / "notebooks" / "plain.ipynb").write_text('{"as": "paired"}')
+
+    def build(address):
+        monkeypatch.setenv("MIIII_REPOSITORY", address)
+        html = site.build_site(tmp_path, {chapter.page: executed}).parent
+        assert check_site(html) == []
+        return html
+
+    return build
+
+
+def buttons(html, page):
+    """Addresses by what the buttons of a page's header say."""
+    header = (html / "book" / f"{page}.html").read_text().partition("<article")[0]
+    links = re.findall(r'<a href="([^"]*)" target="_blank"(.*?)</a>', header, re.S)
+    return {re.findall(r'btn__text-container">(.*?)<', said)[0]: href for href, said in links}
+
+
+def test_a_known_repository_has_buttons_that_lead_to_it(built):
+    html = built("ada/engine")
+    github, notebook = "https://github.com/ada/engine", "main/notebooks/plain.ipynb"
+    chapter = buttons(html, "plain")
+    assert chapter["Repository"] == github
+    assert chapter["Suggest edit"] == f"{github}/edit/main/book/plain.md"
+    assert chapter["Open issue"].startswith(f"{github}/issues/new?title=")
+    assert chapter["Colab"].endswith(f"/github/ada/engine/blob/{notebook}")
+    assert chapter["Binder"].endswith("/ada/engine/main?urlpath=lab/tree/notebooks/plain.ipynb")
+    page = buttons(html, "index")
+    assert page["Suggest edit"] == f"{github}/edit/main/book/index.md"
+    assert not {"Colab", "Binder"} & set(page)
+
+
+def test_without_an_address_there_are_downloads_only(built):
+    html = built("")
+    chapter = buttons(html, "plain")
+    assert set(chapter) == {".md", ".ipynb"} and set(buttons(html, "index")) == {".md"}
+    got = {suffix: (html / "book" / href).read_text() for suffix, href in chapter.items()}
+    assert got == {".md": PLAIN, ".ipynb": '{"as": "paired"}'}
+    assert "github.com" not in (html / "book" / "plain.html").read_text()
+
+
+def test_another_address_or_notebook_makes_the_site_anew(root, monkeypatch):
+    monkeypatch.setenv("MIIII_REPOSITORY", "")
+    keys = {site.site_key(root, {})}
+    monkeypatch.setenv("MIIII_REPOSITORY", "ada/engine")
+    keys.add(site.site_key(root, {}))
+    (root / "notebooks").mkdir()
+    (root / "notebooks" / "plain.ipynb").touch()
+    keys.add(site.site_key(root, {}))
+    assert len(keys) == 3
+
+
 def test_a_page_of_times_says_what_each_chapter_took(root, tmp_path_factory):
     kept = tmp_path_factory.mktemp("kept") / "waves.ipynb"
     kept.write_text(json.dumps({"metadata": {book.SECONDS: 12.6}}))
