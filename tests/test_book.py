@@ -12,7 +12,7 @@ import pytest
 from filelock import FileLock
 from papermill.exceptions import PapermillExecutionError
 
-from miiii_core import book, chapters, files, site
+from miiii_core import book, chapters, claims, files, site
 from tools.check_site import check_site
 
 REPOSITORY = Path(__file__).parents[1]
@@ -431,6 +431,31 @@ def test_without_an_address_there_are_downloads_only(built):
     got = {suffix: (html / "book" / href).read_text() for suffix, href in chapter.items()}
     assert got == {".md": PLAIN, ".ipynb": '{"as": "paired"}'}
     assert "github.com" not in (html / "book" / "plain.html").read_text()
+
+
+FIGURE = "```{figure} _static/grokking.png\n:name: fig-omega\n:alt: a run\n\nTwo claims.\n```\n"
+ROWS = '<table><tr id="claim-spike"><td></td></tr><tr id="claim-reuse"><td></td></tr></table>\n'
+
+
+def test_a_figure_that_shows_claims_leads_to_them_in_the_ledger(tmp_path, monkeypatch):
+    monkeypatch.setenv("MIIII_REPOSITORY", "")
+    pages = {"neurons": f"# Neurons\n\n{FIGURE}", "replication": f"# Ledger\n\n{ROWS}"}
+    write_book(tmp_path, **pages, index="# A book\n")
+    html = site.build_site(tmp_path, {}).parent
+    assert check_site(html) == []
+    caption = (html / "book" / "neurons.html").read_text().partition("<figcaption>")[2]
+    links = re.findall(
+        r'href="(replication[^"]*)">(.*?)</a>', caption.partition("</figcaption>")[0]
+    )
+    assert links == [
+        ("replication.html#claim-spike", "spike"),
+        ("replication.html#claim-reuse", "reuse"),
+    ]
+
+
+@pytest.mark.parametrize("claim", claims.LEDGER, ids=lambda claim: claim.key)
+def test_what_shows_a_claim_is_a_figure_of_its_page(claim):
+    assert f"    name: {claim.figure}\n" in (REPOSITORY / "book" / f"{claim.page}.md").read_text()
 
 
 def test_another_address_or_notebook_makes_the_site_anew(root, monkeypatch):
