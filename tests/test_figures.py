@@ -9,6 +9,7 @@ from IPython.core.pylabtools import select_figure_formats
 from matplotlib._pylab_helpers import Gcf
 from matplotlib.colors import LogNorm, to_hex
 from matplotlib.figure import Figure
+from refusals import refusals
 
 from miiii_core import figures
 from miiii_core.figures import style
@@ -509,12 +510,7 @@ WRONG = {
 }
 
 
-@pytest.mark.parametrize("name", WRONG)
-def test_wrong_input_is_refused_with_what_is_accepted(name):
-    call, message = WRONG[name]
-    with pytest.raises(ValueError, match=message):
-        call()
-    assert plt.get_fignums() == []
+test_wrong_input_is_refused_with_what_is_accepted = refusals(WRONG)
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,8 @@
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from matplotlib.collections import PathCollection
 from matplotlib.colors import to_hex
+from refusals import refusals
 
 from miiii_core import figures
 from miiii_core.figures import networks
@@ -136,9 +136,4 @@ WRONG = {
 }
 
 
-@pytest.mark.parametrize("name", WRONG)
-def test_wrong_input_is_refused_with_what_is_accepted(name):
-    call, message = WRONG[name]
-    with pytest.raises(ValueError, match=message):
-        call()
-    assert plt.get_fignums() == []
+test_wrong_input_is_refused_with_what_is_accepted = refusals(WRONG)

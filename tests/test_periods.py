@@ -1,7 +1,6 @@
-import matplotlib.pyplot as plt
 import numpy as np
-import pytest
 from matplotlib.colors import to_hex
+from refusals import refusals
 
 from miiii_core import figures
 from miiii_core.figures import periods, style
@@ -90,9 +89,4 @@ WRONG = {
 }
 
 
-@pytest.mark.parametrize("name", WRONG)
-def test_wrong_input_is_refused_with_what_is_accepted(name):
-    call, message = WRONG[name]
-    with pytest.raises(ValueError, match=message):
-        call()
-    assert plt.get_fignums() == []
+test_wrong_input_is_refused_with_what_is_accepted = refusals(WRONG)
