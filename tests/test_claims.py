@@ -8,6 +8,7 @@ import pytest
 from miiii_core import claims, runs
 from miiii_core.claims import LEDGER, NEVER, Measure, Verdict, decide, examine, find_claim
 from miiii_core.claims.attention import heads
+from miiii_core.claims.circuit import FORMS
 from miiii_core.claims.embeddings import best_frequency_share, frequencies_for
 from miiii_core.claims.learning import settled_at
 from miiii_core.claims.neurons import explained_by_difference, records_at, spiked
@@ -238,14 +239,15 @@ CRITERIA = {
     ),
 }
 CRITERIA["nanda-circuit"] = (
-    {known.what: float(known.value) for known in NANDA.values()},
+    {known.what: float(known.value) for known in NANDA.values()} | {FORMS: 1},
     [
+        ({FORMS: 0}, PARTLY),
         ({NANDA["logits_explained"].what: 0.5}, PARTLY),
         ({NANDA["formed"].what: math.nan}, PARTLY),
         ({NANDA["key_frequencies"].what: 0.0}, OPEN),
         (
             {known.what: math.nan for known in NANDA.values()}
-            | {NANDA["key_frequencies"].what: 9.0},
+            | {NANDA["key_frequencies"].what: 9.0, FORMS: 0},
             NO,
         ),
     ],

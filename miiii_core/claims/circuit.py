@@ -1,16 +1,20 @@
 """What Nanda et al. report of modular addition, which the paper builds on."""
 
 from ..addition import measures
+from ..formation import circuit_forms
 from ..published import NANDA
 from ..storage import Run
 from .ledger import Claim, Measure, Measured, Values, Verdict, decide
 
+FORMS = "circuit formation: restricted loss and weights fall, excluded loss rises"
 LATEST = ", at the latest"  # of an epoch that lies between two records
 
 
 def _circuit(run: Run) -> Measured:
-    values: dict[str, float] = {}
-    for name, (low, high) in measures(run).ours.items():
+    found = measures(run)
+    forms = circuit_forms(found.epochs, found.history, found.phases)
+    values: dict[str, float] = {FORMS: forms}
+    for name, (low, high) in found.ours.items():
         values[NANDA[name].what] = low
         if high != low:
             values[NANDA[name].what + LATEST] = high
@@ -23,6 +27,7 @@ def _judge_circuit(values: Values) -> Verdict:
             known.agrees(values[known.what], values.get(known.what + LATEST, values[known.what]))
             for known in NANDA.values()
         ),
+        bool(values[FORMS]),
         given=values[NANDA["key_frequencies"].what] > 0,
     )
 
@@ -34,7 +39,8 @@ CLAIMS = (
         "embedding to the logits, which forms in three phases",
         source="Background, after Nanda et al.",
         criterion="each measure lies in an interval around the published one, an epoch within a "
-        "factor of two; partly: some do",
+        "factor of two, and while the circuit forms restricted loss and weights fall and excluded "
+        "loss rises; partly: some of this holds",
         judge=_judge_circuit,
         measures=(Measure(needs=("nanda",), of=_circuit),),
         published={known.what: known.value for known in NANDA.values()},
