@@ -252,6 +252,79 @@ CRITERIA["nanda-circuit"] = (
         ),
     ],
 )
+CRITERIA |= {
+    "remainder-blocks": (
+        {
+            "pairs of n mod q, whole": 0.6,
+            "pairs of the p-DFT, whole": 0.4,
+            "largest with wrong partners, whole": 0.3,
+            "pairs of n mod q, both": 0.55,
+            "pairs of the p-DFT, both": 0.3,
+            "largest with wrong partners, both": 0.1,
+        },
+        [
+            ({"pairs of n mod q, both": 0.4}, PARTLY),
+            ({"largest with wrong partners, whole": 0.7}, PARTLY),
+            ({"pairs of n mod q, whole": 0.3, "pairs of n mod q, both": 0.2}, NO),
+        ],
+    ),
+    "remainder-embedding": (
+        {"waves of the p-DFT": 11, "waves of n mod q": 8, "least waves at random": 9},
+        [({"least waves at random": 8}, PARTLY), ({"waves of n mod q": 11}, NO)],
+    ),
+    "spike-in-waves": (
+        {"spike": 1, "spike, μ + 2σ": 1},
+        [({"spike": 0}, PARTLY), ({"spike": 0, "spike, μ + 2σ": 0}, NO)],
+    ),
+    "one-task-neurons": (
+        {
+            "with a prime above chance": 100,
+            "with exactly one": 50,
+            "largest prime over all": 0.5,
+        },
+        [
+            ({"with exactly one": 49}, PARTLY),
+            ({"with exactly one": 49, "largest prime over all": 0.4}, NO),
+            ({"with a prime above chance": 0}, OPEN),
+        ],
+    ),
+    "few-frequencies": (
+        {
+            "dimensions of the stream": 256,
+            "waves there are": 1451,
+            "directions of all tasks": 256,
+            "median overlap": 0.5,
+            "least overlap by chance": 0.9,
+        },
+        [
+            ({"directions of all tasks": 257}, PARTLY),
+            ({"directions of all tasks": 257, "median overlap": 0.9}, NO),
+            ({"waves there are": 119}, OPEN),
+        ],
+    ),
+    "cosine-formula": (
+        {
+            "tasks generalised": 29,
+            "logits explained by the formula": 0.9,
+            "least accuracy of the formula": 1.0,
+            "accuracy left without own waves": 0.1,
+            "accuracy left without others' waves": 0.95,
+        },
+        [
+            ({"logits explained by the formula": 0.8}, PARTLY),
+            ({"accuracy left without others' waves": 0.8}, PARTLY),
+            (
+                {
+                    "logits explained by the formula": 0.8,
+                    "least accuracy of the formula": 0.9,
+                    "accuracy left without own waves": 0.6,
+                },
+                NO,
+            ),
+            ({"tasks generalised": 0}, OPEN),
+        ],
+    ),
+}
 TESTABLE = [claim for claim in LEDGER if claim.measures]
 
 

@@ -61,6 +61,7 @@ CALLS = {
     "beyond_training": lambda: figures.beyond_training(
         [-1, 0, 1], {"x": ([1, 0, 1], [0] * 3)}, 0.5
     ),
+    "wave_chart": lambda: figures.wave_chart([2, 5], [[1.0], [0.2, 0.8]], "waves"),
     "training_map": lambda: figures.training_map(EPOCHS, RAMP, MODULI, "accuracy"),
     "training_maps": lambda: figures.training_maps(EPOCHS, RAMP, LATE, MODULI, "accuracy"),
     "curves": lambda: figures.curves(EPOCHS, {"train": RAMP[:, 0], "other": RAMP[:, 1]}, "loss"),

@@ -5,6 +5,7 @@ is shown once; ``figure.savefig(path)`` writes it. Functions of one panel also d
 ``axes``, if given. Any array will do: NumPy, JAX, lists.
 """
 
+from .basis import wave_chart
 from .circuits import (
     TimePanel,
     frequency_stations,
@@ -73,5 +74,6 @@ __all__ = [
     "target_grids",
     "training_map",
     "training_maps",
+    "wave_chart",
     "wave_shares",
 ]
