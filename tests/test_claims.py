@@ -9,6 +9,7 @@ from miiii_core import claims, runs
 from miiii_core.claims import LEDGER, NEVER, Measure, Verdict, decide, examine, find_claim
 from miiii_core.claims.attention import heads
 from miiii_core.claims.circuit import FORMS
+from miiii_core.claims.basis import moments
 from miiii_core.claims.embeddings import best_frequency_share, frequencies_for
 from miiii_core.claims.learning import settled_at
 from miiii_core.claims.neurons import explained_by_difference, records_at, spiked
@@ -471,6 +472,11 @@ class TestMeasures:
     def test_records_within_parts_of_the_training(self):
         epochs = np.array([0, 1, 3, 16, 64, 200, 256])
         assert records_at(epochs).tolist() == [1, 2, 3, 4, 6]
+
+    def test_moments_of_a_training_with_late_snapshots(self):
+        assert moments(np.array([10, 20, 24])).tolist() == [10, 20, 24]
+        many = moments(np.arange(1, 1025))
+        assert {4, 16, 64, 256, 1, 1024} <= set(many.tolist()) and len(many) <= 5 + 6
 
     def test_heads_that_look_at_one_digit(self):
         x = np.arange(7)

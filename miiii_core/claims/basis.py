@@ -27,8 +27,9 @@ def moments(
     epochs: Int[np.ndarray, " snapshots"], most: int = MOMENTS
 ) -> Int[np.ndarray, " moments"]:
     """Some of the epochs: those of the paper's Table 3, and others spread over the snapshots."""
+    early = np.maximum(records_at(epochs), 0)  # a short training keeps none in its first part
     spread = np.linspace(0, len(epochs) - 1, min(most, len(epochs))).round().astype(int)
-    return epochs[np.union1d(records_at(epochs), spread)]
+    return epochs[np.union1d(early, spread)]
 
 
 def purity_numbers(own: Purity, grid: Purity, wrong: list[Purity]) -> Measured:
