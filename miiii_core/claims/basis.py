@@ -19,7 +19,7 @@ from .ledger import Claim, Measure, Measured, Values, Verdict, decide
 from .neurons import records_at, spiked
 
 DRAWS = 20  # random controls
-MOMENTS = 6  # of the training, spread over it, that are looked at beside those of Table 3
+MOMENTS = 4  # of the training, spread over it, that are looked at beside those of Table 3
 SHARE = 0.9
 
 
