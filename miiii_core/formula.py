@@ -119,7 +119,7 @@ def other_waves(
 
     The largest task takes from the next one as many as there are.
     """
-    drawn = []
+    drawn: list[tuple[int, Ks]] = []
     for mine in formulas:
         rest = [f.modulus for f in formulas if f.modulus != mine.modulus]
         room = [q for q in rest if q // 2 >= len(mine.used)] or [max(rest)]

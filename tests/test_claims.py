@@ -8,8 +8,8 @@ import pytest
 from miiii_core import claims, runs
 from miiii_core.claims import LEDGER, NEVER, Measure, Verdict, decide, examine, find_claim
 from miiii_core.claims.attention import heads
-from miiii_core.claims.circuit import FORMS
 from miiii_core.claims.basis import moments
+from miiii_core.claims.circuit import FORMS
 from miiii_core.claims.embeddings import best_frequency_share, frequencies_for
 from miiii_core.claims.learning import settled_at
 from miiii_core.claims.neurons import explained_by_difference, records_at, spiked
@@ -301,6 +301,85 @@ CRITERIA |= {
             ({"directions of all tasks": 257}, PARTLY),
             ({"directions of all tasks": 257, "median overlap": 0.9}, NO),
             ({"waves there are": 119}, OPEN),
+        ],
+    ),
+    "rule": (
+        {"tasks solved": 10, "kept by the rule alone": 10, "broken without it": 10},
+        [
+            ({"kept by the rule alone": 9}, PARTLY),
+            ({"broken without it": 9}, PARTLY),
+            ({"kept by the rule alone": 9, "broken without it": 0}, NO),
+            ({"tasks solved": 0, "kept by the rule alone": 0, "broken without it": 0}, OPEN),
+        ],
+    ),
+    "own-neurons": (
+        {
+            "tasks solved": 10,
+            "broken": 10,
+            "of these, not by random sets": 10,
+            "of these, alone": 10,
+            "median size": 40.0,
+        },
+        [
+            ({"of these, alone": 9}, PARTLY),
+            ({"of these, not by random sets": 9}, PARTLY),
+            ({"broken": 9, "of these, alone": 9}, NO),
+            ({"tasks solved": 0}, OPEN),
+        ],
+    ),
+    "own-subspace": (
+        {
+            "tasks solved": 10,
+            "broken": 10,
+            "of these, not by random sets": 10,
+            "of these, alone": 10,
+            "median size": 40.0,
+        },
+        [
+            ({"of these, alone": 9}, PARTLY),
+            ({"of these, not by random sets": 9}, PARTLY),
+            ({"broken": 9, "of these, alone": 9}, NO),
+            ({"tasks solved": 0}, OPEN),
+        ],
+    ),
+    "families": (
+        {
+            "tasks solved": 10,
+            "overlap, p = ±1": 0.3,
+            "overlap, all other pairs": 0.0,
+            "p-value of that": 0.01,
+            "overlap, equal slope": 0.2,
+            "p-value of equal slopes": 0.2,
+        },
+        [({"p-value of that": 0.05}, NO), ({"tasks solved": 0}, OPEN)],
+    ),
+    "smallest-circuits": (
+        {
+            "tasks with a circuit": 10,
+            "smaller than pruning finds": 6,
+            "smaller than attribution finds": 6,
+            "median size": 6.0,
+        },
+        [
+            ({"smaller than pruning finds": 5}, PARTLY),
+            ({"smaller than attribution finds": 5}, PARTLY),
+            ({"smaller than pruning finds": 5, "smaller than attribution finds": 0}, NO),
+            ({"tasks with a circuit": 0}, OPEN),
+        ],
+    ),
+    "prime-sieve": (
+        {
+            "tasks solved": 10,
+            "precision on numbers held out": 0.96,
+            "recall on numbers held out": 0.96,
+            "of what slips, the task's own": 0.9,
+            "of the task's own, slipped": 0.8,
+        },
+        [
+            ({"precision on numbers held out": 0.9}, PARTLY),
+            ({"of what slips, the task's own": 0.8}, PARTLY),
+            ({"recall on numbers held out": 0.9, "of what slips, the task's own": 0.8}, NO),
+            ({"tasks solved": 0}, OPEN),
         ],
     ),
     "cosine-formula": (

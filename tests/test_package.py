@@ -19,10 +19,12 @@ ORDER = (
     "config", "presets", "tasks", "products", "model", "losses", "swept", "optim", "spectral",
     "subsymbolic", "atoms", "probes", "replay", "schedule", "train", "devices", "sweep",
     "provenance", "files", "packing", "metrics", "storage", "folders", "parcels", "shipped",
-    "recorder", "runs", "sweep_runs", "blocks", "circuits", "graded", "exam", "rules", "breaking", "erasure", "families", "paths", "primality", "progress", "published",
-    "projections", "pairs", "anova", "dictionaries", "subspaces", "formula",
-    "trigonometry", "formation", "addition", "search", "figures", "controls", "claims",
-    "report", "chapters", "book", "repository", "site", "options", "commands", "cli",
+    "recorder", "runs", "sweep_runs", "blocks", "circuits", "graded", "exam", "rules", "breaking",
+    "erasure", "families", "paths", "discovery", "primality", "dissection", "symmetry",
+    "divisibility", "progress", "published", "projections", "pairs", "anova", "dictionaries",
+    "subspaces", "formula", "trigonometry", "formation", "addition", "search", "figures",
+    "controls", "claims", "report", "chapters", "book", "repository", "site", "options",
+    "commands", "cli",
 )  # fmt: skip
 SOURCES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")
 

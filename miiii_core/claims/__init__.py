@@ -7,7 +7,7 @@
 
 from collections.abc import Sequence
 
-from . import attention, basis, circuit, embeddings, learning, neurons
+from . import attention, basis, circuit, embeddings, learning, neurons, serving
 from .ledger import NEVER, Claim, Evidence, Finding, Measure, Verdict, decide, examine
 from .page import Ledger, summary
 from .sources import gather, kind_of
@@ -36,6 +36,7 @@ LEDGER: tuple[Claim, ...] = (
     *neurons.CLAIMS,
     *attention.CLAIMS,
     *circuit.CLAIMS,
+    *serving.CLAIMS,
     *basis.CLAIMS,
 )
 

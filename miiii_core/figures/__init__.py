@@ -27,6 +27,7 @@ from .grids import (
 from .networks import beyond_training, function_maps, network_graph, wave_shares
 from .periods import agreement_panels, polar_naturals, sieve_bars
 from .search import choice_panels
+from .serving import circuit_grid, selectivity_maps
 from .spectra import (
     filter_response,
     fourier_embedding_figure,
@@ -44,6 +45,7 @@ __all__ = [
     "beyond_training",
     "by_prime",
     "choice_panels",
+    "circuit_grid",
     "curves",
     "dose_curves",
     "effect_bars",
@@ -67,6 +69,7 @@ __all__ = [
     "positional_embedding_figure",
     "progress_figure",
     "ranking",
+    "selectivity_maps",
     "share_bars",
     "sieve_bars",
     "singular_values_figure",

@@ -1,0 +1,57 @@
+from itertools import permutations
+
+import numpy as np
+import pytest
+
+from miiii_core import families
+
+
+@pytest.mark.parametrize("p", [7, 31, 113])
+def test_the_slope_makes_n_a_sum_or_a_difference(p):
+    moduli = [q for q in range(2, p) if all(q % d for d in range(2, q))]
+    for q, s in zip(moduli, families.slopes(moduli, p), strict=True):
+        x0, x1 = np.meshgrid(np.arange(p), np.arange(p))
+        both = [((x0 + sign * s * x1 - (x0 + p * x1)) % q == 0).all() for sign in (1, -1)]
+        assert any(both) and s <= q // 2
+
+
+def test_at_113_the_sums_and_differences_are_2_3_7_and_19():
+    moduli = [2, 3, 5, 7, 11, 13, 17, 19, 23]
+    assert np.array(moduli)[families.slopes(moduli, 113) == 1].tolist() == [2, 3, 7, 19]
+
+
+def test_overlap_is_the_correlation_and_0_with_a_constant():
+    share = np.random.default_rng(0).normal(size=(30, 3))
+    np.testing.assert_allclose(families.overlap(share), np.corrcoef(share.T), atol=1e-12)
+    share[:, 1] = 2
+    assert np.abs(families.overlap(share)[1]).max() < 1e-9
+
+
+def test_the_p_value_is_that_of_all_relabellings():
+    closeness = np.random.default_rng(4).normal(size=(5, 5))
+    closeness += closeness.T
+    slope = np.array([1, 1, 1, 2, 3])
+    found = families.family_excess(closeness, slope, only=1)
+    gaps = []
+    for order in permutations(range(5)):
+        c = closeness[np.ix_(order, order)]
+        inside = [c[0, 1], c[0, 2], c[1, 2]]
+        outside = [c[i, j] for i in range(5) for j in range(i) if i > 2]
+        gaps.append(np.mean(inside) - np.mean(outside))
+    assert found.inside - found.outside == pytest.approx(gaps[0])
+    assert found.p_value == pytest.approx(np.mean(np.array(gaps) >= gaps[0] - 1e-9), abs=0.04)
+
+
+def test_slopes_count_all_together_or_one_alone():
+    closeness = np.eye(4)
+    closeness[0, 1] = closeness[1, 0] = closeness[2, 3] = closeness[3, 2] = 1
+    slope = np.array([1, 1, 2, 2])
+    every = families.family_excess(closeness, slope)
+    assert (every.inside, every.outside) == (1, 0)
+    assert families.family_excess(closeness, slope, only=1).outside == pytest.approx(1 / 5)
+
+
+@pytest.mark.parametrize("slope", [[1, 2, 3], [1, 1, 1]])
+def test_without_families_or_without_others_there_is_nothing_to_compare(slope):
+    with pytest.raises(ValueError, match="some pairs must be of one and some not"):
+        families.family_excess(np.eye(3), np.array(slope))
