@@ -11,14 +11,14 @@ import jax
 from miiii_core.config import Config
 from miiii_core.options import Listed
 from miiii_core.presets import preset
-from miiii_core.provenance import device_name, versions
+from miiii_core.storage.provenance import device_name, versions
 
 from .measurements import compare_steps, import_seconds, why_no_torch
 from .report import sizes_report, steps_report
 from .sizes import Sizes, size_rows
 from .sweeps import sweep_rows, sweeps_report
 
-MODULES = ("jax", "miiii_core", "miiii_core.config", "miiii_core.train", "miiii_core.runs")
+MODULES = ("jax", "miiii_core", "miiii_core.config", "miiii_core.training.train", "miiii_core.runs")
 SIZES = "31,59,113,151,199"
 QUIET = 0.5  # load average up to which a machine counts as idle
 SIZED = "miiii"  # the preset that the table over p varies

@@ -13,9 +13,9 @@ import optax
 from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
 
 from miiii_core.config import Config, ModelConfig
-from miiii_core.model import Transformer
-from miiii_core.optim import optimiser
-from miiii_core.train import Problem
+from miiii_core.network.model import Transformer
+from miiii_core.training.optim import optimiser
+from miiii_core.training.train import Problem
 
 
 class Baseline(eqx.Module):

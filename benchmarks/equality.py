@@ -7,8 +7,8 @@ import jax
 import numpy as np
 from jaxtyping import Array, Float
 
-from miiii_core import train
-from miiii_core.model import Transformer
+from miiii_core.network.model import Transformer
+from miiii_core.training import train
 
 from . import baseline
 

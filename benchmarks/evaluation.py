@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from miiii_core import train
-from miiii_core.schedule import tick_epochs, wide_epochs
+from miiii_core.training import train
+from miiii_core.training.schedule import tick_epochs, wide_epochs
 
 from .timing import compiled, median_seconds
 

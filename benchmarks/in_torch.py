@@ -3,9 +3,9 @@
 import jax
 import torch
 
-from miiii_core import train
 from miiii_core.config import Precision
-from miiii_core.model import Transformer
+from miiii_core.network.model import Transformer
+from miiii_core.training import train
 
 from .equality import Result, first_masks
 from .timing import Contender

@@ -8,8 +8,8 @@ from typing import Any
 
 import jax
 
-from miiii_core import train
 from miiii_core.config import Config, Precision
+from miiii_core.training import train
 
 from . import baseline, ceiling, equality, evaluation, timing
 from .timing import Clock, Contender, Spread, Turn

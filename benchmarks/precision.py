@@ -18,8 +18,8 @@ import numpy as np
 
 from miiii_core.config import Config, Precision
 from miiii_core.presets import PRESETS, preset
-from miiii_core.sweep import fit_many
-from miiii_core.train import Progress
+from miiii_core.training.sweep import fit_many
+from miiii_core.training.train import Progress
 
 TABLE = Path(__file__).with_suffix(".md")
 RECORDING = {"probes": (), "n_snapshots": 0, "eval_every": 32, "evals_per_octave": 1}

@@ -21,7 +21,7 @@ from tqdm import tqdm
 
 from miiii_core.config import Config
 from miiii_core.presets import preset
-from miiii_core.train import fit, initial_state, task_of
+from miiii_core.training.train import fit, initial_state, task_of
 
 RESULTS = Path(__file__).with_suffix(".jsonl")
 TABLE = Path(__file__).with_suffix(".md")

@@ -16,8 +16,8 @@ from typing import Any
 import click
 import jax
 
-from miiii_core import devices, train
 from miiii_core.config import Config
+from miiii_core.training import devices, train
 
 from .ceiling import step_flops
 from .timing import contender, one_turn, turn_length

@@ -4,9 +4,9 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from miiii_core import train
 from miiii_core.config import Config
-from miiii_core.sweep import Together
+from miiii_core.training import train
+from miiii_core.training.sweep import Together
 
 from . import timing
 from .timing import Contender

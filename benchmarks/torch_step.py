@@ -16,9 +16,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from miiii_core import train
 from miiii_core.config import ModelConfig, OptimConfig, Precision
-from miiii_core.model import Transformer
+from miiii_core.network.model import Transformer
+from miiii_core.training import train
 
 Multiply = Callable[[Tensor, Tensor], Tensor]
 
@@ -166,7 +166,7 @@ def rounded(multiply: Multiply) -> Multiply:
 
 
 class _Rounded(torch.autograd.Function):
-    """The counterpart of `miiii_core.products`."""
+    """The counterpart of `miiii_core.network.products`."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, multiply: Multiply) -> Tensor:

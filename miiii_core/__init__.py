@@ -1,9 +1,9 @@
 """Train and open up one-layer transformers on multi-task modular arithmetic.
 
-The modules follow the story: ``config`` and ``presets`` say what an experiment
-is, ``tasks`` makes its data, ``model``, ``losses`` and ``optim`` are what is
-trained and how, ``train`` does it, ``runs`` keeps it, ``spectral`` and
-``circuits`` look inside, ``figures`` draws, ``book`` executes the chapters.
+The packages follow the story: ``config``, ``presets`` and ``tasks`` say what an experiment is,
+``network`` what is trained and ``training`` how; ``analysis`` has the instruments, ``storage``
+and ``runs`` keep what was trained; ``circuits`` and ``addition`` take it apart; ``figures``
+and ``controls`` show it, ``claims`` judges it, ``publishing`` makes the book of it.
 """
 
 __version__ = "0.1.0"

@@ -48,7 +48,7 @@ def _expected() -> tuple[type[Exception], ...]:
     """What can fail though nothing is wrong with the arguments or the code."""
     from jax.errors import JaxRuntimeError
 
-    from .storage import RunError
+    from .storage.saved import RunError
 
     return (RunError, OSError, FloatingPointError, MemoryError, JaxRuntimeError)
 

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from typing import Any
 
-from .metrics import LEARNT, first_epoch
 from .presets import nearest_preset
-from .schedule import SETTLED
-from .storage import Run, RunError, command, recorded
+from .storage.metrics import LEARNT, first_epoch
+from .storage.saved import Run, RunError, command, recorded
+from .training.schedule import SETTLED
 
 COLUMNS = ("run", "task", "p", "status", "epoch", "validation", "worst", "seconds", "device")
 

@@ -9,16 +9,13 @@ from typing import Any
 import jax
 
 from .config import Config
-from .devices import DeviceName, check_memory, filter_size, find_device, n_parameters
-from .files import check_writable, remove_leftovers
-from .folders import held, refuse_occupied, runs_root
-from .metrics import Metrics
 from .presets import PRESETS, preset, train_command
-from .provenance import now_utc, session, training_code_digest
-from .recorder import Recorder, record_training
-from .schedule import tick_epochs
-from .shipped import find_shipped
-from .storage import (
+from .storage.files import check_writable, remove_leftovers
+from .storage.folders import held, refuse_occupied, runs_root
+from .storage.metrics import Metrics
+from .storage.provenance import now_utc, session, training_code_digest
+from .storage.recorder import Recorder, record_training
+from .storage.saved import (
     FORMAT,
     Run,
     RunError,
@@ -31,7 +28,10 @@ from .storage import (
     save_weights,
     verify,
 )
-from .train import TrainState, initial_state, numerics, task_of
+from .storage.shipped import find_shipped
+from .training.devices import DeviceName, check_memory, filter_size, find_device, n_parameters
+from .training.schedule import tick_epochs
+from .training.train import TrainState, initial_state, numerics, task_of
 
 SAVE_SECONDS = 20.0
 LARGE_P = 100

@@ -25,10 +25,10 @@ with warnings.catch_warnings():
     from optuna.trial import FrozenTrial, Trial, TrialState
 
 from .config import SWEEPABLE, Config, fields
-from .provenance import training_code_digest
 from .runs import runs_root
-from .sweep import fit_many
-from .train import Progress, TrainingDiverged, numerics, task_of
+from .storage.provenance import training_code_digest
+from .training.sweep import fit_many
+from .training.train import Progress, TrainingDiverged, numerics, task_of
 
 Space = Mapping[str, tuple[Any, ...]]
 

@@ -11,14 +11,20 @@ import numpy as np
 from tqdm import tqdm
 
 from .config import SWEEPABLE, Config
-from .devices import DeviceName, check_memory, find_devices
-from .files import check_writable, remove_leftovers
-from .folders import held, refuse_occupied
-from .recorder import Interrupted, Recorder, check_finite, clear_failures, deferred_interrupt
 from .runs import SAVE_SECONDS, begin, disk_need
-from .storage import Run, command, load
-from .sweep import fit_many, swept_fields, usual_abreast
-from .train import Progress, TrainingDiverged, initial_state, numerics, task_of
+from .storage.files import check_writable, remove_leftovers
+from .storage.folders import held, refuse_occupied
+from .storage.recorder import (
+    Interrupted,
+    Recorder,
+    check_finite,
+    clear_failures,
+    deferred_interrupt,
+)
+from .storage.saved import Run, command, load
+from .training.devices import DeviceName, check_memory, find_devices
+from .training.sweep import fit_many, swept_fields, usual_abreast
+from .training.train import Progress, TrainingDiverged, initial_state, numerics, task_of
 
 
 def products(root: Path, base: Config, changes: Mapping[str, Any]) -> dict[Path, Config]:

@@ -51,7 +51,7 @@ def tiny_addition(tmp_path_factory):
 @pytest.fixture
 def stop(monkeypatch):
     """Send signals from inside training, at the first record from an epoch on."""
-    from miiii_core.recorder import Recorder
+    from miiii_core.storage.recorder import Recorder
 
     record = Recorder.record
     # A shell starts its background jobs with SIGINT ignored; here it must count.

@@ -18,7 +18,7 @@ from pathlib import Path
 from tiny import TINY
 
 from miiii_core import runs
-from miiii_core.recorder import Recorder
+from miiii_core.storage.recorder import Recorder
 
 # Many saves in a short run; tracing the other probes would take most of a child's time.
 OFTEN = TINY.replace(probes=("zero_loss",), eval_every=3)

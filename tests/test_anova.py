@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from miiii_core import anova
+from miiii_core.analysis import anova
 
 P, MODULI = 11, (2, 3, 5, 7)
 N = np.arange(P * P)

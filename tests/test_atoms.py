@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from miiii_core import atoms
+from miiii_core.analysis import atoms
 
 P = 11
 MODULI = (2, 3, 5, 7)

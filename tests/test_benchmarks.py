@@ -19,11 +19,11 @@ from benchmarks import (
     sweeps,
     timing,
 )
-from miiii_core import train
 from miiii_core.config import Config
-from miiii_core.optim import optimiser
-from miiii_core.products import product
-from miiii_core.schedule import tick_epochs, wide_epochs
+from miiii_core.network.products import product
+from miiii_core.training import train
+from miiii_core.training.optim import optimiser
+from miiii_core.training.schedule import tick_epochs, wide_epochs
 
 TINY = Config().replace(
     p=7, n_validation=10, d_model=8, n_heads=2, mlp_ratio=2, dropout=0.2, dropout_mask="shared"

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from miiii_core.blocks import (
+from miiii_core.analysis.blocks import (
     best_block,
     centred_power,
     in_random_order,

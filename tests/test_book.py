@@ -12,7 +12,9 @@ import pytest
 from filelock import FileLock
 from papermill.exceptions import PapermillExecutionError
 
-from miiii_core import book, chapters, claims, files, site
+from miiii_core import claims
+from miiii_core.publishing import book, chapters, site
+from miiii_core.storage import files
 from tools.check_site import check_site
 
 REPOSITORY = Path(__file__).parents[1]

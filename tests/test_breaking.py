@@ -3,9 +3,9 @@ import numpy as np
 import oracles_circuits as oracle
 import pytest
 
-from miiii_core import breaking, exam
+from miiii_core.circuits import breaking, exam
 from miiii_core.config import ModelConfig, TaskConfig
-from miiii_core.model import Transformer
+from miiii_core.network.model import Transformer
 from miiii_core.tasks import make_task
 
 ROWS = np.array([3, 1, 40, 8, 20, 33])

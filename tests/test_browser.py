@@ -16,7 +16,7 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.select import Select
 from selenium.webdriver.support.wait import WebDriverWait
 
-from miiii_core.chapters import read_pages
+from miiii_core.publishing.chapters import read_pages
 from tools import browser
 
 NAMES = read_pages(browser.ROOT)

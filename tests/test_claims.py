@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 from miiii_core import claims, runs
+from miiii_core.addition.published import NANDA
+from miiii_core.analysis.progress import fourier_gini
 from miiii_core.claims import LEDGER, NEVER, Measure, Verdict, decide, examine, find_claim
 from miiii_core.claims.attention import heads
 from miiii_core.claims.basis import moments
@@ -15,9 +17,7 @@ from miiii_core.claims.learning import settled_at
 from miiii_core.claims.neurons import explained_by_difference, records_at, spiked
 from miiii_core.claims.page import numbers
 from miiii_core.config import Config
-from miiii_core.progress import fourier_gini
-from miiii_core.published import NANDA
-from miiii_core.storage import Run
+from miiii_core.storage.saved import Run
 
 YES, PARTLY, NO, OPEN = Verdict
 

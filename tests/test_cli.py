@@ -15,9 +15,9 @@ from tiny import contents
 from miiii_core import cli, report, runs
 from miiii_core.config import Config, field_type, fields
 from miiii_core.presets import PRESETS, train_command
-from miiii_core.recorder import Interrupted
 from miiii_core.runs import RunError
-from miiii_core.train import TrainingDiverged
+from miiii_core.storage.recorder import Interrupted
+from miiii_core.training.train import TrainingDiverged
 
 
 @pytest.fixture(autouse=True)
@@ -372,8 +372,8 @@ def test_book_passes_on_run_parameters_and_chapters(run, monkeypatch, tmp_path):
         asked.append(arguments)
         return tmp_path / "index.html"
 
-    monkeypatch.setattr("miiii_core.site.make_book", make_book)
-    monkeypatch.setattr("miiii_core.chapters.find_root", lambda: tmp_path)
+    monkeypatch.setattr("miiii_core.publishing.site.make_book", make_book)
+    monkeypatch.setattr("miiii_core.publishing.chapters.find_root", lambda: tmp_path)
     code, out, _ = run(
         "book", "--run", "nanda-small", "-p", "p=11", "-p", "x=a", "--chapter", "model"
     )
@@ -393,20 +393,20 @@ def test_book_refuses_in_one_line(refused, monkeypatch, tmp_path):
 
 @pytest.mark.parametrize(("module", "name"), [("book", "ChapterError"), ("site", "SiteError")])
 def test_chapters_and_pages_that_fail_are_reported(refused, monkeypatch, tmp_path, module, name):
-    error = getattr(__import__(f"miiii_core.{module}", fromlist=[name]), name)
+    error = getattr(__import__(f"miiii_core.publishing.{module}", fromlist=[name]), name)
 
     def fail(*_):
         raise error("in code cell 3")
 
-    monkeypatch.setattr("miiii_core.chapters.find_root", lambda: tmp_path)
-    monkeypatch.setattr("miiii_core.site.make_book", fail)
+    monkeypatch.setattr("miiii_core.publishing.chapters.find_root", lambda: tmp_path)
+    monkeypatch.setattr("miiii_core.publishing.site.make_book", fail)
     code, line = refused("book")
     assert code == 1 and "in code cell 3" in line
 
 
 def test_book_without_its_tools_says_what_to_install(refused, monkeypatch):
     monkeypatch.setitem(sys.modules, "papermill", None)
-    for name in ("miiii_core.book", "miiii_core.site"):
+    for name in ("miiii_core.publishing.book", "miiii_core.publishing.site"):
         monkeypatch.delitem(sys.modules, name, raising=False)
     code, line = refused("book")
     assert code == 1 and "the book needs papermill" in line

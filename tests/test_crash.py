@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 from tiny import TINY, assert_same_run
 
-from miiii_core import runs, storage
-from miiii_core.files import is_leftover
+from miiii_core import runs
+from miiii_core.storage import saved
+from miiii_core.storage.files import is_leftover
 
 KILLS = 20
 HERE = Path(__file__).parent
@@ -44,7 +45,7 @@ def test_killed_at_random_moments_a_run_goes_on_to_the_same_end(tmp_path, go_on)
     assert go_on(tmp_path / "compiling")[0] == 0
     ended, seconds = go_on(tmp_path / "whole")
     assert ended == 0
-    whole = storage.load(tmp_path / "whole")
+    whole = saved.load(tmp_path / "whole")
 
     moments = random.Random(0)
     kills, epochs, folders = 0, set(), (tmp_path / f"run{i}" for i in itertools.count())
@@ -55,24 +56,24 @@ def test_killed_at_random_moments_a_run_goes_on_to_the_same_end(tmp_path, go_on)
         assert ended in (0, -signal.SIGKILL)
         kills += ended == -signal.SIGKILL
         if (folder / "run.json").exists():
-            run = storage.load(folder)
-            storage.verify(run)
+            run = saved.load(folder)
+            saved.verify(run)
             epochs.add(run.epoch)
             if run.finished:
                 assert_same_run(run, whole)
                 folder = next(folders)
         elif folder.exists():
             assert all(map(is_leftover, folder.iterdir()))
-    if not (folder / "run.json").exists() or not storage.load(folder).finished:
+    if not (folder / "run.json").exists() or not saved.load(folder).finished:
         assert go_on(folder)[0] == 0
-    assert_same_run(storage.load(folder), whole)
+    assert_same_run(saved.load(folder), whole)
     assert len(epochs) > 3  # the kills fell into training, not only before it
 
 
 INTERRUPTED = """
 import os, signal
 from miiii_core import cli
-from miiii_core.recorder import Recorder
+from miiii_core.storage.recorder import Recorder
 
 record = Recorder.record
 
@@ -107,11 +108,11 @@ def test_ctrl_c_saves_and_says_how_to_resume(tmp_path):
     last = stopped.stderr.strip().splitlines()[-1]
     assert last == f"miiii: stopped at epoch 8; go on with: miiii resume {folder}"
     assert "Traceback" not in stopped.stderr
-    assert storage.load(folder).info["status"] == "interrupted"
+    assert saved.load(folder).info["status"] == "interrupted"
 
     resumed = command(PLAIN, *last.split("miiii ")[-1].split())
     assert resumed.returncode == 0, resumed.stderr
     assert resumed.stdout.startswith(f"finished {folder} at epoch 40")
     assert "100%" in resumed.stderr
     whole = runs.train(config, tmp_path / "whole", progress=False)
-    assert_same_run(storage.load(folder), whole)
+    assert_same_run(saved.load(folder), whole)

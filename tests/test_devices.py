@@ -7,8 +7,8 @@ import jax
 import pytest
 from tiny import TINY
 
-from miiii_core import devices
-from miiii_core.devices import (
+from miiii_core.training import devices
+from miiii_core.training.devices import (
     available_memory,
     check_memory,
     estimate_memory,
@@ -17,7 +17,7 @@ from miiii_core.devices import (
     n_classes,
     n_parameters,
 )
-from miiii_core.train import initial_state, task_of
+from miiii_core.training.train import initial_state, task_of
 
 CPU = jax.devices("cpu")[0]
 
@@ -85,7 +85,8 @@ def test_memory_is_what_machine_or_container_allows(tmp_path, monkeypatch):
 MEASURE = """
 import resource
 import sys
-from miiii_core import config, train
+from miiii_core import config
+from miiii_core.training import train
 
 config = config.Config.from_json(sys.argv[1])
 task = train.task_of(config)

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from miiii_core import dictionaries
+from miiii_core.analysis import dictionaries
 
 P, MODULI = 13, (2, 3, 5, 7, 11)
 TABLE = np.random.default_rng(0).normal(size=(P, 6))

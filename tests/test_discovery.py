@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from miiii_core import discovery
+from miiii_core.circuits import discovery
 
 
 def kept(*circuits, parts=3):

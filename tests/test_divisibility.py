@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from miiii_core import divisibility, presets, train
-from miiii_core.config import Config
-from miiii_core.divisibility import (
+from miiii_core import presets
+from miiii_core.analysis import divisibility
+from miiii_core.analysis.divisibility import (
     answer_profile,
     frequencies_used,
     frequency_shares,
@@ -12,6 +12,8 @@ from miiii_core.divisibility import (
     residue_means,
     yes_over_no,
 )
+from miiii_core.config import Config
+from miiii_core.training import train
 
 
 def task(name, p=11):

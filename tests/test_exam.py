@@ -2,7 +2,7 @@ import jax
 import numpy as np
 import pytest
 
-from miiii_core import exam
+from miiii_core.circuits import exam
 from miiii_core.config import TaskConfig
 from miiii_core.tasks import make_task
 

@@ -3,7 +3,7 @@ from itertools import permutations
 import numpy as np
 import pytest
 
-from miiii_core import families
+from miiii_core.circuits import families
 
 
 @pytest.mark.parametrize("p", [7, 31, 113])

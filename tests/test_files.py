@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays_of
 from tiny import damage
 
-from miiii_core.files import (
+from miiii_core.storage.files import (
     LEFTOVER,
     SMALLEST,
     FileDamaged,
@@ -175,7 +175,7 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path, monkeypat
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from miiii_core.files import write_atomic
+from miiii_core.storage.files import write_atomic
 
 setattr(os, sys.argv[2], lambda *_: os.kill(os.getpid(), signal.SIGKILL))
 write_atomic(Path(sys.argv[1]), b"new")

@@ -3,7 +3,7 @@ import oracles_circuits as oracle
 import oracles_spectral
 import pytest
 
-from miiii_core import formation
+from miiii_core.addition import formation
 
 KEY = (1, 3)
 

@@ -3,9 +3,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from miiii_core.circuits import score
+from miiii_core.circuits.ablation import score
+from miiii_core.circuits.graded import _graded_masks, graded_ablation
 from miiii_core.config import TaskConfig
-from miiii_core.graded import _graded_masks, graded_ablation
 from miiii_core.tasks import make_task
 
 TASK = make_task(TaskConfig(name="nanda", p=5, n_validation=4), jax.random.key(0))

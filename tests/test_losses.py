@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from miiii_core.losses import (
+from miiii_core.network.losses import (
     split_means,
     task_accuracies,
     task_losses,

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from miiii_core.config import ModelConfig
-from miiii_core.model import WEIGHT_NAMES, Transformer
+from miiii_core.network.model import WEIGHT_NAMES, Transformer
 
 P, CLASSES, TASKS = 7, 10, 3
 DIGITS = np.stack([np.arange(P * P) % P, np.arange(P * P) // P], axis=1).astype(np.int32)

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 from tiny import TINY, assert_same_run
 
-from miiii_core import runs, storage
-from miiii_core.recorder import Interrupted, Recorder
+from miiii_core import runs
+from miiii_core.storage import saved
+from miiii_core.storage.recorder import Interrupted, Recorder
 
 HERE = Path(__file__).parent
 
@@ -42,8 +43,8 @@ def test_a_moved_run_is_ended_by_another_process_and_says_so(stopped, tiny_run, 
     subprocess.run(
         [sys.executable, "-c", code, elsewhere], check=True, cwd=tmp_path, env=os.environ | flags
     )
-    run = storage.load(elsewhere)
-    storage.verify(run)
+    run = saved.load(elsewhere)
+    saved.verify(run)
     assert run.finished
     assert_same_run(run, tiny_run)
     first, second = run.info["sessions"]
@@ -52,7 +53,7 @@ def test_a_moved_run_is_ended_by_another_process_and_says_so(stopped, tiny_run, 
 
 
 def test_each_session_keeps_its_own_provenance(stopped, monkeypatch):
-    monkeypatch.setattr("miiii_core.provenance.device_name", lambda device: "tpu v9")
+    monkeypatch.setattr("miiii_core.storage.provenance.device_name", lambda device: "tpu v9")
     run = runs.resume(stopped, progress=False)
     info = json.loads((stopped / "run.json").read_text())
     devices = [session["device"] for session in info["sessions"]]

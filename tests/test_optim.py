@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from miiii_core.config import Config, OptimConfig
-from miiii_core.optim import gradient_filter, grokfast_ema, grokfast_ma, optimiser
-from miiii_core.train import Problem, initial_state, objective, task_of
+from miiii_core.training.optim import gradient_filter, grokfast_ema, grokfast_ma, optimiser
+from miiii_core.training.train import Problem, initial_state, objective, task_of
 
 quick = settings(deadline=None, max_examples=8)
 seeds = st.integers(0, 2**32 - 1)

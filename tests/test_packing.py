@@ -7,7 +7,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays_of
 
-from miiii_core.packing import (
+from miiii_core.storage.packing import (
     HALF_ERROR,
     byte_planes,
     from_byte_planes,

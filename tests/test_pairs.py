@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from miiii_core.blocks import centred_power
-from miiii_core.pairs import (
+from miiii_core.analysis.blocks import centred_power
+from miiii_core.analysis.pairs import (
     Pairs,
     compare,
     digit_waves,

@@ -9,11 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny import TINY, contents
 
-from miiii_core import parcels
-from miiii_core.files import write_atomic
-from miiii_core.model import WEIGHT_NAMES
-from miiii_core.parcels import COUNTED, WORTH, by_worth, parcel
-from miiii_core.storage import RunError, load, save_info
+from miiii_core.network.model import WEIGHT_NAMES
+from miiii_core.storage import parcels
+from miiii_core.storage.files import write_atomic
+from miiii_core.storage.parcels import COUNTED, WORTH, by_worth, parcel
+from miiii_core.storage.saved import RunError, load, save_info
 
 LARGE = 8_000_000
 

@@ -3,9 +3,9 @@ import numpy as np
 import oracles_circuits as oracle
 import pytest
 
-from miiii_core import exam, paths
+from miiii_core.circuits import exam, paths
 from miiii_core.config import ModelConfig, TaskConfig
-from miiii_core.model import Transformer
+from miiii_core.network.model import Transformer
 from miiii_core.tasks import make_task
 
 ROWS = np.arange(0, 49, 3)

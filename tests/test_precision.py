@@ -5,8 +5,8 @@ import pytest
 from click.testing import CliRunner
 
 from benchmarks import precision
-from miiii_core import train
 from miiii_core.config import Config
+from miiii_core.training import train
 
 TINY = Config().replace(
     p=7, d_model=8, n_heads=2, mlp_ratio=2, epochs=12, learning_rate=1e-2, n_snapshots=0

@@ -4,7 +4,7 @@ import pytest
 
 from miiii_core.config import Config
 from miiii_core.presets import PRESETS, nearest_preset, preset, train_command
-from miiii_core.train import task_of
+from miiii_core.training.train import task_of
 
 NAMES = ("miiii", "nanda", "basis", "masked", "no-dropout", "no-grokfast", "divisible")
 FULL_ONLY = ("miiii-30", "sample-dropout", "nanda-as-miiii", "nanda-he")

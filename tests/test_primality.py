@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from miiii_core import primality
+from miiii_core.circuits import primality
 
 MODULI = (2, 3, 5, 7)
 NUMBERS = np.arange(121)  # below 11 squared

@@ -5,10 +5,10 @@ import numpy as np
 import oracles as oracle
 import pytest
 
-from miiii_core import probes, replay, train
 from miiii_core.config import Config
-from miiii_core.model import WEIGHT_NAMES
-from miiii_core.probes import PROBES
+from miiii_core.network.model import WEIGHT_NAMES
+from miiii_core.training import probes, replay, train
+from miiii_core.training.probes import PROBES
 
 P, NEURONS = 7, 16
 CONFIG = Config().replace(

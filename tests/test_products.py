@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from tiny import TINY
 
-from miiii_core import train
 from miiii_core.config import Config
-from miiii_core.products import product
+from miiii_core.network.products import product
+from miiii_core.training import train
 
 SHAPES = [(1, 1, 1), (7, 3, 5), (64, 16, 130), (200, 128, 16)]
 UNIT = 2.0**-8  # half the distance between neighbours in bfloat16, relative

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from miiii_core import progress
+from miiii_core.analysis import progress
 
 P = 11
 VALUES = np.random.default_rng(0).normal(size=(P * P, 4))

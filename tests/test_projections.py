@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from miiii_core.projections import columns_of, explained, project, wave_gram
+from miiii_core.analysis.projections import columns_of, explained, project, wave_gram
 
 P, MODULI = 11, (2, 3, 5, 7)
 N = np.arange(P * P)

@@ -1,3 +1,4 @@
+import ast
 import platform
 import shutil
 import subprocess
@@ -5,17 +6,17 @@ import subprocess
 import jax
 import pytest
 
-from miiii_core import provenance
-from miiii_core.provenance import TRAINING_MODULES, code_revision, device_name, versions
+from miiii_core.storage import provenance
+from miiii_core.storage.provenance import TRAINING_MODULES, code_revision, device_name, versions
 
 
 @pytest.fixture
 def package(tmp_path, monkeypatch):
     """A copy of the package that may be changed."""
-    for name in (*TRAINING_MODULES, "figures", "presets"):
-        source = provenance.PACKAGE / f"{name}.py"
-        if source.exists():
-            shutil.copy(source, tmp_path)
+    for name in (*TRAINING_MODULES, "presets"):
+        copied = tmp_path / f"{name}.py"
+        copied.parent.mkdir(exist_ok=True)
+        shutil.copy(provenance.PACKAGE / f"{name}.py", copied)
     monkeypatch.setattr(provenance, "PACKAGE", tmp_path)
     return tmp_path
 
@@ -51,7 +52,7 @@ def test_digest_passes_over_modules_that_do_not_train(package):
 
 
 def test_docstrings_go_at_every_depth(package):
-    path = package / "optim.py"
+    path = package / "training" / "optim.py"
     path.write_text('def f():\n    """One."""\n    class A:\n        """Two."""\n        x = 1\n')
     before = digest()
     path.write_text('def f():\n    """1."""\n    class A:\n        """2."""\n        x = 1\n')
@@ -61,11 +62,14 @@ def test_docstrings_go_at_every_depth(package):
 
 
 def test_training_modules_are_all_that_train_imports():
-    known = {f"from .{name} " for name in (*TRAINING_MODULES, "presets")}
+    known = {name.replace("/", ".") for name in (*TRAINING_MODULES, "presets")}
     for name in TRAINING_MODULES:
-        lines = (provenance.PACKAGE / f"{name}.py").read_text().splitlines()
-        ours = [line for line in lines if line.startswith("from .")]
-        assert all(any(line.startswith(start) for start in known) for line in ours), name
+        tree = ast.parse((provenance.PACKAGE / f"{name}.py").read_text())
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ImportFrom) and node.level:
+                above = name.split("/")[: -node.level]
+                origin = ".".join([*above, *filter(None, [node.module])])
+                assert all(known & {origin, f"{origin}.{n.name}"} for n in node.names), name
 
 
 def test_revision_outside_a_repository_is_unknown(tmp_path, monkeypatch):

@@ -1,6 +1,6 @@
 import numpy as np
 
-from miiii_core.published import NANDA, Published
+from miiii_core.addition.published import NANDA, Published
 
 
 def test_a_value_agrees_within_the_bounds_ends_included():

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from miiii_core import replay
+from miiii_core.training import replay
 
 P, HEADS, NEURONS = 5, 2, 3
 DRAW = np.random.default_rng(0)

@@ -4,7 +4,7 @@ import subprocess
 
 import pytest
 
-from miiii_core.repository import VARIABLE, Repository, find_repository, parse_address
+from miiii_core.publishing.repository import VARIABLE, Repository, find_repository, parse_address
 
 
 @pytest.fixture(autouse=True)

@@ -2,9 +2,9 @@ import jax
 import numpy as np
 import pytest
 
-from miiii_core import rules
+from miiii_core.circuits import rules
 from miiii_core.config import ModelConfig, TaskConfig
-from miiii_core.model import Transformer
+from miiii_core.network.model import Transformer
 from miiii_core.tasks import make_task
 
 SIZES = (2, 5)

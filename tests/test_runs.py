@@ -13,11 +13,12 @@ import numpy as np
 import pytest
 from tiny import TINY, WRITTEN, assert_same_run, contents
 
-from miiii_core import provenance, recorder, runs, storage
-from miiii_core.recorder import Interrupted, Recorder
+from miiii_core import runs
 from miiii_core.runs import RunError, cached, find_runs, runs_root
-from miiii_core.shipped import pack
-from miiii_core.train import Progress, TrainingDiverged, initial_state, task_of
+from miiii_core.storage import provenance, recorder, saved
+from miiii_core.storage.recorder import Interrupted, Recorder
+from miiii_core.storage.shipped import pack
+from miiii_core.training.train import Progress, TrainingDiverged, initial_state, task_of
 
 
 @pytest.fixture
@@ -139,9 +140,9 @@ def test_interrupted_and_resumed_equals_uninterrupted(tmp_path, tiny_run, stop, 
     stop(epoch)
     with pytest.raises(Interrupted, match=f"at epoch {epoch}; go on with: miiii resume {tmp_path}"):
         train(tmp_path / "run")
-    stopped = storage.load(tmp_path / "run")
+    stopped = saved.load(tmp_path / "run")
     assert stopped.info["status"] == "interrupted" and stopped.epoch == epoch
-    storage.verify(stopped)
+    saved.verify(stopped)
     with pytest.raises(RunError, match=f"stopped at epoch {epoch}; go on with: miiii resume"):
         train(tmp_path / "run")
     run = resume(tmp_path / "run")
@@ -154,7 +155,7 @@ def test_a_second_interrupt_stops_at_once(tmp_path, stop):
     stop(8, times=2)
     with pytest.raises(Interrupted, match="stopped at once; go on from the last save with: miiii"):
         train(tmp_path / "run")
-    assert storage.load(tmp_path / "run").info["status"] == "running"
+    assert saved.load(tmp_path / "run").info["status"] == "running"
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
@@ -184,7 +185,7 @@ def test_a_disk_that_fills_up_costs_nothing(tmp_path, tiny_run, monkeypatch, nam
         patch.setattr(recorder, name, write)
         with pytest.raises(OSError, match="what was saved before is whole"):
             train(tmp_path / "run", save_seconds=-1.0)
-    storage.verify(storage.load(tmp_path / "run"))
+    saved.verify(saved.load(tmp_path / "run"))
     assert_same_run(resume(tmp_path / "run"), tiny_run)
 
 
@@ -195,7 +196,7 @@ def test_a_run_that_is_gone_on_with_is_running(tmp_path, stop):
     stop(12, times=2)
     with pytest.raises(Interrupted, match="at once"):
         resume(tmp_path / "run")
-    run = storage.load(tmp_path / "run")
+    run = saved.load(tmp_path / "run")
     assert (run.info["status"], run.epoch) == ("running", 8)
 
 
@@ -237,19 +238,19 @@ def test_what_a_killed_write_left_is_no_obstacle_and_goes(tmp_path, tiny_run):
 def test_divergence_stops_names_the_epoch_and_keeps_the_last_good_state(tmp_path):
     with pytest.raises(TrainingDiverged, match=r"at epoch (\d+); the state of epoch \d+ is kept"):
         train(tmp_path / "run", TINY.replace(learning_rate=1e3, probes=()), save_seconds=-1.0)
-    run = storage.load(tmp_path / "run")
-    storage.verify(run)
+    run = saved.load(tmp_path / "run")
+    saved.verify(run)
     assert run.info["status"] == "diverged" and 0 < run.epoch < 40
-    for leaf in (*run.model.weights.values(), storage.load_state(run).epoch):
+    for leaf in (*run.model.weights.values(), saved.load_state(run).epoch):
         assert jnp.isfinite(leaf).all()
     assert np.isfinite(run.metrics["loss"][:, 0]).all()
-    assert int(storage.load_state(run).epoch) == run.epoch
+    assert int(saved.load_state(run).epoch) == run.epoch
 
 
 def test_divergence_in_the_first_step_keeps_what_was_there(tmp_path):
     with pytest.raises(TrainingDiverged, match="epoch 1; the state of epoch 0 is kept in"):
         train(tmp_path / "run", TINY.replace(learning_rate=1e30, probes=()))
-    run = storage.load(tmp_path / "run")
+    run = saved.load(tmp_path / "run")
     assert run.info["status"] == "diverged" and run.epoch == 0
     assert list(run.metrics["epoch"]) == [0]
 
@@ -420,7 +421,7 @@ def test_a_large_run_of_other_code_is_kept(large, nothing_is_trained, monkeypatc
     ],
 )
 def test_a_large_run_in_between_is_kept(large, nothing_is_trained, change, words):
-    storage.save_info(large, storage.load(large).info | change)
+    saved.save_info(large, saved.load(large).info | change)
     before = contents(large)
     with pytest.raises(RunError, match=words):
         cached(TINY)

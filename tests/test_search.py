@@ -4,9 +4,10 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
-from miiii_core import search, train
+from miiii_core import search
 from miiii_core.config import Config
 from miiii_core.search import SMALL, TABLE_1, SearchError
+from miiii_core.training import train
 
 BASE = Config().replace(p=7, d_model=8, n_heads=2, mlp_ratio=2, epochs=8, eval_every=2)
 SPACE = {"learning_rate": (1e-2, 1e-3), "dropout": (0.0, 0.2), "n_heads": (1, 2)}

@@ -8,11 +8,13 @@ import numpy as np
 import pytest
 from tiny import TINY, contents
 
-from miiii_core import parcels, shipped
-from miiii_core.losses import split_means, task_accuracies, task_losses
-from miiii_core.model import WEIGHT_NAMES
+from miiii_core.analysis.spectral import frequency_power, frequency_power_2d
+from miiii_core.network.losses import split_means, task_accuracies, task_losses
+from miiii_core.network.model import WEIGHT_NAMES
 from miiii_core.runs import find_runs
-from miiii_core.shipped import (
+from miiii_core.storage import parcels, shipped
+from miiii_core.storage.saved import RunError, load, save_info, verify
+from miiii_core.storage.shipped import (
     MANIFEST,
     RUN_BYTES,
     SHELF_BYTES,
@@ -23,8 +25,6 @@ from miiii_core.shipped import (
     shipped_root,
     verify_manifest,
 )
-from miiii_core.spectral import frequency_power, frequency_power_2d
-from miiii_core.storage import RunError, load, save_info, verify
 
 SHELF = Path(__file__).parent.parent / "book" / "runs"
 SHIPPED = sorted(path.parent for path in SHELF.glob("[!.]*/run.json"))

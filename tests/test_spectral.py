@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from miiii_core import spectral
+from miiii_core.analysis import spectral
 
 odd = st.integers(1, 20).map(lambda k: 2 * k + 1)
 seeds = st.integers(0, 2**32 - 1)

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from miiii_core import subspaces
-from miiii_core.projections import project
+from miiii_core.analysis import subspaces
+from miiii_core.analysis.projections import project
 
 P, MODULI = 11, (2, 3, 5, 7)
 N = np.arange(P * P)

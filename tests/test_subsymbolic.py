@@ -6,7 +6,7 @@ from counting import compilations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from miiii_core import subsymbolic
+from miiii_core.network import subsymbolic
 
 quick = settings(deadline=None, max_examples=15)
 WIDTH = 6

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from counting import compilations
 
-from miiii_core import schedule, train
 from miiii_core.config import SWEEPABLE, Config
-from miiii_core.sweep import fit_many, swept_fields, usual_abreast
-from miiii_core.train import TrainingDiverged
+from miiii_core.training import schedule, train
+from miiii_core.training.sweep import fit_many, swept_fields, usual_abreast
+from miiii_core.training.train import TrainingDiverged
 
 ROOT = Path(__file__).parent.parent
 TINY = Config().replace(
@@ -209,7 +209,7 @@ def test_one_run_after_the_other_compiles_nothing_with_its_fields_traced():
 EIGHT = """
 import json, sys
 import jax
-from miiii_core.sweep import fit_many
+from miiii_core.training.sweep import fit_many
 from test_sweep import TINY
 
 configs = [TINY.replace(seed=s, grokfast_lambda=s / 4, epochs=9) for s in range(10)]

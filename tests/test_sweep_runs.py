@@ -5,9 +5,10 @@ import numpy as np
 import pytest
 from tiny import TINY, assert_same_run, contents
 
-from miiii_core import runs, storage, sweep_runs
-from miiii_core.recorder import Interrupted
+from miiii_core import runs, sweep_runs
 from miiii_core.runs import RunError
+from miiii_core.storage import saved
+from miiii_core.storage.recorder import Interrupted
 from miiii_core.sweep_runs import products, train_many
 
 VALUES = {"seed": (0, 1)}  # the first is the tiny run
@@ -42,7 +43,7 @@ def test_each_is_an_ordinary_run(tmp_path, tiny_run):
     assert_same_run(first, tiny_run)
     for run, seed in ((first, 0), (second, 1)):
         assert run.finished and run.config == TINY.replace(seed=seed)
-        storage.verify(storage.load(run.folder))
+        saved.verify(saved.load(run.folder))
         assert run.info["sessions"][0]["runs_at_once"] == 2
         assert set(contents(run.folder)) == set(contents(tiny_run.folder))
     assert first.folder == tmp_path / "seed=0"
@@ -54,9 +55,9 @@ def test_stopped_each_goes_on_by_itself_to_the_same_end(tmp_path, tiny_run, stop
     with pytest.raises(Interrupted, match="stopped at epoch 8; go on with: miiii resume .*seed=1"):
         train(tmp_path)
     for seed in (0, 1):
-        stopped = storage.load(tmp_path / f"seed={seed}")
+        stopped = saved.load(tmp_path / f"seed={seed}")
         assert (stopped.info["status"], stopped.epoch) == ("interrupted", 8)
-        storage.verify(stopped)
+        saved.verify(stopped)
     assert_same_run(runs.resume(tmp_path / "seed=0", progress=False), tiny_run)
 
 
@@ -64,7 +65,7 @@ def test_a_second_interrupt_stops_at_once_and_says_what_is_left(tmp_path, stop):
     stop(8, times=2)
     with pytest.raises(Interrupted, match="at once; go on from the last save with: miiii resume"):
         train(tmp_path, save_seconds=-1.0)
-    epochs = {storage.load(tmp_path / f"seed={seed}").epoch for seed in (0, 1)}
+    epochs = {saved.load(tmp_path / f"seed={seed}").epoch for seed in (0, 1)}
     assert max(epochs) < 8 and signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
@@ -73,7 +74,7 @@ def test_one_that_diverges_is_marked_and_the_others_finish(tmp_path):
     found = train(tmp_path, values, TINY.replace(probes=()))
     assert [run.info["status"] for run in found] == ["finished", "diverged"] * 2
     for run in found:
-        storage.verify(storage.load(run.folder))
+        saved.verify(saved.load(run.folder))
     assert np.isfinite(found[1].metrics["loss"][0, :2]).all()
 
 
@@ -115,7 +116,7 @@ def test_the_command_trains_all_combinations(run, tmp_path, monkeypatch, tiny_ru
 
 def test_the_command_says_which_diverged_or_why_not(run, tmp_path, monkeypatch, tiny_run):
     info = json.loads(json.dumps(tiny_run.info)) | {"status": "diverged"}
-    broken = storage.Run(tiny_run.folder, info, tiny_run.config)
+    broken = saved.Run(tiny_run.folder, info, tiny_run.config)
     monkeypatch.setattr(sweep_runs, "train_many", lambda *_, **__: [tiny_run, broken])
     code, _, err = run("sweep", "--seed", "0,1", "--out", tmp_path)
     assert code == 1 and err == f"miiii: the loss did not stay finite in {tiny_run.folder}\n"

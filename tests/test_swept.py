@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from miiii_core.config import SWEEPABLE, Config
-from miiii_core.optim import gradient_filter, optimiser
-from miiii_core.swept import ALONE, Swept
+from miiii_core.training.optim import gradient_filter, optimiser
+from miiii_core.training.swept import ALONE, Swept
 
 CONFIG = Config().replace(
     dropout=0.15, learning_rate=0.03, weight_decay=0.7, grokfast_lambda=1.7, grokfast_alpha=0.83

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from miiii_core.symmetry import digit_sign, lead
+from miiii_core.analysis.symmetry import digit_sign, lead
 from miiii_core.tasks import primes_below
 
 BASES = (23, 29, 31, 37, 43)

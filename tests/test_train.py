@@ -10,8 +10,8 @@ from counting import compilations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from miiii_core import probes, schedule, train
 from miiii_core.config import Config, TrainConfig
+from miiii_core.training import probes, schedule, train
 
 TINY = Config().replace(
     p=5,

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from miiii_core import trigonometry
+from miiii_core.addition import trigonometry
 
 P, K = 11, 3
 ANGLE = st.floats(-np.pi, np.pi)

@@ -9,7 +9,7 @@ from typing import Any
 
 from selenium.webdriver import Chrome, ChromeOptions, ChromeService
 
-from miiii_core.chapters import read_pages
+from miiii_core.publishing.chapters import read_pages
 
 ROOT = Path(__file__).parent.parent
 SITE = ROOT / "_build" / "html"

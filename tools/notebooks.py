@@ -15,8 +15,8 @@ import nbformat
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
-from miiii_core.chapters import Chapter, read_chapters, read_pages
-from miiii_core.repository import find_repository
+from miiii_core.publishing.chapters import Chapter, read_chapters, read_pages
+from miiii_core.publishing.repository import find_repository
 from tools.plain_markdown import Places, figure_of, find_places, plain
 
 FOLDER = "notebooks"

@@ -9,8 +9,8 @@ from typing import Any
 
 from sphinx.application import Sphinx
 
-from miiii_core.repository import Repository, parse_address
-from miiii_core.site import DOWNLOADS, NOTEBOOKS
+from miiii_core.publishing.repository import Repository, parse_address
+from miiii_core.publishing.site import DOWNLOADS, NOTEBOOKS
 
 
 def name_sources(app: Sphinx, page: str, template: str, context: dict[str, Any], tree: Any) -> None:

@@ -5,9 +5,9 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from ..circuits import fix_attention, held_out, score, unit_mask
-from ..spectral import neuron_frequency
-from ..storage import Run
+from ..analysis.spectral import neuron_frequency
+from ..circuits.ablation import fix_attention, held_out, score, unit_mask
+from ..storage.saved import Run
 from .ledger import Claim, Measure, Measured, Number, Values, Verdict, decide
 
 ONE_DIGIT = 0.9  # share of the attention on digits from which a head looks at one of them

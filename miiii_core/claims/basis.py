@@ -6,14 +6,23 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from ..anova import Anova, Levels, active, chance, count_waves, interaction_of, levels, prime_anova
-from ..blocks import unit_grids
-from ..dictionaries import Dictionaries, compare_dictionaries, needed
-from ..formula import Trial, trial, used_share
-from ..pairs import Purity, compare
-from ..projections import project
-from ..storage import Run
-from ..subspaces import TaskSpace, overlaps, pairs_of, random_overlaps, task_spaces
+from ..analysis.anova import (
+    Anova,
+    Levels,
+    active,
+    chance,
+    count_waves,
+    interaction_of,
+    levels,
+    prime_anova,
+)
+from ..analysis.blocks import unit_grids
+from ..analysis.dictionaries import Dictionaries, compare_dictionaries, needed
+from ..analysis.pairs import Purity, compare
+from ..analysis.projections import project
+from ..analysis.subspaces import TaskSpace, overlaps, pairs_of, random_overlaps, task_spaces
+from ..circuits.formula import Trial, trial, used_share
+from ..storage.saved import Run
 from .learning import GENERALISED
 from .ledger import Claim, Measure, Measured, Values, Verdict, decide
 from .neurons import records_at, spiked

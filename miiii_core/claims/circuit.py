@@ -1,9 +1,9 @@
 """What Nanda et al. report of modular addition, which the paper builds on."""
 
-from ..addition import measures
-from ..formation import circuit_forms
-from ..published import NANDA
-from ..storage import Run
+from ..addition.formation import circuit_forms
+from ..addition.published import NANDA
+from ..addition.survey import measures
+from ..storage.saved import Run
 from .ledger import Claim, Measure, Measured, Values, Verdict, decide
 
 FORMS = "circuit formation: restricted loss and weights fall, excluded loss rises"

@@ -5,8 +5,8 @@ from collections.abc import Callable
 import numpy as np
 from jaxtyping import Float
 
-from ..progress import fourier_gini
-from ..spectral import (
+from ..analysis.progress import fourier_gini
+from ..analysis.spectral import (
     cosine_similarity,
     frequency_power,
     key_frequencies,
@@ -14,7 +14,7 @@ from ..spectral import (
     ranks_for,
     singular_spectrum,
 )
-from ..storage import Run
+from ..storage.saved import Run
 from .ledger import Claim, Measure, Measured, Number, Values, Verdict, decide
 
 DRAWS = 50  # random orders of the digits to compare with

@@ -6,9 +6,9 @@ import numpy as np
 from jaxtyping import Float, Int
 from scipy.stats import spearmanr
 
-from ..metrics import first_epoch
-from ..model import WEIGHT_NAMES
-from ..storage import Run
+from ..network.model import WEIGHT_NAMES
+from ..storage.metrics import first_epoch
+from ..storage.saved import Run
 from .ledger import NEVER, Claim, Measure, Measured, Values, Verdict, decide
 
 EASY = (2, 3, 5, 7)

@@ -12,7 +12,7 @@ from enum import StrEnum
 
 import numpy as np
 
-from ..storage import Run
+from ..storage.saved import Run
 
 NEVER = math.inf  # the epoch at which something happened that did not
 Number = float | int | np.number | np.bool_

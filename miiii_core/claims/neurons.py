@@ -3,9 +3,9 @@
 import numpy as np
 from jaxtyping import Float, Int
 
-from ..blocks import best_block, centred_power, in_random_order, unit_grids, varying
-from ..spectral import public_code_omega
-from ..storage import Run
+from ..analysis.blocks import best_block, centred_power, in_random_order, unit_grids, varying
+from ..analysis.spectral import public_code_omega
+from ..storage.saved import Run
 from ..tasks import Task
 from .learning import GENERALISED
 from .ledger import Claim, Measure, Measured, Number, Values, Verdict, decide

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..figures.tables import Table, table
-from ..storage import Run
+from ..storage.saved import Run
 from .ledger import NEVER, Evidence, Finding, Number, Verdict
 
 

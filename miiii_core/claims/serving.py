@@ -3,8 +3,8 @@
 import numpy as np
 from jaxtyping import Bool
 
-from .. import discovery, families, primality
-from ..dissection import (
+from ..circuits import discovery, families, primality
+from ..circuits.dissection import (
     Bench,
     Sieve,
     break_by_neurons,
@@ -13,9 +13,9 @@ from ..dissection import (
     search_circuits,
     sieve_numbers,
 )
-from ..exam import BROKEN, KEPT, LEARNT, Selectivity
-from ..rules import RuleScores, score_rule
-from ..storage import Run
+from ..circuits.exam import BROKEN, KEPT, LEARNT, Selectivity
+from ..circuits.rules import RuleScores, score_rule
+from ..storage.saved import Run
 from .ledger import Claim, Measure, Measured, Values, Verdict, decide
 
 

@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 
 from ..presets import nearest_preset
-from ..storage import Run
+from ..storage.saved import Run
 from .ledger import Evidence
 
 

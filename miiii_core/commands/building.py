@@ -12,9 +12,9 @@ from .failure import Failure, missing
 def book(run: str | None, pairs: tuple[str, ...], chapters: tuple[str, ...]) -> None:
     """Execute the chapters that are stale and build the site."""
     try:
-        from ..book import ChapterError
-        from ..chapters import find_root, parse_parameters
-        from ..site import SiteError, make_book
+        from ..publishing.book import ChapterError
+        from ..publishing.chapters import find_root, parse_parameters
+        from ..publishing.site import SiteError, make_book
     except ModuleNotFoundError as error:
         raise missing("the book", error, "book") from error
     try:

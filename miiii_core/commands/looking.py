@@ -14,7 +14,8 @@ from .failure import Failure
 @click.pass_context
 def list_runs(ctx: click.Context, root: Path | None, verify: bool) -> None:
     """List the runs in a folder of runs, or the book's and those shipped with it."""
-    from .. import runs, shipped
+    from .. import runs
+    from ..storage import shipped
 
     whole = _list(root or runs.runs_root(), verify)
     shelf = None if root else shipped.shipped_root()
@@ -46,9 +47,9 @@ def pack(folder: Path, name: str | None, room: float | None) -> None:
 
     Where there is too little room for all snapshots, the most telling ones travel.
     """
-    from .. import shipped
     from ..report import packed_line
-    from ..storage import load
+    from ..storage import shipped
+    from ..storage.saved import load
 
     run, root = load(folder), shipped.shipped_root()
     if root is None:
@@ -62,7 +63,7 @@ def pack(folder: Path, name: str | None, room: float | None) -> None:
 def show(folder: Path) -> None:
     """Say what a run was, and what it learnt when."""
     from ..report import run_page
-    from ..storage import load
+    from ..storage.saved import load
 
     click.echo(run_page(load(folder)))
 
@@ -76,7 +77,8 @@ def claims(named: tuple[str, ...], keys: tuple[str, ...], quiet: bool) -> None:
 
     Several runs of a kind that differ in the seed are judged by their median.
     """
-    from .. import claims, runs, shipped
+    from .. import claims, runs
+    from ..storage import shipped
 
     roots = [root for root in (shipped.shipped_root(), runs.runs_root()) if root is not None]
     found = [runs.cached(run, progress=not quiet) for run in named] or [

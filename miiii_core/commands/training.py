@@ -107,9 +107,9 @@ def search(
         raise missing("a search", error, "search") from error
     import jax
 
-    from ..devices import find_device
     from ..presets import preset
     from ..report import search_table
+    from ..training.devices import find_device
 
     config = preset(base).replace(**{k: v for k, v in given.items() if v is not None})
     space = searching.space_for(config) | dict(map(_choice, choices))

@@ -6,13 +6,7 @@ is shown once; ``figure.savefig(path)`` writes it. Functions of one panel also d
 """
 
 from .basis import wave_chart
-from .circuits import (
-    TimePanel,
-    frequency_stations,
-    phase_panels,
-    progress_figure,
-    share_bars,
-)
+from .circuits import TimePanel, frequency_stations, phase_panels, progress_figure, share_bars
 from .effects import by_prime, dose_curves, effect_bars, effect_matrix, ranking
 from .grids import (
     attention_maps,

@@ -8,7 +8,7 @@ from matplotlib.colors import Normalize, PowerNorm
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
-from ..spectral import ranks_for
+from ..analysis.spectral import ranks_for
 from . import style
 from .grids import draw_image, draw_squares
 from .style import checked, checked_epochs, drawn, line_look, log_time, panel, panels

@@ -1,0 +1,1 @@
+"""Taking networks apart: what each part does for each task, and which parts suffice."""

@@ -1,0 +1,1 @@
+"""The book: chapters found, executed when stale, and built into a site."""

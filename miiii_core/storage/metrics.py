@@ -1,0 +1,59 @@
+"""What a run has recorded: named arrays, each with named axes."""
+
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from ..tasks import SPLITS
+
+LEARNT = 0.99  # accuracy from which a task counts as learnt
+
+
+class Metrics(Mapping[str, np.ndarray]):
+    """Recorded arrays by name; ``axes`` names every axis.
+
+    The first axis is the epoch of the record: ``epoch`` for what is recorded at every tick,
+    ``wide_epoch`` for what is recorded at fewer. Both are recorded arrays themselves.
+    """
+
+    def __init__(self, arrays: Mapping[str, np.ndarray], axes: Mapping[str, tuple[str, ...]]):
+        """Wrap arrays.
+
+        Args:
+            arrays: Each with one of the two epochs as its first axis.
+            axes: Names of each array's axes.
+        """
+        self._arrays, self.axes = dict(arrays), dict(axes)
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        """One array; an unknown name lists the known ones."""
+        if name not in self._arrays:
+            raise KeyError(f"{name!r} was not recorded; recorded are {sorted(self._arrays)}")
+        return self._arrays[name]
+
+    def __iter__(self) -> Iterator[str]:
+        """Names."""
+        return iter(self._arrays)
+
+    def __len__(self) -> int:
+        """How many arrays."""
+        return len(self._arrays)
+
+    def split(self, name: str, split: str) -> np.ndarray:
+        """One split of a per-split metric: (epoch, task)."""
+        return self[name][:, SPLITS.index(split)]
+
+    def until(self, epoch: int) -> "Metrics":
+        """Only what was recorded up to an epoch."""
+        keep = {first: self[first] <= epoch for first in ("epoch", "wide_epoch")}
+        kept = {name: array[keep[self.axes[name][0]]] for name, array in self.items()}
+        return Metrics(kept, self.axes)
+
+
+def first_epoch(
+    epochs: Int[np.ndarray, " ticks"], accuracy: Float[np.ndarray, " ticks"], level: float = LEARNT
+) -> int | None:
+    """The first recorded epoch at which an accuracy reached a level."""
+    reached = np.flatnonzero(accuracy >= level)
+    return int(epochs[reached[0]]) if len(reached) else None

@@ -1,0 +1,1 @@
+"""How it is trained: the filter, one step, many steps, many runs at once, where."""

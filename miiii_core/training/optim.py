@@ -1,0 +1,130 @@
+"""Grokfast filters as optax transformations, and the optimiser they precede."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Float, Int, PyTree
+
+from ..config import FilterStart, OptimConfig
+from .swept import ALONE, Swept
+
+Number = float | Float[Array, ""]
+
+
+class EmaState(NamedTuple):
+    """The slow gradient so far, and how many gradients made it."""
+
+    mean: PyTree
+    steps: Int[Array, ""]
+
+
+def grokfast_ema(
+    lam: Number, alpha: Number = 0.98, start: FilterStart = "zero"
+) -> optax.GradientTransformation:
+    r"""Amplify the slow part of the gradient, taken as its exponential mean.
+
+    $$e_t = \alpha e_{t-1} + (1 - \alpha) g_t, \qquad g_t \leftarrow g_t + \lambda e_t$$
+
+    From a zero start this is, up to scale, Nesterov momentum: with
+    $\lambda = \alpha / (1 - \alpha)$ it equals ``optax.trace(alpha, nesterov=True)``.
+    Unlike ``optax.ema`` it adds the mean to the gradient in place of replacing
+    it, and never corrects the bias of the zero start.
+
+    Args:
+        lam: Weight of the slow gradient, at least 0.
+        alpha: Decay of the mean, in [0, 1); its time constant is 1 / (1 - alpha) epochs.
+        start: ``"zero"`` starts the mean at 0 (the paper's code), ``"first"`` at the
+            first gradient (Lee et al.'s code).
+
+    Source: Lee et al. (2024), Algorithm 2. Eq. 13 of Syrkis & Sogaard shifts the
+    indices by one; their code, and this, do not.
+    """
+
+    def init(params: PyTree) -> EmaState:
+        return EmaState(jax.tree.map(jnp.zeros_like, params), jnp.zeros((), jnp.int32))
+
+    def update(
+        gradient: PyTree, state: EmaState, params: PyTree | None = None
+    ) -> tuple[PyTree, EmaState]:
+        del params
+        decay = jnp.where((state.steps == 0) & (start == "first"), 0.0, alpha)
+        mean = jax.tree.map(lambda e, g: decay * e + (1 - decay) * g, state.mean, gradient)
+        filtered = jax.tree.map(lambda g, e: g + lam * e, gradient, mean)
+        return filtered, EmaState(mean, state.steps + 1)
+
+    return optax.GradientTransformation(init, update)
+
+
+class WindowState(NamedTuple):
+    """The last gradients, in a ring, and how many have ever come."""
+
+    recent: PyTree
+    steps: Int[Array, ""]
+
+
+def grokfast_ma(lam: Number, window: int = 100) -> optax.GradientTransformation:
+    r"""Amplify the slow part of the gradient, taken as the mean of the last ones.
+
+    $$g_t \leftarrow g_t + \frac{\lambda}{w} \sum_{i=0}^{w-1} g_{t-i}$$
+
+    Nothing is added until the window is full. Holds ``window`` copies of the
+    gradient, where `grokfast_ema` holds one.
+
+    Args:
+        lam: Weight of the slow gradient, at least 0.
+        window: Gradients in the mean, at least 1.
+
+    Source: Lee et al. (2024), Algorithm 1, with their warm-up.
+    """
+
+    def init(params: PyTree) -> WindowState:
+        recent = jax.tree.map(lambda w: jnp.zeros((window, *w.shape), w.dtype), params)
+        return WindowState(recent, jnp.zeros((), jnp.int32))
+
+    def update(
+        gradient: PyTree, state: WindowState, params: PyTree | None = None
+    ) -> tuple[PyTree, WindowState]:
+        del params
+        slot = state.steps % window
+        recent = jax.tree.map(lambda r, g: r.at[slot].set(g), state.recent, gradient)
+        weight = jnp.where(state.steps + 1 >= window, lam, 0.0)
+        filtered = jax.tree.map(lambda g, r: g + weight * r.mean(axis=0), gradient, recent)
+        return filtered, WindowState(recent, state.steps + 1)
+
+    return optax.GradientTransformation(init, update)
+
+
+def gradient_filter(config: OptimConfig, swept: Swept = ALONE) -> optax.GradientTransformation:
+    """The Grokfast filter that a configuration asks for; the identity where there is none.
+
+    Where lambda is swept there is a filter, also for runs whose lambda is 0.
+    """
+    lam, alpha = swept.value(config, "grokfast_lambda"), swept.value(config, "grokfast_alpha")
+    if config.grokfast == "none" or (isinstance(lam, float) and lam == 0):
+        return optax.identity()
+    if config.grokfast == "ma":
+        return grokfast_ma(lam, config.grokfast_window)
+    return grokfast_ema(lam, alpha, config.grokfast_start)
+
+
+def optimiser(config: OptimConfig, swept: Swept = ALONE) -> optax.GradientTransformation:
+    """The filter, then AdamW with decay on every weight.
+
+    Its state is the pair (filter state, AdamW state).
+
+    Args:
+        config: The settings.
+        swept: Those that come as arrays instead.
+
+    Source: Loshchilov & Hutter (2019) for AdamW; the order is Lee et al.'s.
+    """
+    adamw = optax.adamw(
+        swept.value(config, "learning_rate"),
+        b1=config.beta1,
+        b2=config.beta2,
+        eps=config.eps,
+        weight_decay=swept.value(config, "weight_decay"),
+    )
+    return optax.chain(gradient_filter(config, swept), adamw)
