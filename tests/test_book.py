@@ -88,7 +88,7 @@ def set_up(root, monkeypatch):
     (root / "package" / "spectral.py").touch()
     monkeypatch.setattr(book, "PACKAGE", root / "package")
     monkeypatch.setattr(book.runs, "cached", lambda name, **_: stand_in(root / name))
-    monkeypatch.setattr(book, "other_seeds", lambda config: [])
+    monkeypatch.setattr(book, "relatives", lambda config, *fields: [])
     monkeypatch.chdir(root)
     return root
 
@@ -255,11 +255,11 @@ def test_a_changed_chapter_is_stale_alone(root):
 
 
 def test_another_seed_beside_a_run_makes_those_stale_that_read_it(root, monkeypatch):
-    def beside(config):
+    def beside(config, *fields):
         return [stand_in(root / "seed")] if config == "first" else []
 
     def ship():
-        monkeypatch.setattr(book, "other_seeds", beside)
+        monkeypatch.setattr(book, "relatives", beside)
 
     assert changed_results(root, ship) == {"waves"}
 

@@ -17,6 +17,7 @@ from miiii_core.claims.learning import settled_at
 from miiii_core.claims.neurons import explained_by_difference, records_at, spiked
 from miiii_core.claims.page import numbers
 from miiii_core.config import Config
+from miiii_core.presets import preset
 from miiii_core.storage.saved import Run
 
 YES, PARTLY, NO, OPEN = Verdict
@@ -303,6 +304,47 @@ CRITERIA |= {
             ({"waves there are": 119}, OPEN),
         ],
     ),
+    "symmetric": (
+        {
+            "bases": 4,
+            "symmetric tasks": 5,
+            "other tasks": 25,
+            "lead in octaves": 0.5,
+            "p-value": 0.01,
+        },
+        [
+            ({"p-value": 0.2}, NO),
+            ({"lead in octaves": -0.5}, NO),
+            ({"symmetric tasks": 0, "lead in octaves": 0.0, "p-value": 1.0}, OPEN),
+        ],
+    ),
+    "classes": (
+        {
+            "bases": 4,
+            "median rank correlation": 0.7,
+            "least rank correlation": 0.2,
+            "bases with p below 0.05": 3,
+        },
+        [
+            ({"bases with p below 0.05": 2}, PARTLY),
+            ({"median rank correlation": 0.4}, PARTLY),
+            ({"median rank correlation": 0.4, "bases with p below 0.05": 0}, NO),
+        ],
+    ),
+    "divisible": (
+        {
+            "tasks that T_divisible learned": 3,
+            "frequencies used by T_divisible": 0.9,
+            "tasks that T_miiii learned": 9,
+            "frequencies used by T_miiii": 0.5,
+        },
+        [
+            ({"frequencies used by T_divisible": 0.7}, PARTLY),
+            ({"frequencies used by T_miiii": 0.95}, PARTLY),
+            ({"frequencies used by T_divisible": 0.4}, NO),
+            ({"tasks that T_divisible learned": 2}, OPEN),
+        ],
+    ),
     "rule": (
         {"tasks solved": 10, "kept by the rule alone": 10, "broken without it": 10},
         [
@@ -469,6 +511,17 @@ def at(epoch):
     return Run(Path("nowhere"), {"epoch": epoch}, Config())
 
 
+def test_runs_of_a_kind_are_measured_at_once_where_they_are_compared():
+    span = Measure(
+        needs=("a",), of=lambda *runs: {"span": runs[-1].epoch - runs[0].epoch}, together=True
+    )
+    claim = dataclasses.replace(
+        find_claim("filter"), measures=(span,), judge=lambda values: decide(values["span"] == 5)
+    )
+    found = examine(claim, {"a": [at(1), at(3), at(6)]})
+    assert found.verdict is YES and found.spread == {"span": (5.0,)}
+
+
 def test_seeds_are_taken_together_and_judged_by_their_median():
     gap = Measure(needs=("a", "b"), of=lambda a, b: {"gap": b.epoch - a.epoch})
     claim = dataclasses.replace(
@@ -579,6 +632,20 @@ class TestEvidence:
         found = claims.gather([tiny_run, other, small_run, small_run])
         assert [run.config.train.seed for run in found["miiii"]] == [0, 1]
         assert {run.task.p for run in found["miiii"]} == {23}
+
+    def test_runs_as_a_preset_says_testify_before_others(self):
+        def listed(**changes):
+            config = preset("miiii-small").replace(**changes)
+            return Run(Path("nowhere"), {"status": "finished"}, config)
+
+        asked = listed(seed=3, precision="bfloat16"), listed(p=37), listed(p=23), listed(d_model=64)
+        found = claims.gather(asked)
+        assert found["miiii"] == [asked[0]]
+        assert [run.config.task.p for run in found[claims.BASES]] == [23, 37]
+        apart = claims.gather(asked[2:3], bases=asked[1:2])
+        assert [run.config.task.p for run in apart["miiii"]] == [23]
+        assert [run.config.task.p for run in apart[claims.BASES]] == [23, 37]
+        assert claims.BASES not in claims.gather(asked[:1])
 
     def test_an_unfinished_run_does_not_testify(self, small_run):
         running = Run(small_run.folder, {"status": "running"}, small_run.config)

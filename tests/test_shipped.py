@@ -19,9 +19,9 @@ from miiii_core.storage.shipped import (
     RUN_BYTES,
     SHELF_BYTES,
     find_shipped,
-    other_seeds,
     pack,
     place_for,
+    relatives,
     shipped_root,
     verify_manifest,
 )
@@ -287,19 +287,27 @@ def other_run(tmp_path_factory):
     return runs.train(config, tmp_path_factory.mktemp("runs") / "other", progress=False)
 
 
-def test_other_seeds_are_those_that_differ_in_nothing_else(shelf, tiny_run, tmp_path):
+def test_relatives_are_those_that_differ_in_nothing_else(shelf, tiny_run, tmp_path):
     from miiii_core import runs
 
-    again = runs.train(TINY.replace(seed=2), tmp_path / "again", progress=False)
-    longer = runs.train(TINY.replace(seed=3, epochs=48), tmp_path / "longer", progress=False)
-    pack(again, shelf / "again")
-    pack(longer, shelf / "longer")
-    assert [run.folder for run in other_seeds(tiny_run.config)] == [shelf / "again"]
-    assert [run.folder for run in other_seeds(again.config)] == [shelf / "tiny"]
-    assert other_seeds(TINY.replace(p=11)) == []
+    def ship(name, **changes):
+        pack(runs.train(TINY.replace(**changes), tmp_path / name, progress=False), shelf / name)
+
+    ship("again", seed=2)
+    ship("longer", seed=3, epochs=48)
+    ship("base", p=11)
+
+    def names(config, *fields):
+        return [run.folder.name for run in relatives(config, *fields)]
+
+    assert names(TINY, "seed") == ["again"]
+    assert names(TINY.replace(seed=2), "seed") == ["tiny"]
+    assert names(TINY.replace(p=13), "seed") == []
+    assert names(TINY, "p", "seed") == ["again", "base"]
+    assert names(TINY.replace(seed=5), "p") == []
     alter(shelf / "again" / "weights.npz")
     with pytest.raises(RunError, match=r"again/weights\.npz was altered"):
-        other_seeds(tiny_run.config)
+        relatives(TINY, "seed")
 
 
 def test_a_second_run_joins_the_first_whose_damage_stays_seen(shelf, other_run):

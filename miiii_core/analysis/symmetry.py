@@ -13,6 +13,8 @@ from jaxtyping import Bool, Float, Int
 
 from ..tasks import primes_below
 
+FIRST = 5  # 2 and 3 have symmetric digits in every base, and tell nothing
+
 
 def digit_sign(p: int, moduli: Sequence[int]) -> Int[np.ndarray, " tasks"]:
     """What p is modulo each q if that is 1 or -1, else 0; 1 for q = 2, where both are the same."""
@@ -94,7 +96,7 @@ def _table(
             raise ValueError(f"base {p} has {len(moduli)} tasks, and {len(found)} epochs are given")
         octaves = np.log2(np.clip(found, 1, last[p]))
         columns = zip(moduli, digit_sign(p, moduli) != 0, octaves, strict=True)
-        rows += [(p, *row) for row in columns if row[0] >= 5]
+        rows += [(p, *row) for row in columns if row[0] >= FIRST]
     base, modulus, symmetric, octave = map(np.array, zip(*rows, strict=True))
     return base, modulus, symmetric, octave
 

@@ -7,12 +7,13 @@
 
 from collections.abc import Sequence
 
-from . import attention, basis, circuit, embeddings, learning, neurons, serving
+from . import attention, basis, circuit, embeddings, learning, neurons, serving, variations
 from .ledger import NEVER, Claim, Evidence, Finding, Measure, Verdict, decide, examine
 from .page import Ledger, summary
-from .sources import gather, kind_of
+from .sources import BASES, gather, kind_of
 
 __all__ = [
+    "BASES",
     "LEDGER",
     "NEVER",
     "Claim",
@@ -38,6 +39,7 @@ LEDGER: tuple[Claim, ...] = (
     *circuit.CLAIMS,
     *serving.CLAIMS,
     *basis.CLAIMS,
+    *variations.CLAIMS,
 )
 
 

@@ -9,6 +9,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import chain
 
 import numpy as np
 
@@ -37,10 +38,12 @@ class Measure:
     Attributes:
         needs: Kinds of run, by the names of their presets without size.
         of: From one run of each kind, in that order, to numbers by name.
+        together: Whether all runs of its kinds are measured at once, and not seed by seed.
     """
 
     needs: tuple[str, ...]
     of: Callable[..., Measured]
+    together: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,7 +135,10 @@ def examine(claim: Claim, evidence: Evidence) -> Finding:
 
 def _measured(measure: Measure, evidence: Evidence) -> Iterator[tuple[str, tuple[float, ...]]]:
     """Each number of a measure, with its values over the seeds."""
-    together = zip(*(evidence[kind] for kind in measure.needs), strict=False)
-    found = [measure.of(*runs) for runs in together]
+    several = [evidence[kind] for kind in measure.needs]
+    if measure.together:
+        found = [measure.of(*chain(*several))]
+    else:
+        found = [measure.of(*runs) for runs in zip(*several, strict=False)]
     for name in found[0]:
         yield name, tuple(float(values[name]) for values in found)

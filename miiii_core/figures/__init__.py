@@ -31,6 +31,7 @@ from .spectra import (
     singular_vectors_figure,
 )
 from .training import curves, grokking_figure, norm_map, training_map, training_maps
+from .variations import learning_order
 
 __all__ = [
     "TimePanel",
@@ -55,6 +56,7 @@ __all__ = [
     "heat_map",
     "heat_maps",
     "input_grid",
+    "learning_order",
     "network_graph",
     "neuron_panel",
     "norm_map",

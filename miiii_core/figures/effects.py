@@ -7,7 +7,6 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter
 from numpy.typing import ArrayLike
 
 from . import style
@@ -145,10 +144,8 @@ def by_prime(
     for index, (name, group) in enumerate(values.items()):
         look = line_look(index) | {"linestyle": "none", "marker": "osD^v"[index % 5]}
         axes.plot(primes, checked(group, name, len(primes)), label=symbols(name), **look)
-    axes.set(xlabel="prime q", ylabel=label, xscale="log")
-    axes.set_xticks([q for q in primes if q in (2, 3, 5, 7, 11, 19, 31, 53, 89, 199)])
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda q, _: f"{q:.0f}"))
-    axes.minorticks_off()
+    axes.set(ylabel=label)
+    style.prime_axis(axes, primes)
     if len(values) > 1:
         axes.legend(loc="best")
     return figure

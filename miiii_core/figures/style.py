@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
 from numpy.typing import ArrayLike
 
 P = ParamSpec("P")
@@ -20,6 +20,7 @@ SEQUENTIAL, DIVERGING = "viridis", "RdBu_r"
 INK, FAINT = "#222222", "#999999"
 # Okabe and Ito (2008), told apart under the common colour blindnesses; yellow is too light.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#222222")
+NAMED_PRIMES = (2, 3, 5, 7, 11, 19, 31, 53, 89, 199)
 DASHES = ("-", "--", "-.", ":")
 SPLITS = {"train": "#D55E00", "validation": "#0072B2", "test": "#009E73"}
 STYLE: Any = {
@@ -160,6 +161,15 @@ def short_number(value: float) -> str:
         if abs(value) >= size:
             return f"{value / size:g}{letter}"
     return f"{value:g}" if value == 0 or abs(value) >= 1e-3 else f"{value:.0e}"
+
+
+def prime_axis(axes: Axes, primes: ArrayLike) -> None:
+    """Primes along a log axis, a few of them named."""
+    axes.set(xlabel="prime q", xscale="log")
+    axes.set_xticks([q for q in np.unique(primes) if q in NAMED_PRIMES])
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda q, _: f"{q:.0f}"))
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.xaxis.set_minor_locator(NullLocator())
 
 
 def whole_ticks(axes: Axes, most: int) -> None:

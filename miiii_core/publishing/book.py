@@ -20,7 +20,7 @@ from .. import runs
 from ..config import fields
 from ..presets import PRESETS
 from ..storage.files import write_atomic
-from ..storage.shipped import other_seeds
+from ..storage.shipped import relatives
 from .chapters import (
     Chapter,
     changed,
@@ -139,14 +139,14 @@ def package_digest() -> str:
 def run_digests(parameters: Mapping[str, Any]) -> list[str]:
     """Digests of the runs that a chapter may read, which are trained if there are none yet.
 
-    Other seeds of a run that are shipped beside it count: a chapter may pool them.
+    Other seeds and bases of a run that are shipped beside it count: a chapter may pool them.
 
     Parameters called ``run``, ``runs``, ``..._run`` or ``..._runs`` name them; those called like
     a field of the configuration, such as ``p`` or ``epochs``, are passed on as overrides.
     """
     overrides = {name: value for name, value in parameters.items() if name in fields()}
     named = [runs.cached(name, **overrides) for name in named_runs(parameters)]
-    found = [run for first in named for run in (first, *other_seeds(first.config))]
+    found = [run for first in named for run in (first, *relatives(first.config, "p", "seed"))]
     return [folder_digest(run.folder) for run in found]
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..config import Config
-from ..presets import nearest_preset
+from ..presets import differences, nearest_preset
 from .files import LEFTOVER, FileDamaged, check_writable, load_json, save_json, write_atomic
 from .folders import book_folder
 from .parcels import parcel
@@ -45,21 +45,23 @@ def find_shipped(config: Config) -> Run | None:
     return None
 
 
-def other_seeds(config: Config) -> list[Run]:
-    """Shipped runs that differ from a configuration in nothing but the seed, by seed.
+def relatives(config: Config, *fields: str) -> list[Run]:
+    """Shipped runs that differ from a configuration in these fields and no more, by p and seed.
+
+    Args:
+        config: Of the run that they are to be compared with; itself it is not among them.
+        fields: Such as ``seed``.
 
     Raises:
         RunError: if one is not whole; names what is wrong.
     """
-    root = shipped_root()
-    if root is None:
-        return []
-    alike = []
-    for name, entry in read_manifest(root).items():
-        other = load(root / name).config
-        if other != config and other.replace(seed=config.train.seed) == config:
+    root, alike = shipped_root(), list[Run]()
+    for name, entry in (read_manifest(root) if root else {}).items():
+        assert root is not None
+        differing = {field for field, _, _ in differences(load(root / name).config, config)}
+        if differing and differing <= set(fields):
             alike.append(_whole(root, name, entry))
-    return sorted(alike, key=lambda run: run.config.train.seed)
+    return sorted(alike, key=lambda run: (run.config.task.p, run.config.train.seed))
 
 
 def pack(run: Run, folder: Path, room: int | None = None) -> Run:

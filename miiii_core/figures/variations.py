@@ -1,0 +1,56 @@
+"""Other bases: when each task was learned where its digits are symmetric and where not."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from numpy.typing import ArrayLike
+
+from . import style
+from .style import checked, drawn, line_look, panel
+
+
+@drawn
+def learning_order(
+    epochs: Mapping[int, ArrayLike],
+    moduli: Mapping[int, ArrayLike],
+    symmetric: Mapping[int, ArrayLike],
+) -> Figure:
+    """Epoch at which each task was learned, a line for each base, symmetric tasks as full marks.
+
+    Args:
+        epochs: (task,) by base; infinite for never, drawn as an arrow above all others.
+        moduli: (task,) primes by base.
+        symmetric: (task,) by base, true for full marks.
+    """
+    if not epochs:
+        raise ValueError("epochs is empty; give at least one {base: (task,)}")
+    figure, axes = panel(None, 4.2)
+    found = np.concatenate([checked(e, f"epochs[{p}]", "task") for p, e in epochs.items()])
+    never = 2.0 * max(found[np.isfinite(found)], default=1)
+    for index, (p, values) in enumerate(epochs.items()):
+        count, look = len(np.asarray(values)), line_look(index)
+        primes = checked(moduli[p], f"moduli[{p}]", count)
+        full = checked(symmetric[p], f"symmetric[{p}]", count).astype(bool)
+        height = np.where(np.isfinite(values), values, never)
+        axes.plot(primes, height, label=f"p = {p}", **look | {"linewidth": 1.2, "alpha": 0.6})
+        for some, face in ((full, look["color"]), (~full, "white")):
+            marks: dict[str, Any] = {
+                "s": 34,
+                "zorder": 3,
+                "edgecolors": look["color"],
+                "facecolors": face,
+            }
+            axes.scatter(primes[some], height[some], **marks)
+    if not np.isfinite(found).all():
+        axes.axhline(never, color=style.FAINT, linewidth=0.8, zorder=0)
+        place: dict[str, Any] = {"xycoords": ("axes fraction", "data"), "ha": "right"}
+        axes.annotate("never", (1, never), va="bottom", **place)
+    style.prime_axis(axes, np.concatenate([np.asarray(m) for m in moduli.values()]))
+    axes.set(ylabel="epoch", yscale="log")
+    bases, names = axes.get_legend_handles_labels()
+    dot = Line2D([], [], marker="o", linestyle="none", color=style.FAINT)
+    axes.legend([*bases, dot], [*names, "p = ±1 mod q"], loc="lower right")
+    return figure

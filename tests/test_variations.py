@@ -1,0 +1,84 @@
+import jax
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+from tiny import TINY
+
+from miiii_core import figures, runs
+from miiii_core.claims import variations
+from miiii_core.config import TaskConfig
+from miiii_core.tasks import make_task
+
+
+def task_of(name):
+    return make_task(TaskConfig(name=name, p=7, n_validation=5), jax.random.key(0))
+
+
+def exact(task):
+    yes = task.targets.astype(float)
+    return np.stack([1 - yes, yes], axis=2).reshape(len(yes), -1)
+
+
+def one_cosine(task):
+    n = np.arange(task.p**2)
+    columns = [np.cos(2 * np.pi * (n - c) / q) for q in task.moduli for c in range(q)]
+    return np.stack(columns, axis=1)
+
+
+def test_exact_answers_spread_over_all_frequencies():
+    task = task_of("divisible")
+    np.testing.assert_allclose(variations.spread(exact(task), task), 1)
+
+
+def test_answers_along_one_cosine_use_one_frequency():
+    task = task_of("miiii")
+    found = variations.spread(one_cosine(task), task)
+    np.testing.assert_allclose(found, 1 / (np.array(task.moduli) // 2))
+
+
+@pytest.fixture(scope="module")
+def divisible_run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs") / "divisible"
+    return runs.train(TINY.replace(name="divisible"), folder, progress=False)
+
+
+def test_knowledge_is_of_the_loss_held_out(divisible_run):
+    loss, task = divisible_run.metrics.split("loss", "validation")[-1], divisible_run.task
+    guess = [-(f * np.log(f) + (1 - f) * np.log(1 - f)) for f in task.targets.mean(axis=0)]
+    np.testing.assert_allclose(variations.knowledge_of(divisible_run), 1 - loss / guess, rtol=1e-5)
+
+
+def test_a_task_of_few_classes_does_not_count_as_learned(divisible_run, tiny_run):
+    for run in (divisible_run, tiny_run):
+        assert not variations.learned(run)[np.array(run.task.moduli) < 5].any()
+
+
+def test_one_base_has_no_lead(tiny_run):
+    assert variations.lead_of([tiny_run]) is None
+
+
+def test_epochs_that_never_differ_have_no_order(tiny_run):
+    assert variations.order_of(tiny_run) == (0.0, 1.0)
+
+
+def test_lines_of_bases_have_full_marks_where_digits_are_symmetric():
+    figure = figures.learning_order(
+        {7: [4, 8, np.inf], 11: [2, 4, 8, 16]},
+        {7: [2, 3, 5], 11: [2, 3, 5, 7]},
+        {7: [True, True, False], 11: [True, True, True, False]},
+    )
+    (axes,) = figure.axes
+    first, second = axes.lines[:2]
+    np.testing.assert_array_equal(first.get_ydata(), [4, 8, 32])  # never: above all epochs
+    np.testing.assert_array_equal(second.get_ydata(), [2, 4, 8, 16])
+    full = axes.collections[2]
+    assert [x for x, _ in full.get_offsets()] == [2, 3, 5]
+    assert [text.get_text() for text in axes.texts] == ["never"]
+    assert plt.get_fignums() == []
+
+
+def test_lines_of_no_base_or_of_other_tasks_are_refused():
+    with pytest.raises(ValueError, match="epochs is empty"):
+        figures.learning_order({}, {}, {})
+    with pytest.raises(ValueError, match=r"moduli\[7\] has shape"):
+        figures.learning_order({7: [1, 2]}, {7: [2, 3, 5]}, {7: [True, True]})
