@@ -88,7 +88,8 @@ def resume(
 def cached(which: str | Path | Config, *, progress: bool = True, **overrides: Any) -> Run:
     """A finished run: loaded if it is there, else trained once and kept.
 
-    One that is shipped with the repository is taken as it is. Others are kept under
+    One that is shipped with the repository is taken as it is, in whatever precision it was
+    trained unless one is asked for. Others are kept under
     `runs_root` by name and digest: trained again if the code that trains has changed
     since, and resumed if interrupted. At a p of 100 or more, where that can take hours,
     nothing is trained unasked and nothing thrown away.
@@ -107,7 +108,7 @@ def cached(which: str | Path | Config, *, progress: bool = True, **overrides: An
     if not isinstance(which, Config) and str(which) not in PRESETS and Path(which).is_dir():
         return _finished(load(which), changes)
     folder, config = cache_folder(which, **changes)
-    if (shipped := find_shipped(config)) is not None:
+    if (shipped := find_shipped(config, rounded="precision" not in changes)) is not None:
         return shipped
     if config.task.p >= LARGE_P:
         return _trained_before(folder, config)

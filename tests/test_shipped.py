@@ -152,6 +152,13 @@ def test_a_run_is_found_by_its_configuration(shelf):
     assert find_shipped(TINY.replace(seed=1)) is None
 
 
+def test_another_precision_will_do_where_it_may(shelf, tiny_run):
+    asked = TINY.replace(precision="bfloat16")
+    assert find_shipped(asked) is None
+    assert find_shipped(asked, rounded=True).config == TINY
+    assert find_shipped(asked.replace(seed=1), rounded=True) is None
+
+
 def test_without_a_shelf_nothing_is_found(tmp_path, monkeypatch):
     monkeypatch.setenv("MIIII_SHIPPED", str(tmp_path / "none"))
     assert find_shipped(TINY) is None

@@ -6,9 +6,9 @@ import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
-from ..config import Config
+from ..config import Config, Precision
 from ..presets import differences, nearest_preset
 from .files import LEFTOVER, FileDamaged, check_writable, load_json, save_json, write_atomic
 from .folders import book_folder
@@ -31,17 +31,23 @@ def shipped_root() -> Path | None:
     return home / "book" / "runs" if home else None
 
 
-def find_shipped(config: Config) -> Run | None:
+def find_shipped(config: Config, *, rounded: bool = False) -> Run | None:
     """The shipped run of a configuration, every byte checked; None if there is none.
+
+    Args:
+        config: What is looked for.
+        rounded: Whether one will do that was trained in another precision and is else the same.
 
     Raises:
         RunError: if it is listed and not whole; names what is wrong.
     """
     root = shipped_root()
     listed = read_manifest(root) if root else {}
-    for name, entry in listed.items():
-        if root and entry["digest"] == config.digest:
-            return _whole(root, name, entry)
+    precisions = [config.model.precision, *(get_args(Precision) if rounded else ())]
+    for wanted in (config.replace(precision=precision).digest for precision in precisions):
+        for name, entry in listed.items():
+            if root and entry["digest"] == wanted:
+                return _whole(root, name, entry)
     return None
 
 
