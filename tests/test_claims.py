@@ -511,6 +511,35 @@ def at(epoch):
     return Run(Path("nowhere"), {"epoch": epoch}, Config())
 
 
+def sized(p, epoch=0, name="miiii"):
+    """A run of which the base, the task and the epoch are looked at."""
+    return Run(Path("nowhere"), {"epoch": epoch}, Config().replace(p=p, name=name))
+
+
+class TestBases:
+    gap = Measure(needs=("a", "b"), of=lambda a, b: {"gap": b.epoch - a.epoch})
+    claim = dataclasses.replace(
+        find_claim("filter"), measures=(gap,), judge=lambda values: decide(values["gap"] > 2)
+    )
+
+    def test_the_largest_base_testifies_that_all_kinds_have(self):
+        evidence = {"a": [sized(113, 1), sized(31, 2)], "b": [sized(31, 9)]}
+        found = examine(self.claim, evidence)
+        assert found.bases == (31,) and found.values == {"gap": 7}
+        both = examine(self.claim, evidence | {"b": [sized(113, 5), sized(31, 9)]})
+        assert both.bases == (113,) and both.values == {"gap": 4}
+
+    def test_kinds_without_a_base_in_common_are_not_compared(self):
+        found = examine(self.claim, {"a": [sized(113)], "b": [sized(31)]})
+        assert found.verdict is OPEN and found.missing == ("b at p = 113",)
+
+    def test_another_task_may_have_another_base_and_has_the_same_if_it_can(self):
+        evidence = {"a": [sized(113, 1)], "b": [sized(53, 9, "nanda")]}
+        assert examine(self.claim, evidence).bases == (53, 113)
+        nearer = examine(self.claim, {**evidence, "b": [sized(113, 5, "nanda"), *evidence["b"]]})
+        assert nearer.bases == (113,) and nearer.values == {"gap": 4}
+
+
 def test_runs_of_a_kind_are_measured_at_once_where_they_are_compared():
     span = Measure(
         needs=("a",), of=lambda *runs: {"span": runs[-1].epoch - runs[0].epoch}, together=True
@@ -627,11 +656,14 @@ class TestEvidence:
     def test_the_kind_of_a_run_is_its_nearest_preset_whatever_the_size(self, small_run):
         assert claims.kind_of(small_run) == "miiii"
 
-    def test_the_largest_runs_testify_one_for_each_seed(self, small_run, tiny_run, tmp_path):
+    def test_runs_testify_one_for_each_base_and_seed_the_largest_first(
+        self, small_run, tiny_run, tmp_path
+    ):
         other = runs.train(small_run.config.replace(seed=1), tmp_path / "other", progress=False)
         found = claims.gather([tiny_run, other, small_run, small_run])
-        assert [run.config.train.seed for run in found["miiii"]] == [0, 1]
-        assert {run.task.p for run in found["miiii"]} == {23}
+        assert [(run.task.p, run.config.train.seed) for run in found["miiii"]] == [
+            (23, 0), (23, 1), (7, 0)
+        ]  # fmt: skip
 
     def test_runs_as_a_preset_says_testify_before_others(self):
         def listed(**changes):

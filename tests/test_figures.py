@@ -83,6 +83,9 @@ CALLS = {
     "effect_bars": lambda: figures.effect_bars({"a": 0.5, "b": 0.1}, "accuracy"),
     "ranking": lambda: figures.ranking({"a": [1, 3, 2]}, "effect (nats)"),
     "by_prime": lambda: figures.by_prime([2, 3, 5], {"a": [1, 0.5, 0.1]}, "share"),
+    "selectivity_maps": lambda: figures.selectivity_maps({"a": np.eye(2)}, [2, 3]),
+    "circuit_grid": lambda: figures.circuit_grid({"a": np.eye(2, dtype=bool)}, [2, 3], "ab"),
+    "learning_order": lambda: figures.learning_order({7: [1, 2]}, {7: [2, 3]}, {7: [True, False]}),
     "dose_curves": lambda: figures.dose_curves([0, 1, 2], {"a": [1, 0.5, 0.1]}, "accuracy"),
 }
 
@@ -425,6 +428,13 @@ def test_by_prime_marks_each_prime_and_leaves_out_what_is_missing():
     assert first.get_linestyle() == "None"
     assert lines(axes)["b"].get_marker() != first.get_marker()
     assert [tick.get_text() for tick in axes.get_xticklabels()] == ["2", "3"]
+
+
+def test_by_prime_takes_a_group_of_a_smaller_base():
+    axes = figures.by_prime([2, 3, 5], {"a": [1, 2, 3], "b": [4, 5]}, "share").axes[0]
+    np.testing.assert_array_equal(lines(axes)["b"].get_xdata(), [2, 3])
+    with pytest.raises(ValueError, match=r"c has shape \(4,\); it must have axes \(3,\)"):
+        figures.by_prime([2, 3, 5], {"c": [1, 2, 3, 4]}, "share")
 
 
 def test_dose_curves_lie_over_the_median_of_random_draws():

@@ -6,7 +6,7 @@ kind. With several runs of a kind, one for each seed, each number is the median 
 """
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import chain
@@ -88,6 +88,7 @@ class Finding:
         values: Each number, the median over the seeds.
         spread: Each number, seed by seed.
         missing: Kinds of run that would be needed and were not there.
+        bases: The p of the runs that testified.
     """
 
     claim: Claim
@@ -95,6 +96,7 @@ class Finding:
     values: Values
     spread: Mapping[str, tuple[float, ...]]
     missing: tuple[str, ...] = ()
+    bases: tuple[int, ...] = ()
 
 
 def decide(*parts: bool, given: bool = True) -> Verdict:
@@ -119,26 +121,60 @@ def examine(claim: Claim, evidence: Evidence) -> Finding:
 
     Args:
         claim: What to ask.
-        evidence: Runs by kind; several of a kind differ in the seed. A measure of several
-            kinds takes the first runs of each together, then the second, as far as all go.
+        evidence: Runs by kind. Of several bases the largest testifies in which every kind has a
+            run; T_nanda, which is another task, may have another base. Runs of one base differ
+            in the seed: a measure of several kinds takes the first of each together, then the
+            second, as far as all go.
 
     Raises:
         RunError: if what a run recorded is damaged.
     """
-    missing = tuple(kind for kind in claim.needs if not evidence.get(kind))
+    called = [_witnesses(measure, evidence) for measure in claim.measures]
+    missing = tuple(dict.fromkeys(kind for lacking, _ in called for kind in lacking))
     if missing or not claim.measures:
         return Finding(claim=claim, verdict=Verdict.OPEN, values={}, spread={}, missing=missing)
-    spread = {name: many for part in claim.measures for name, many in _measured(part, evidence)}
+    spread: dict[str, tuple[float, ...]] = {}
+    for measure, (_, sets) in zip(claim.measures, called, strict=True):
+        found = [measure.of(*runs) for runs in sets]
+        spread |= {name: tuple(float(values[name]) for values in found) for name in found[0]}
     values = {name: float(np.median(many)) for name, many in spread.items()}
-    return Finding(claim=claim, verdict=claim.judge(values), values=values, spread=spread)
+    witnesses = tuple(run for _, sets in called for runs in sets for run in runs)
+    return Finding(
+        claim=claim,
+        verdict=claim.judge(values),
+        values=values,
+        spread=spread,
+        bases=tuple(sorted({run.config.task.p for run in witnesses})),
+    )
 
 
-def _measured(measure: Measure, evidence: Evidence) -> Iterator[tuple[str, tuple[float, ...]]]:
-    """Each number of a measure, with its values over the seeds."""
-    several = [evidence[kind] for kind in measure.needs]
+def _witnesses(
+    measure: Measure, evidence: Evidence
+) -> tuple[Sequence[str], Sequence[Sequence[Run]]]:
+    """What a measure lacks, and if nothing, the runs that it is taken from, set by set."""
+    kinds = [evidence.get(kind, ()) for kind in measure.needs]
+    if lacking := [kind for kind, runs in zip(measure.needs, kinds, strict=True) if not runs]:
+        return lacking, []
     if measure.together:
-        found = [measure.of(*chain(*several))]
-    else:
-        found = [measure.of(*runs) for runs in zip(*several, strict=False)]
-    for name in found[0]:
-        yield name, tuple(float(values[name]) for values in found)
+        return [], [list(chain(*kinds))]
+    bases = [{run.config.task.p for run in runs} for runs in kinds]
+    binding = [ps for runs, ps in zip(kinds, bases, strict=True) if not _is_addition(runs)]
+    shared = set.intersection(*binding) if binding else set.intersection(*bases)
+    if not shared:
+        largest = max(set.union(*binding))
+        there = zip(measure.needs, bases, kinds, strict=True)
+        return [
+            f"{kind} at p = {largest}"
+            for kind, ps, runs in there
+            if largest not in ps and not _is_addition(runs)
+        ], []
+    chosen = [max(shared) if max(shared) in ps else max(ps) for ps in bases]
+    parts = [
+        [run for run in runs if run.config.task.p == p]
+        for runs, p in zip(kinds, chosen, strict=True)
+    ]
+    return [], list(zip(*parts, strict=False))
+
+
+def _is_addition(runs: Sequence[Run]) -> bool:
+    return all(run.config.task.name == "nanda" for run in runs)

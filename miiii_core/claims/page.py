@@ -101,8 +101,12 @@ def _why_open(finding: Finding) -> str:
     return "" if finding.claim.measures else "no run can tell"
 
 
+def _where(finding: Finding) -> str:
+    return f"p = {', '.join(map(str, finding.bases))}" if finding.bases else ""
+
+
 def _as_text(finding: Finding) -> str:
-    claim, why = finding.claim, _why_open(finding)
+    claim, why = finding.claim, _why_open(finding) or _where(finding)
     lines = [
         f"{claim.key}: {finding.verdict}{f' ({why})' if why else ''}",
         f"  {claim.statement} ({claim.source})",
@@ -119,7 +123,7 @@ def _as_row(finding: Finding) -> str:
     cells = (
         f"{_set(_sentence(claim.statement))}<br><small>{_set(claim.source)}; {link}</small>",
         "<br>".join(compared),
-        f"<strong>{finding.verdict}</strong>" + (f"<br><small>{_set(why)}</small>" if why else ""),
+        f"<strong>{finding.verdict}</strong><br><small>{_set(why or _where(finding))}</small>",
     )
     marked = f'<tr id="claim-{claim.key}" class="{finding.verdict.name.lower()}">'
     return marked + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>"

@@ -18,11 +18,10 @@ def kind_of(run: Run) -> str:
 
 
 def gather(found: Iterable[Run], bases: Iterable[Run] = ()) -> Evidence:
-    """Finished runs by kind, one for each seed; those that differ in the base as one more kind.
+    """Finished runs by kind; those of T_miiii that differ in the base as one more kind.
 
-    Of a kind those testify that are as a preset says, before others; of these those of the
-    largest p, and of these the ones trained longest; of these only those that differ from the
-    first in nothing but the seed.
+    Of a kind those testify that are as a preset says, before others. Of each p it is those
+    trained longest, one for each seed, that differ in nothing but that; the largest p first.
 
     Args:
         found: Runs of any kind.
@@ -32,23 +31,26 @@ def gather(found: Iterable[Run], bases: Iterable[Run] = ()) -> Evidence:
     for run in found:
         if run.finished:
             kinds[kind_of(run)].append(run)
-    evidence = {
-        kind: _alike(sorted(several, key=_weight, reverse=True)) for kind, several in kinds.items()
-    }
+    evidence = {kind: _testifying(runs) for kind, runs in kinds.items()}
     others = [run for run in bases if run.finished and kind_of(run) == "miiii"]
     apart = _bases([*kinds["miiii"], *others])
     return evidence | ({BASES: apart} if len(apart) > 1 else {})
 
 
-def _weight(run: Run) -> tuple[bool, int, int]:
+def _testifying(runs: list[Run]) -> list[Run]:
+    chosen = [run for run in runs if _is_preset(run)] or runs
+    sizes = sorted({run.config.task.p for run in chosen}, reverse=True)
+    return [run for p in sizes for run in _alike([run for run in chosen if run.config.task.p == p])]
+
+
+def _is_preset(run: Run) -> bool:
     # Neither is part of what a preset is about: the seed, and how numbers are rounded.
-    differs = {field for field, _, _ in nearest_preset(run.config)[1]} - {"seed", "precision"}
-    return not differs, run.config.task.p, run.config.train.epochs
+    return {field for field, _, _ in nearest_preset(run.config)[1]} <= {"seed", "precision"}
 
 
 def _alike(runs: list[Run]) -> list[Run]:
-    """The runs that have the first one's configuration, one for each seed, by seed."""
-    first = runs[0].config.replace(seed=0)
+    """Runs with the configuration of the one trained longest, one for each seed, by seed."""
+    first = max(runs, key=lambda run: run.config.train.epochs).config.replace(seed=0)
     alike = {r.config.train.seed: r for r in reversed(runs) if r.config.replace(seed=0) == first}
     return [alike[seed] for seed in sorted(alike)]
 

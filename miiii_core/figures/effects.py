@@ -135,7 +135,7 @@ def by_prime(
 
     Args:
         moduli: the primes, ascending.
-        values: (task,) by group; NaN is left out.
+        values: (task,) by group, shorter for a smaller base; NaN is left out.
         label: of the vertical axis, with its unit.
         axes: where to draw; a new figure by default.
     """
@@ -143,7 +143,10 @@ def by_prime(
     figure, axes = panel(axes, 3.6)
     for index, (name, group) in enumerate(values.items()):
         look = line_look(index) | {"linestyle": "none", "marker": "osD^v"[index % 5]}
-        axes.plot(primes, checked(group, name, len(primes)), label=symbols(name), **look)
+        marks = checked(
+            group, name, "task" if len(np.atleast_1d(group)) < len(primes) else len(primes)
+        )
+        axes.plot(primes[: len(marks)], marks, label=symbols(name), **look)
     axes.set(ylabel=label)
     style.prime_axis(axes, primes)
     if len(values) > 1:
