@@ -22,6 +22,7 @@ from miiii_core.storage.saved import (
     save_metrics,
     save_state,
     save_weights,
+    snapshot_path,
     verify,
 )
 from miiii_core.tasks import SPLITS
@@ -195,6 +196,19 @@ def test_verify_finds_every_broken_file(copy, name, how):
     else:
         (copy / name).write_bytes(content[: len(content) // 2] if how == "truncated" else b"")
     with pytest.raises(RunError, match=name if how != "missing" else "no run|cannot be read"):
+        verify(load(copy))
+
+
+def test_a_snapshot_may_only_lack_if_it_is_said_to_be_left_behind(copy):
+    run = load(copy)
+    first, second, *_ = run.snapshot_epochs
+    snapshot_path(copy, first).unlink()
+    with pytest.raises(RunError, match="cannot be read"):
+        verify(run)
+    save_info(copy, run.info | {"left_behind": [first]})
+    verify(load(copy))
+    snapshot_path(copy, second).unlink()
+    with pytest.raises(RunError, match="cannot be read"):
         verify(load(copy))
 
 

@@ -4,6 +4,7 @@ import ast
 import hashlib
 import platform
 import subprocess
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import cache
 from importlib.metadata import version
@@ -23,12 +24,20 @@ TRAINING_MODULES = (
 
 @cache
 def training_code_digest() -> str:
-    """Twelve hexadecimal digits that change when the code that trains does.
+    """The `code_digest` of all that decides the numbers of a run."""
+    return code_digest(TRAINING_MODULES)
+
+
+def code_digest(modules: Sequence[str]) -> str:
+    """Twelve hexadecimal digits that change when the code of some modules does.
 
     Comments, docstrings and layout do not count: a run stays good when only
     words were mended.
+
+    Args:
+        modules: Paths below the package, without their ending.
     """
-    trees = (ast.parse((PACKAGE / f"{name}.py").read_text()) for name in TRAINING_MODULES)
+    trees = (ast.parse((PACKAGE / f"{name}.py").read_text()) for name in modules)
     dumps = "\n".join(ast.dump(_without_docstrings(tree)) for tree in trees)
     return hashlib.sha256(dumps.encode()).hexdigest()[:12]
 

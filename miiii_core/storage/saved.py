@@ -181,10 +181,14 @@ def verify(run: Run) -> None:
 
 
 def expected_snapshots(run: Run) -> tuple[int, ...]:
-    """Epochs whose weights must have been kept by now, the end of a settled run among them."""
+    """Epochs whose weights must have been kept by now, the end of a settled run among them.
+
+    Without those that ``run.json`` says were left behind when the run went to another machine.
+    """
     if run.packed:
         return tuple(epoch for epoch in run.snapshot_epochs if epoch != run.epoch)
     due = {epoch for epoch in snapshot_epochs(run.config.train) if epoch <= run.epoch}
+    due -= set(run.info.get("left_behind", ()))
     return tuple(sorted(due | ({run.epoch} if due and run.stopped_early else set())))
 
 
