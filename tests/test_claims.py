@@ -696,6 +696,11 @@ class TestLedger:
         assert "2 claims: 1 not reproduced, 1 not testable" in said
         assert "p = 23, 40 epochs, seed 0" in said
 
+    def test_claims_of_ours_stand_apart_from_those_of_the_paper(self, small_run):
+        both = claims.examine_all({}, ["all-tasks", "rule", "filter"])
+        assert [f.claim.key for f in both.part(ours=True).findings] == ["rule"]
+        assert [f.claim.key for f in both.part(ours=False).findings] == ["all-tasks", "filter"]
+
     def test_the_page_compares_with_the_paper_and_links_to_the_chapter(self, ledger):
         page = ledger._repr_html_()
         assert 'id="claim-all-tasks"' in page and "training.html#fig-accuracy" in page

@@ -24,7 +24,7 @@ from ..analysis.subspaces import TaskSpace, overlaps, pairs_of, random_overlaps,
 from ..circuits.formula import Trial, trial, used_share
 from ..storage.saved import Run
 from .learning import GENERALISED
-from .ledger import Claim, Measure, Measured, Values, Verdict, decide
+from .ledger import OURS, Claim, Measure, Measured, Values, Verdict, decide
 from .neurons import records_at, spiked
 
 DRAWS = 20  # random controls
@@ -226,7 +226,7 @@ def _ours(
     """A claim of ours about one run of T_miiii: the paper has no number for it."""
     measures = (Measure(needs=("miiii",), of=of),)
     return Claim(
-        key=key, statement=statement, source="Ours", criterion=criterion, judge=judge,
+        key=key, statement=statement, source=OURS, criterion=criterion, judge=judge,
         measures=measures, published={}, page="basis", figure=figure,
     )  # fmt: skip
 

@@ -15,6 +15,7 @@ import numpy as np
 
 from ..storage.saved import Run
 
+OURS = "Ours"  # the source of a claim that goes beyond the paper
 NEVER = math.inf  # the epoch at which something happened that did not
 Number = float | int | np.number | np.bool_
 Measured = Mapping[str, Number]
@@ -71,6 +72,11 @@ class Claim:
     published: Values
     page: str
     figure: str
+
+    @property
+    def ours(self) -> bool:
+        """Whether it goes beyond the paper: stated, and its criterion fixed, by us."""
+        return self.source == OURS
 
     @property
     def needs(self) -> tuple[str, ...]:

@@ -41,6 +41,10 @@ class Ledger:
         body = f"<thead>{head}</thead>\n<tbody>\n{rows}\n</tbody>"
         return f'<table class="table ledger">\n{body}</table>'
 
+    def part(self, *, ours: bool) -> "Ledger":
+        """Only the findings on claims that go beyond the paper, or only the others."""
+        return Ledger([f for f in self.findings if f.claim.ours is ours], self.evidence)
+
     def runs(self) -> str:
         """Which runs testified."""
         return "\n".join(_witness(run) for runs in self.evidence.values() for run in runs)

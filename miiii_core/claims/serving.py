@@ -16,7 +16,7 @@ from ..circuits.dissection import (
 from ..circuits.exam import BROKEN, KEPT, LEARNT, Selectivity
 from ..circuits.rules import RuleScores, score_rule
 from ..storage.saved import Run
-from .ledger import Claim, Measure, Measured, Values, Verdict, decide
+from .ledger import OURS, Claim, Measure, Measured, Values, Verdict, decide
 
 
 def rule_counts(scores: RuleScores) -> Measured:
@@ -160,7 +160,7 @@ CLAIMS = (
     Claim(
         key="rule",
         statement="what T_miiii says of inputs held out is a rule of the answer alone",
-        source="Ours",
+        source=OURS,
         criterion="of each task that is solved (0.9 on inputs held out), a function of (y - c) mod "
         "q, fitted on other inputs held out, keeps 0.9 of the accuracy above guessing; without it "
         "0.1 or less is left; partly: one of the two",
@@ -173,7 +173,7 @@ CLAIMS = (
     Claim(
         key="own-neurons",
         statement="each task of T_miiii can be broken by neurons of its own, and alone",
-        source="Ours",
+        source=OURS,
         criterion="for each task that is solved, half of the neurons or fewer leave it 0.1 or less "
         "of its accuracy above guessing, where the median of 20 sets of that size from the others "
         "leaves half; and the other tasks keep 0.9 on average; partly: one of the two",
@@ -186,7 +186,7 @@ CLAIMS = (
     Claim(
         key="own-subspace",
         statement="each task of T_miiii has a subspace of the residual stream of its own",
-        source="Ours",
+        source=OURS,
         criterion="as for neurons, with half of the dimensions or fewer projected out, and 20 "
         "random projections of that rank from what is orthogonal to them",
         judge=_judge_broken,
@@ -199,7 +199,7 @@ CLAIMS = (
         key="families",
         statement="tasks of T_miiii with p = ±1 mod q, which see the sum or the difference of the "
         "digits, share neurons",
-        source="Ours",
+        source=OURS,
         criterion="their shares of evidence correlate more over the neurons than those of other "
         "pairs, with p < 0.05 among relabellings of the tasks",
         judge=_judge_families,
@@ -211,7 +211,7 @@ CLAIMS = (
     Claim(
         key="smallest-circuits",
         statement="automated circuit discovery misses the smallest circuits of T_miiii",
-        source="Ours",
+        source=OURS,
         criterion="of all circuits of heads, tokens and groups of neurons, the smallest that keeps "
         "0.9 of a task is smaller than what pruning in order finds for more than half of the "
         "tasks; and smaller than what attribution finds; partly: one of the two",
@@ -224,7 +224,7 @@ CLAIMS = (
     Claim(
         key="prime-sieve",
         statement="T_miiii finds primes, and breaking a task lets its own composites through",
-        source="Ours",
+        source=OURS,
         criterion="precision and recall of 0.95 on numbers held out; and, in the median over "
         "tasks, 0.9 of the composites that slip through once a task is broken have no other "
         "prime factor among the moduli; partly: one of the two",

@@ -11,7 +11,7 @@ from ..analysis.symmetry import FIRST, Lead, lead
 from ..storage.saved import Run
 from ..tasks import Task
 from .learning import GENERALISED, generalised_at
-from .ledger import Claim, Measure, Measured, Values, Verdict, decide
+from .ledger import OURS, Claim, Measure, Measured, Values, Verdict, decide
 from .sources import BASES
 
 KNOWN = 0.9  # share of the answers' entropy removed, from which a task of T_divisible is learned
@@ -129,7 +129,7 @@ CLAIMS = (
         key="symmetric",
         statement="tasks of T_miiii with p = ±1 mod q, where the digits may change places, are "
         "learned sooner than others of as many classes",
-        source="Ours",
+        source=OURS,
         criterion="over runs in several bases, least squares with a term for each base and each q "
         "puts them ahead, with p < 0.05 among choices of other tasks",
         judge=_judge_symmetric,
@@ -141,7 +141,7 @@ CLAIMS = (
     Claim(
         key="classes",
         statement="from 5 on T_miiii learns tasks in the order of their number of classes",
-        source="Ours",
+        source=OURS,
         criterion="the rank correlation of q with the epoch at which it generalised is 0.5 or more "
         "in the median base; and has p < 0.05 in most bases; partly: one of the two",
         judge=_judge_classes,
@@ -153,7 +153,7 @@ CLAIMS = (
     Claim(
         key="divisible",
         statement="T_divisible, whose right answer has all frequencies of q alike, uses them all",
-        source="Ours",
+        source=OURS,
         criterion="in the median task from 5 on that is learned, answers spread over 0.8 of the "
         "q // 2 frequencies or more; and over more than those of T_miiii; partly: one of the "
         "two; three such tasks are needed",
