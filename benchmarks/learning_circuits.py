@@ -1,0 +1,107 @@
+"""Circuits for learning: what clamping transient waves does, and what explains Grokfast.
+
+    python -m benchmarks.learning_circuits                    # seeds that are not there yet
+    python -m benchmarks.learning_circuits --preset miiii     # the paper's size, on a GPU
+
+For each seed a reference is trained and branches with waves clamped; for the first few seeds,
+trainings with other settings beside. Each seed, and each setting, is kept when it is done, in
+``book/results``: stopped with Ctrl-C and called again, the command goes on.
+"""
+
+import argparse
+import time
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from miiii_core.circuits import branching, outcomes
+from miiii_core.config import Config
+from miiii_core.presets import preset
+from miiii_core.training.train import TrainingDiverged, initial_state
+
+
+def settings_of(base: Config) -> dict[str, dict[str, Any]]:
+    """What is changed in each control: without the filter, with what might do in its place."""
+    lam, rate = base.optim.grokfast_lambda, base.optim.learning_rate
+    decay = base.optim.weight_decay
+    without = {"grokfast": "none"}
+    return {
+        "filter": {},
+        "no filter": without,
+        "no filter, rate × (1 + λ)": without | {"learning_rate": rate * (1 + lam)},
+        "no filter, β1 = α": without | {"beta1": base.optim.grokfast_alpha},
+        "no filter, decay × 2": without | {"weight_decay": 2 * decay},
+        "no filter, decay / 2": without | {"weight_decay": decay / 2},
+        "filter, decay × 2": {"weight_decay": 2 * decay},
+        "filter, decay / 2": {"weight_decay": decay / 2},
+    }
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Compute what is not stored yet."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--preset", default="miiii-small", help="what to train")
+    parser.add_argument("--p", type=int, help="base of the digits  [the preset's]")
+    parser.add_argument("--epochs", type=int, help="at most so many  [the preset's]")
+    parser.add_argument("--seeds", type=int, default=8, help="seeds with branches, from 1 on")
+    parser.add_argument("--controls", type=int, default=3, help="of these, seeds with controls")
+    parser.add_argument("--out", type=Path, help="folder of the results  [the book's]")
+    chosen = parser.parse_args(arguments)
+    root = chosen.out or outcomes.results_root()
+    if root is None:
+        parser.error("there is no book here to keep results in; name a folder with --out")
+    changes = {"p": chosen.p, "epochs": chosen.epochs, **outcomes.RECORDING}
+    base = preset(chosen.preset).replace(**{k: v for k, v in changes.items() if v is not None})
+    for seed in range(1, chosen.seeds + 1):
+        branches(root, base.replace(seed=seed))
+        if seed <= chosen.controls:
+            controls(root, base.replace(seed=seed))
+
+
+def branches(root: Path, config: Config) -> None:
+    """Compute the branches of a seed, unless they are there."""
+    path = outcomes.place_of(root, "branches", config)
+    if path.exists():
+        return
+    began = time.perf_counter()
+
+    def tell(text: str) -> None:
+        print(f"{path.stem} {time.perf_counter() - began:5.0f} s  {text}", flush=True)
+
+    found = branching.run_experiment(branching.Laboratory.of(config), tell)
+    outcomes.save_experiment(path, found, outcomes.origin(config, jax.devices()[0], began))
+    tell("stored")
+
+
+def controls(root: Path, config: Config) -> None:
+    """Train a seed with other settings, those that are not there."""
+    path = outcomes.place_of(root, "controls", config)
+    known, last = {}, {}
+    if path.exists():
+        stored, _ = outcomes.load_controls(path)
+        known, last = dict(stored.learnt), dict(stored.last)
+    for name, changes in settings_of(config).items():
+        if name not in known:
+            began = time.perf_counter()
+            known[name], last[name] = train(config.replace(**changes))
+            found = outcomes.Controls(branching.Laboratory.of(config).task.moduli, known, last)
+            origin = outcomes.origin(config, jax.devices()[0], began)
+            outcomes.save_controls(path, found, origin)
+            print(f"{path.stem}  {name}: epoch {last[name]}", flush=True)
+
+
+def train(config: Config) -> tuple[np.ndarray, int]:
+    """Epochs at which tasks are learnt, and the epoch at which most of them were."""
+    lab = branching.Laboratory.of(config)
+    try:
+        state = initial_state(config, lab.task)
+        grown = branching.grow_branch(lab, state, "control", [], config.train.epochs)
+    except TrainingDiverged:
+        return np.full(len(lab.task.moduli), np.inf), config.train.epochs
+    return grown.learnt, grown.end
+
+
+if __name__ == "__main__":
+    main()

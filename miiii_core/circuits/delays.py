@@ -1,0 +1,116 @@
+"""What branches and controls say: how much later tasks were learnt, and by what odds."""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Float
+from scipy.stats import binomtest
+
+from ..analysis.transients import LEARNT
+from .branching import Branch, Experiment
+from .gradients import odds
+from .outcomes import Controls
+
+
+class Delays(NamedTuple):
+    """How much later tasks were learnt with waves clamped, in octaves, one number a seed.
+
+    Attributes:
+        transient: With the transient ones.
+        persistent: With as many persistent ones.
+        random: With as many random ones, mean over draws.
+        early: With the transient ones from before they came.
+        early_random: With random ones from then on.
+    """
+
+    transient: Float[np.ndarray, " seeds"]
+    persistent: Float[np.ndarray, " seeds"]
+    random: Float[np.ndarray, " seeds"]
+    early: Float[np.ndarray, " seeds"]
+    early_random: Float[np.ndarray, " seeds"]
+
+
+def late_in(found: Experiment, branch: Branch) -> Bool[np.ndarray, " tasks"]:
+    """Tasks that were not learnt when a branch set out."""
+    at = found.reference.moments.tolist().index(branch.start)
+    return found.reference.accuracy[at] < LEARNT
+
+
+def delay_of(found: Experiment, branch: Branch) -> float:
+    """Octaves by which the median late task came later than in the reference.
+
+    What was not learnt by the end of a branch counts as learnt then, so that a delay is at
+    least what is said here.
+    """
+    late = late_in(found, branch)
+    end = found.reference.moments[-1]
+    usual = np.median(np.minimum(found.reference.learnt[late], end))
+    return float(np.log2(np.median(np.minimum(branch.learnt[late], branch.end)) / usual))
+
+
+def testable(found: Sequence[Experiment]) -> list[Experiment]:
+    """Experiments with a spike, in which the reference learnt most of what was left to learn."""
+    return [
+        one
+        for one in found
+        if one.branches
+        and np.isfinite(one.reference.learnt[late_in(one, one.branches[0])]).mean() > 0.5
+    ]
+
+
+def delays(found: Sequence[Experiment]) -> Delays:
+    """Delays of all testable experiments."""
+    return Delays(
+        *(
+            np.array([_mean_delay(one, kind, early) for one in testable(found)])
+            for kind, early in (
+                ("transient", False),
+                ("persistent", False),
+                ("random", False),
+                ("transient", True),
+                ("random", True),
+            )
+        )
+    )
+
+
+def _mean_delay(found: Experiment, kind: str, early: bool) -> float:
+    spike = found.reference.moments[found.spike]
+    chosen = [b for b in found.branches if b.kind == kind and (b.start < spike) == early]
+    return float(np.mean([delay_of(found, branch) for branch in chosen])) if chosen else 0.0
+
+
+def by_accident(larger: Sequence[bool] | Bool[np.ndarray, " seeds"]) -> float:
+    """Chance that a fair coin falls one way so often: the sign test, to one side."""
+    count = len(larger)
+    return float(binomtest(int(sum(larger)), count, alternative="greater").pvalue) if count else 1.0
+
+
+def amplified(found: Sequence[Experiment], place: str = "spike") -> Float[np.ndarray, " seeds"]:
+    """Odds, seed by seed, that Grokfast amplifies a wave that stays more than another.
+
+    Waves are those of tasks that are not learnt at the time; seeds without one of either kind
+    are left out.
+
+    Args:
+        found: Experiments.
+        place: ``"onset"`` or ``"spike"``.
+    """
+    each = []
+    for one in testable(found):
+        at = one.spike if place == "spike" else one.onset
+        moduli = np.unique(one.split.waves.modulus)
+        late = np.isin(one.split.waves.modulus, moduli[one.reference.accuracy[at] < LEARNT])
+        stays, gain = one.split.persistent, one.watched[place].gain
+        each.append(odds(gain[late & stays], gain[late & ~stays]))
+    return np.array([value for value in each if np.isfinite(value)])
+
+
+def control_epochs(found: Sequence[Controls]) -> Mapping[str, Float[np.ndarray, " seeds"]]:
+    """Epoch at which the median task was learnt, by setting; the end where it was not."""
+    names = [name for name in found[0].learnt if all(name in one.learnt for one in found)]
+    return {
+        name: np.array([np.median(np.minimum(one.learnt[name], one.last[name])) for one in found])
+        for name in names
+    }

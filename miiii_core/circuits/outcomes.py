@@ -1,0 +1,193 @@
+"""Results of `branching` and of trainings with other settings, as files with their origin.
+
+A file holds one seed. It is written whole or not at all, and names the configuration, the code,
+the versions and the machine it came from.
+"""
+
+import json
+import os
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+
+from ..analysis.transients import split_waves
+from ..config import Config
+from ..presets import differences
+from ..storage.files import FileDamaged, load_arrays, save_arrays
+from ..storage.folders import book_folder
+from ..storage.provenance import code_digest, session
+from ..storage.saved import RunError
+from ..tasks import primes_below
+from .branching import Branch, Experiment, Reference, places_of
+from .gradients import GradientWaves
+
+FORMAT = 1
+MODULES = ("training/clamp", "analysis/transients", "circuits/gradients", "circuits/branching")
+RECORDING: dict[str, Any] = {"probes": (), "n_snapshots": 0}  # nothing else is kept of a training
+IGNORED = (
+    "seed",
+    "epochs",
+    "probes",
+    "n_snapshots",
+    "eval_every",
+    "evals_per_octave",
+    "wide_per_octave",
+)
+
+
+class Controls(NamedTuple):
+    """When the tasks of one seed were learnt under other settings.
+
+    Attributes:
+        moduli: Of the tasks.
+        learnt: Epochs by setting and task; infinite for not by the end.
+        last: Epoch at which each training was called off.
+    """
+
+    moduli: tuple[int, ...]
+    learnt: Mapping[str, Float[np.ndarray, " tasks"]]
+    last: Mapping[str, int]
+
+
+def results_root() -> Path | None:
+    """The folder of stored results: ``$MIIII_RESULTS``, or ``book/results`` where the book is."""
+    if "MIIII_RESULTS" in os.environ:
+        return Path(os.environ["MIIII_RESULTS"])
+    home = book_folder()
+    return home / "book" / "results" / "learning-circuits" if home else None
+
+
+def place_of(root: Path, kind: str, config: Config) -> Path:
+    """The file of one seed."""
+    return root / f"{kind}-{config.task.name}-p{config.task.p}-seed{config.train.seed}.npz"
+
+
+def origin(config: Config, device: Any, began: float) -> dict[str, Any]:
+    """Where a result comes from, and the seconds since it was begun."""
+    return {
+        "format": FORMAT,
+        "config": json.loads(config.to_json()),
+        "digest": config.digest,
+        "results_code_digest": code_digest(MODULES),
+        "seconds": round(time.perf_counter() - began, 1),
+        **session(device, 0),
+    }
+
+
+def save_experiment(path: Path, found: Experiment, header: Mapping[str, Any]) -> None:
+    """Write an experiment; the states of its reference are left out."""
+    reference, branches = found.reference, found.branches
+    arrays = {
+        name: np.asarray(getattr(reference, name))
+        for name in ("learnt", "moments", "accuracy", "energy", "total")
+    }
+    arrays |= {f"removed/{name}": values for name, values in found.removed.items()}
+    for i, branch in enumerate(branches):
+        arrays |= {f"branch{i}/once": branch.once, f"branch{i}/learnt": branch.learnt}
+    for place, gradient in found.watched.items():
+        arrays |= {f"watched/{place}/{n}": v for n, v in gradient._asdict().items()}
+    listed = [{"kind": b.kind, "start": b.start, "waves": b.waves, "end": b.end} for b in branches]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_arrays(path, arrays, {**header, "branches": listed}, compress=True)
+
+
+def load_experiment(path: Path) -> tuple[Experiment, dict[str, Any]]:
+    """Read what `save_experiment` wrote, and its origin.
+
+    Raises:
+        RunError: if the file is missing, damaged or of another format.
+    """
+    arrays, header = _read(path)
+    try:
+        moduli, p = primes_below(header["config"]["task"]["p"]), header["config"]["task"]["p"]
+        names = ("accuracy", "energy", "total")
+        reference = Reference(
+            arrays["learnt"], arrays["moments"], [], *(arrays[name] for name in names)
+        )
+        split = split_waves(reference.energy, reference.total, moduli, p)
+        onset, spike = places_of(split, reference.accuracy)
+        branches = [
+            Branch(
+                b["kind"], b["start"], [(int(k), int(q)) for k, q in b["waves"]],
+                arrays[f"branch{i}/once"], arrays[f"branch{i}/learnt"], b["end"],
+            )
+            for i, b in enumerate(header["branches"])
+        ]  # fmt: skip
+        watched = {
+            place: GradientWaves(
+                *(arrays[f"watched/{place}/{name}"] for name in GradientWaves._fields)
+            )
+            for place in ("onset", "spike")
+            if f"watched/{place}/raw" in arrays
+        }
+        removed = {
+            name.removeprefix("removed/"): values
+            for name, values in arrays.items()
+            if name.startswith("removed/")
+        }
+    except (KeyError, TypeError, ValueError) as error:
+        raise RunError(f"{path} is damaged: {error!r}; restore it, or compute it again") from error
+    return Experiment(reference, split, spike, onset, removed, branches, watched), header
+
+
+def save_controls(path: Path, found: Controls, header: Mapping[str, Any]) -> None:
+    """Write when tasks were learnt under other settings."""
+    arrays = {f"learnt{i}": values for i, values in enumerate(found.learnt.values())}
+    named = {"moduli": list(found.moduli), "settings": list(found.learnt), "last": dict(found.last)}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_arrays(path, arrays, {**header, **named}, compress=True)
+
+
+def load_controls(path: Path) -> tuple[Controls, dict[str, Any]]:
+    """Read what `save_controls` wrote, and its origin.
+
+    Raises:
+        RunError: if the file is missing, damaged or of another format.
+    """
+    arrays, header = _read(path)
+    try:
+        learnt = {name: arrays[f"learnt{i}"] for i, name in enumerate(header["settings"])}
+        return Controls(tuple(header["moduli"]), learnt, header["last"]), header
+    except (KeyError, TypeError) as error:
+        raise RunError(f"{path} is damaged: {error!r}; restore it, or compute it again") from error
+
+
+def stored(kind: str, config: Config) -> list[Path]:
+    """Files of results for a configuration, whatever its seed and what it records, by seed."""
+    root = results_root()
+    if root is None or not root.is_dir():
+        return []
+    found = {}
+    for path in root.glob(place_of(root, kind, config.replace(seed=0)).name.replace("0.npz", "*")):
+        _, header = _read(path)
+        other = Config.from_json(json.dumps(header["config"]))
+        if {field for field, _, _ in differences(other, config)} <= set(IGNORED):
+            found[other.train.seed] = path
+    return [found[seed] for seed in sorted(found)]
+
+
+def experiments(config: Config) -> list[Experiment]:
+    """All stored experiments of a configuration, by seed."""
+    return [load_experiment(path)[0] for path in stored("branches", config)]
+
+
+def control_trainings(config: Config) -> list[Controls]:
+    """All stored trainings with other settings of a configuration, by seed."""
+    return [load_controls(path)[0] for path in stored("controls", config)]
+
+
+def _read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    try:
+        arrays, header = load_arrays(path)
+    except FileDamaged as error:
+        raise RunError(f"{error}; restore the file, or compute it again") from error
+    if header.get("format") != FORMAT:
+        raise RunError(
+            f"{path} is of format {header.get('format')} and this version reads {FORMAT}; "
+            "compute it again, or use the version of miiii_core that wrote it"
+        )
+    return arrays, header

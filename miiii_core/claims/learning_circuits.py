@@ -1,0 +1,209 @@
+"""Claims about circuits for learning, and about what Grokfast amplifies.
+
+Criteria and thresholds were fixed before any seed but the embedded run's was trained, and before
+any wave was clamped.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float
+
+from ..analysis.transients import Split, split_waves, strengths
+from ..circuits import outcomes
+from ..circuits.branching import Experiment
+from ..circuits.delays import Delays, amplified, by_accident, control_epochs, delays
+from ..storage.saved import Run
+from .basis import moments
+from .ledger import Claim, Measure, Measured, Values, Verdict, decide
+
+FEWEST = 5  # seeds, from which on all of them falling one way is no accident
+MARKED = 0.25  # octaves of the epoch, from which a delay counts
+WARMED_UP = 64  # epochs, before which neurons are as they were drawn
+SURE = 0.75  # odds that a wave which stays is amplified more than another
+CONTROLS = ("no filter, rate × (1 + λ)", "no filter, decay × 2", "no filter, decay / 2")
+MOMENTUM = "no filter, β1 = α"
+
+
+class History(NamedTuple):
+    """The waves of a run at its snapshots."""
+
+    epochs: Float[np.ndarray, " moments"]
+    energy: Float[np.ndarray, "moments waves"]
+    split: Split
+
+
+def history_of(run: Run) -> History:
+    """Split the waves of a run into transient and persistent ones, by some of its snapshots."""
+    kept = [epoch for epoch in run.snapshot_epochs if epoch >= WARMED_UP] or run.snapshot_epochs
+    epochs, digits = moments(np.array(kept)), jnp.asarray(run.task.digits)
+    moduli = run.task.moduli
+    found = [
+        strengths(run.snapshot(int(epoch)).activations(digits).neurons, moduli) for epoch in epochs
+    ]
+    energy, total = map(np.array, zip(*found, strict=True))
+    return History(epochs, energy, split_waves(energy, total, moduli, run.task.p))
+
+
+def split_counts(split: Split) -> Measured:
+    """How many waves of which kind."""
+    count = split.present.sum(axis=1)
+    return {
+        "waves ever present": int(split.present.any(axis=0).sum()),
+        "transient": int(split.transient.sum()),
+        "persistent": int(split.persistent.sum()),
+        "most at once": int(count.max()),
+        "at the end": int(count[-1]),
+    }
+
+
+def _transient(run: Run) -> Measured:
+    return split_counts(history_of(run).split)
+
+
+def _judge_transient(values: Values) -> Verdict:
+    return decide(
+        values["transient"] >= 0.25 * values["waves ever present"],
+        values["most at once"] >= 1.25 * values["at the end"],
+        given=values["at the end"] > 0,
+    )
+
+
+def delay_values(found: Sequence[Experiment]) -> Measured:
+    """The numbers that decide whether transient waves help to learn."""
+    each = delays(found)
+    some = len(each.transient) > 0
+    return {
+        "seeds": len(found),
+        "seeds that can tell": len(each.transient),
+        **{
+            f"delay, {name} (octaves)": float(np.median(values)) if some else 0.0
+            for name, values in zip(Delays._fields, each, strict=True)
+        },
+        "p-value, later than nothing clamped": by_accident(each.transient > 0),
+        "p-value, later than random": by_accident(each.transient > each.random),
+    }
+
+
+def _helping(run: Run) -> Measured:
+    return delay_values(outcomes.experiments(run.config))
+
+
+def _judge_helping(values: Values) -> Verdict:
+    delay = values["delay, transient (octaves)"]
+    return decide(
+        delay >= MARKED and values["p-value, later than nothing clamped"] < 0.05,
+        delay > values["delay, random (octaves)"] and values["p-value, later than random"] < 0.05,
+        given=values["seeds that can tell"] >= FEWEST,
+    )
+
+
+def gain_values(found: Sequence[Experiment]) -> Measured:
+    """The numbers that decide whether Grokfast amplifies what stays."""
+    each, before = amplified(found), amplified(found, "onset")
+    return {
+        "seeds that can tell": len(each),
+        "odds at the spike": float(np.median(each)) if len(each) else 0.5,
+        "odds at the onset": float(np.median(before)) if len(before) else 0.5,
+        "p-value": by_accident(each > 0.5),
+    }
+
+
+def _gains(run: Run) -> Measured:
+    return gain_values(outcomes.experiments(run.config))
+
+
+def _judge_gains(values: Values) -> Verdict:
+    return decide(
+        values["p-value"] < 0.05,
+        values["odds at the spike"] >= SURE,
+        given=values["seeds that can tell"] >= FEWEST,
+    )
+
+
+def control_values(found: Sequence[outcomes.Controls]) -> Measured:
+    """Octaves by which the filter is ahead of what might explain it, the median over seeds."""
+    epochs = control_epochs(found) if found else {}
+    usual = epochs.get("filter", np.array([]))
+    ahead = {
+        name: float(np.median(np.log2(epochs[name] / usual))) if name in epochs else 0.0
+        for name in ("no filter", *CONTROLS, MOMENTUM)
+    }
+    whole = all(name in epochs for name in ahead)
+    return {
+        "seeds that can tell": len(found) if whole else 0,
+        **{f"ahead of: {name} (octaves)": value for name, value in ahead.items()},
+    }
+
+
+def _controls(run: Run) -> Measured:
+    return control_values(outcomes.control_trainings(run.config))
+
+
+def _judge_controls(values: Values) -> Verdict:
+    ahead = {name: values[f"ahead of: {name} (octaves)"] for name in (*CONTROLS, MOMENTUM)}
+    return decide(
+        all(ahead[name] >= MARKED for name in CONTROLS),
+        ahead[MOMENTUM] >= MARKED,
+        given=values["seeds that can tell"] >= 3,
+    )
+
+
+CLAIMS = (
+    Claim(
+        key="transient-waves",
+        statement="the ω-spike of T_miiii is waves of n mod q that come and go",
+        source="Ours",
+        criterion="of the waves that are ever present (1.5 times chance) a quarter or more is gone "
+        "at the end, with less than a quarter of its peak; and at some moment a quarter more are "
+        "present than at the end; partly: one of the two",
+        judge=_judge_transient,
+        measures=(Measure(needs=("miiii",), of=_transient),),
+        published={},
+        page="learning_circuits",
+        figure="fig-transients",
+    ),
+    Claim(
+        key="learning-circuits",
+        statement="waves of T_miiii that go again help it to learn",
+        source="Ours",
+        criterion="clamped to zero from the spike on, they delay the median late task by 0.25 "
+        "octaves or more in the median seed, and in more seeds than a fair coin would (sign test, "
+        "p < 0.05); and by more than as many random waves do, by the same test; partly: one of "
+        "the two; five seeds are needed",
+        judge=_judge_helping,
+        measures=(Measure(needs=("miiii",), of=_helping),),
+        published={},
+        page="learning_circuits",
+        figure="fig-delays",
+    ),
+    Claim(
+        key="grokfast-waves",
+        statement="Grokfast amplifies the waves that will stay more than the others",
+        source="Ours",
+        criterion="among waves of tasks not learnt at the spike, one that stays has a larger gain "
+        "than another more often than not, in more seeds than a fair coin would give (sign test, "
+        "p < 0.05); and with odds of 0.75 or more in the median seed; partly: one of the two; "
+        "five seeds are needed",
+        judge=_judge_gains,
+        measures=(Measure(needs=("miiii",), of=_gains),),
+        published={},
+        page="learning_circuits",
+        figure="fig-gains",
+    ),
+    Claim(
+        key="grokfast-controls",
+        statement="Grokfast does more than a larger step, other decay or more momentum",
+        source="Ours",
+        criterion="without the filter the median task is learnt 0.25 octaves later or more in the "
+        "median seed, with a rate 1 + λ times as large, twice the decay and half of it; and with "
+        "β1 = α; partly: one of the two; three seeds are needed",
+        judge=_judge_controls,
+        measures=(Measure(needs=("miiii",), of=_controls),),
+        published={},
+        page="learning_circuits",
+        figure="fig-controls",
+    ),
+)
