@@ -11,22 +11,17 @@ is made from it.
 """
 
 import argparse
-import json
-import time
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from tqdm import tqdm
-
 from miiii_core.config import Config
 from miiii_core.presets import preset
-from miiii_core.training.train import fit, initial_state, task_of
+
+from .trainings import MEAN, collect, markdown, passed_at, read
 
 RESULTS = Path(__file__).with_suffix(".jsonl")
 TABLE = Path(__file__).with_suffix(".md")
 EPOCHS, EVERY = 4096, 128
-MEAN = 0.9
 FIELDS = (
     "p",
     "train_fraction",
@@ -65,45 +60,14 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=1, help="trainings of each setting")
     seeds = parser.parse_args().seeds
     configs = [config_of(variant, seed) for seed in range(seeds) for variant in VARIANTS]
-    known = {result["digest"] for result in results()}
-    for config in tqdm([c for c in configs if c.digest not in known], unit="training"):
-        with RESULTS.open("a") as file:
-            file.write(json.dumps(train(config)) + "\n")
-        TABLE.write_text(table(results()))
-    TABLE.write_text(table(results()))
+    collect(RESULTS, configs, FIELDS)
+    TABLE.write_text(table(read(RESULTS)))
 
 
 def config_of(variant: dict[str, Any], seed: int) -> Config:
     """The configuration of one variant."""
     recording = {"epochs": EPOCHS, "eval_every": EVERY, "n_snapshots": 0, "probes": ()}
     return preset("miiii-small").replace(**variant, **recording, evals_per_octave=1, seed=seed)
-
-
-def train(config: Config) -> dict[str, Any]:
-    """Train one setting; returns its row."""
-    task, curve, began = task_of(config), [], time.perf_counter()
-    for now in fit(config, task, initial_state(config, task)):
-        if now.metrics is not None:
-            train_accuracy, validation = now.metrics["accuracy"][:2]
-            curve.append(
-                [now.epoch, *(float(x) for x in (train_accuracy.mean(), validation.mean()))]
-                + [float(validation.min()), task.moduli[int(np.argmin(validation))]]
-            )
-    fields = {name: value for name, value in flat(config).items() if name in FIELDS}
-    seconds = round(time.perf_counter() - began, 1)
-    seed = config.train.seed
-    return {"digest": config.digest, **fields, "seed": seed, "seconds": seconds, "curve": curve}
-
-
-def flat(config: Config) -> dict[str, Any]:
-    """All fields of a configuration without their sections."""
-    return {k: v for section in json.loads(config.to_json()).values() for k, v in section.items()}
-
-
-def results() -> list[dict[str, Any]]:
-    """Every training so far."""
-    lines = RESULTS.read_text().splitlines() if RESULTS.exists() else []
-    return [json.loads(line) for line in lines]
 
 
 def table(rows: list[dict[str, Any]]) -> str:
@@ -117,23 +81,18 @@ def table(rows: list[dict[str, Any]]) -> str:
         "worst at the end",
         "seconds",
     ]
-    lines = ["| " + " | ".join(head) + " |", "|" + " --- |" * len(head)]
-    for row in rows:
-        _, _, mean, worst, modulus = row["curve"][-1]
-        values = [_short(row[name]) for name in FIELDS]
-        values += [str(row["seed"]), str(passed_at(row) or "no"), f"{mean:.3f}"]
-        values += [f"{worst:.3f} (mod {modulus})", f"{row['seconds']:.0f}"]
-        lines.append("| " + " | ".join(values) + " |")
-    return f"{INTRODUCTION}\n" + "\n".join(lines) + "\n"
+    return f"{INTRODUCTION}\n" + markdown(head, map(_cells, rows))
+
+
+def _cells(row: dict[str, Any]) -> list[str]:
+    _, _, mean, worst, modulus = row["curve"][-1]
+    values = [_short(row[name]) for name in FIELDS]
+    values += [str(row["seed"]), str(passed_at(row) or "no"), f"{mean:.3f}"]
+    return [*values, f"{worst:.3f} (mod {modulus})", f"{row['seconds']:.0f}"]
 
 
 def _short(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
-
-
-def passed_at(row: dict[str, Any]) -> int | None:
-    """First epoch at which the mean accuracy is there; None if it never is."""
-    return next((epoch for epoch, _, mean, _, _ in row["curve"] if mean >= MEAN), None)
 
 
 INTRODUCTION = f"""# How the small T_miiii was found

@@ -329,3 +329,40 @@ def test_with_torch_the_command_shows_ratios_to_it(run):
     assert "torch bfloat16" in output
     assert written["sizes"] == []
     assert "peak GB" not in output
+
+
+# Trainings that are kept
+
+
+def test_a_training_is_kept_and_not_repeated(tmp_path, monkeypatch):
+    from benchmarks import trainings
+
+    path, config = tmp_path / "kept.jsonl", TINY.replace(n_snapshots=0, probes=(), epochs=40)
+    trainings.collect(path, [config], ("p", "dropout"))
+    (row,) = trainings.read(path)
+    assert (row["p"], row["dropout"], row["seed"]) == (7, 0.2, 0)
+    assert [point[0] for point in row["curve"]][-1] == 40
+    monkeypatch.setattr(trainings, "train", lambda config: pytest.fail("trained again"))
+    trainings.collect(path, [config], ("p",))
+    assert trainings.read(path) == [row]
+
+
+def test_a_training_passes_where_its_mean_does():
+    from benchmarks.trainings import passed_at
+
+    curve = [[0, 0, 0.1, 0, 2], [8, 1, 0.9, 0.5, 2], [16, 1, 0.95, 0.5, 2]]
+    assert passed_at({"curve": curve}) == 8
+    assert passed_at({"curve": curve[:1]}) is None
+
+
+def test_forks_stand_in_the_table_with_the_spread_of_their_seeds():
+    from benchmarks import forks
+
+    def row(seed, epoch, fork="no dropout"):
+        curve = [[epoch, 1, 0.95, 0.9, 2]] if epoch else [[64, 1, 0.5, 0.1, 2]]
+        return {"digest": forks.config_of(fork, seed).digest, "curve": curve}
+
+    found = forks.table([row(0, 128), row(1, None), row(2, 64)])
+    assert found == [["no dropout", "3", "128 (64 to never)", "0.950"]]
+    assert forks.table([row(0, 128, "as here")]) == [["as here", "1", "128", "0.950"]]
+    assert len({forks.config_of(fork, 0).digest for fork in forks.FORKS}) == len(forks.FORKS)
