@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -14,7 +15,7 @@ from .exam import LEARNT, Exam, Selectivity, Tensor, choosing_rows, make_exam, s
 DRAWS = 20  # random sets beside each chosen one
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Bench:
     """A run laid out for dissection.
 
@@ -62,8 +63,9 @@ class Search:
     found: discovery.Found
 
 
+@lru_cache(maxsize=1)
 def lay_out(run: Run) -> Bench:
-    """Compute all that the dissections of a run have in common."""
+    """Compute all that the dissections of a run have in common; that of the last run is kept."""
     activations, task = run.activations(), run.task
     choosing, scoring = (
         make_exam(task, activations.logits, rows)
@@ -81,8 +83,9 @@ def break_by_neurons(bench: Bench) -> Selectivity:
     return breaking.selectivity(bench.tail(bench.scoring), bench.scoring, sets, draws=DRAWS)
 
 
+@lru_cache(maxsize=1)
 def break_by_subspaces(bench: Bench) -> erasure.Subspaces:
-    """Break each task by directions of the residual stream."""
+    """Break each task by directions of the residual stream; what became of the last is kept."""
     choosing, scoring = bench.stream(bench.choosing), bench.stream(bench.scoring)
     return erasure.break_each(choosing, scoring, draws=DRAWS)
 

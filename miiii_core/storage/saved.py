@@ -43,9 +43,9 @@ class RunError(Exception):
     """A run that is missing, damaged, of another format, or not what was asked for."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Run:
-    """A run read back from its folder.
+    """A run read back from its folder; equal to itself only, and so a key to what it led to.
 
     Attributes:
         folder: Where it lies.
