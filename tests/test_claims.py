@@ -446,6 +446,61 @@ CRITERIA |= {
             ({"tasks generalised": 0}, OPEN),
         ],
     ),
+    "transient-waves": (
+        {"waves ever present": 40, "transient": 10, "most at once": 50, "at the end": 40},
+        [
+            ({"transient": 9}, PARTLY),
+            ({"most at once": 49}, PARTLY),
+            ({"transient": 9, "most at once": 49}, NO),
+            ({"at the end": 0}, OPEN),
+        ],
+    ),
+    "learning-circuits": (
+        {
+            "seeds that can tell": 5,
+            "delay, transient (octaves)": 0.25,
+            "delay, random (octaves)": 0.1,
+            "p-value, later than nothing clamped": 0.03,
+            "p-value, later than random": 0.03,
+        },
+        [
+            ({"p-value, later than nothing clamped": 0.05}, PARTLY),
+            ({"p-value, later than random": 0.05}, PARTLY),
+            ({"delay, random (octaves)": 0.3}, PARTLY),
+            ({"delay, transient (octaves)": 0.1}, NO),
+            ({"seeds that can tell": 4}, OPEN),
+        ],
+    ),
+    "grokfast-waves": (
+        {"seeds that can tell": 5, "odds at the spike": 0.75, "p-value": 0.03},
+        [
+            ({"odds at the spike": 0.7}, PARTLY),
+            ({"p-value": 0.1}, PARTLY),
+            ({"odds at the spike": 0.5, "p-value": 0.5}, NO),
+            ({"seeds that can tell": 4}, OPEN),
+        ],
+    ),
+    "grokfast-controls": (
+        {
+            "seeds that can tell": 3,
+            "ahead of: no filter, rate × (1 + λ) (octaves)": 0.3,
+            "ahead of: no filter, decay × 2 (octaves)": 0.3,
+            "ahead of: no filter, decay / 2 (octaves)": 0.3,
+            "ahead of: no filter, β1 = α (octaves)": 0.3,
+        },
+        [
+            ({"ahead of: no filter, β1 = α (octaves)": 0.1}, PARTLY),
+            ({"ahead of: no filter, decay × 2 (octaves)": 0.1}, PARTLY),
+            (
+                {
+                    "ahead of: no filter, decay / 2 (octaves)": -1.0,
+                    "ahead of: no filter, β1 = α (octaves)": 0.0,
+                },
+                NO,
+            ),
+            ({"seeds that can tell": 2}, OPEN),
+        ],
+    ),
 }
 TESTABLE = [claim for claim in LEDGER if claim.measures]
 

@@ -31,6 +31,7 @@ from .gradients import GradientWaves, watch
 EVERY = 64  # epochs between two looks at the accuracies
 PER_OCTAVE = 4  # looks at the waves per doubling of the epoch
 SETTLING = 1.25  # times the epoch at which all tasks are learnt, until which a reference goes on
+HOPELESS = 0.5  # share of tasks below which a reference is given up at half of its epochs
 ENOUGH = 0.75  # share of its tasks that a branch must have learnt to be called off
 WINDOW = 256  # epochs over which the gradient is watched
 RANDOM_DRAWS = 2
@@ -138,6 +139,8 @@ def moments_of(epochs: int) -> tuple[int, ...]:
 def train_reference(lab: Laboratory, tell: Tell = lambda _: None) -> Reference:
     """Train with nothing clamped, until all tasks are learnt and some time beyond.
 
+    One that has learnt less than `HOPELESS` of its tasks by half of its epochs is given up.
+
     Args:
         lab: What to train.
         tell: Told now and then how far it got.
@@ -146,11 +149,12 @@ def train_reference(lab: Laboratory, tell: Tell = lambda _: None) -> Reference:
     learnt = np.full(len(lab.task.moduli), np.inf)
     epochs, seen = lab.config.train.epochs, []
     moments = set(moments_of(epochs))
-    for epoch in range(EVERY, epochs + 1, EVERY):
-        state = lab.advance(free, state, EVERY)
+    for epoch in (*range(EVERY, epochs, EVERY), epochs):
+        state = lab.advance(free, state, epoch - int(state.epoch))
         accuracy = lab.validation(free, state)
         learnt[(accuracy >= LEARNT) & np.isinf(learnt)] = epoch
-        over = epoch + EVERY > epochs or epoch >= SETTLING * learnt.max()
+        slow = 2 * epoch >= epochs and np.isfinite(learnt).mean() < HOPELESS
+        over = epoch == epochs or epoch >= SETTLING * learnt.max() or slow
         if epoch in moments or over:
             neurons = state.model.activations(jnp.asarray(lab.task.digits)).neurons
             seen.append((epoch, state, accuracy, *strengths(neurons, lab.task.moduli)))

@@ -49,7 +49,7 @@ class GradientWaves(NamedTuple):
         return np.sqrt(_ratio(self.filtered, self.raw))
 
 
-def wave_transform(moduli: Sequence[int]) -> Float[np.ndarray, "n_classes 2*waves"]:
+def wave_transform(moduli: Sequence[int]) -> Float[np.ndarray, "n_classes both"]:
     r"""Orthonormal columns over the packed classes: cos, then sin, of each wave k/q of its task.
 
     What a task's columns have in common, which moves no answer, lies outside. For q = 2 the

@@ -29,14 +29,9 @@ FORMAT = 1
 MODULES = ("training/clamp", "analysis/transients", "circuits/gradients", "circuits/branching")
 RECORDING: dict[str, Any] = {"probes": (), "n_snapshots": 0}  # nothing else is kept of a training
 IGNORED = (
-    "seed",
-    "epochs",
-    "probes",
-    "n_snapshots",
-    "eval_every",
-    "evals_per_octave",
+    "p", "seed", "epochs", "probes", "n_snapshots", "eval_every", "evals_per_octave",
     "wide_per_octave",
-)
+)  # fmt: skip
 
 
 class Controls(NamedTuple):
@@ -157,26 +152,39 @@ def load_controls(path: Path) -> tuple[Controls, dict[str, Any]]:
 
 
 def stored(kind: str, config: Config) -> list[Path]:
-    """Files of results for a configuration, whatever its seed and what it records, by seed."""
+    """Files of results for a configuration, by p and seed.
+
+    They may be of other seeds and bases, trained for longer, and with other records: what a
+    delay is in octaves can be compared.
+    """
     root = results_root()
     if root is None or not root.is_dir():
         return []
     found = {}
-    for path in root.glob(place_of(root, kind, config.replace(seed=0)).name.replace("0.npz", "*")):
+    for path in root.glob(f"{kind}-{config.task.name}-*.npz"):
         _, header = _read(path)
         other = Config.from_json(json.dumps(header["config"]))
         if {field for field, _, _ in differences(other, config)} <= set(IGNORED):
-            found[other.train.seed] = path
-    return [found[seed] for seed in sorted(found)]
+            found[other.task.p, other.train.seed] = path
+    return [found[place] for place in sorted(found)]
+
+
+def header_of(path: Path) -> dict[str, Any]:
+    """The origin of a stored result.
+
+    Raises:
+        RunError: if the file is missing, damaged or of another format.
+    """
+    return _read(path)[1]
 
 
 def experiments(config: Config) -> list[Experiment]:
-    """All stored experiments of a configuration, by seed."""
+    """All stored experiments of a configuration, by p and seed."""
     return [load_experiment(path)[0] for path in stored("branches", config)]
 
 
 def control_trainings(config: Config) -> list[Controls]:
-    """All stored trainings with other settings of a configuration, by seed."""
+    """All stored trainings with other settings of a configuration, by p and seed."""
     return [load_controls(path)[0] for path in stored("controls", config)]
 
 

@@ -7,7 +7,17 @@
 
 from collections.abc import Sequence
 
-from . import attention, basis, circuit, embeddings, learning, neurons, serving, variations
+from . import (
+    attention,
+    basis,
+    circuit,
+    embeddings,
+    learning,
+    learning_circuits,
+    neurons,
+    serving,
+    variations,
+)
 from .ledger import NEVER, Claim, Evidence, Finding, Measure, Verdict, decide, examine
 from .page import Ledger, summary
 from .sources import BASES, gather, kind_of
@@ -39,6 +49,7 @@ LEDGER: tuple[Claim, ...] = (
     *circuit.CLAIMS,
     *serving.CLAIMS,
     *basis.CLAIMS,
+    *learning_circuits.CLAIMS,
     *variations.CLAIMS,
 )
 

@@ -9,9 +9,9 @@ from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
-from ..analysis.transients import Split, split_waves, strengths
+from ..analysis.transients import Split, chance_share, split_waves, strengths
 from ..circuits import outcomes
 from ..circuits.branching import Experiment
 from ..circuits.delays import Delays, amplified, by_accident, control_epochs, delays
@@ -22,29 +22,37 @@ from .ledger import Claim, Measure, Measured, Values, Verdict, decide
 FEWEST = 5  # seeds, from which on all of them falling one way is no accident
 MARKED = 0.25  # octaves of the epoch, from which a delay counts
 WARMED_UP = 64  # epochs, before which neurons are as they were drawn
+SNAPSHOTS = 16  # that are looked at
 SURE = 0.75  # odds that a wave which stays is amplified more than another
 CONTROLS = ("no filter, rate × (1 + λ)", "no filter, decay × 2", "no filter, decay / 2")
 MOMENTUM = "no filter, β1 = α"
 
 
 class History(NamedTuple):
-    """The waves of a run at its snapshots."""
+    """The waves of a run at its snapshots.
 
-    epochs: Float[np.ndarray, " moments"]
-    energy: Float[np.ndarray, "moments waves"]
+    Attributes:
+        epochs: Of the snapshots looked at.
+        strength: Of each wave, as a multiple of chance.
+        split: What becomes of them.
+    """
+
+    epochs: Int[np.ndarray, " moments"]
+    strength: Float[np.ndarray, "moments waves"]
     split: Split
 
 
 def history_of(run: Run) -> History:
     """Split the waves of a run into transient and persistent ones, by some of its snapshots."""
     kept = [epoch for epoch in run.snapshot_epochs if epoch >= WARMED_UP] or run.snapshot_epochs
-    epochs, digits = moments(np.array(kept)), jnp.asarray(run.task.digits)
-    moduli = run.task.moduli
+    epochs, digits = moments(np.array(kept), SNAPSHOTS), jnp.asarray(run.task.digits)
+    moduli, p = run.task.moduli, run.task.p
     found = [
         strengths(run.snapshot(int(epoch)).activations(digits).neurons, moduli) for epoch in epochs
     ]
     energy, total = map(np.array, zip(*found, strict=True))
-    return History(epochs, energy, split_waves(energy, total, moduli, run.task.p))
+    level = chance_share(moduli, p) * np.maximum(total, np.finfo(float).tiny)[:, None]
+    return History(epochs, energy / level, split_waves(energy, total, moduli, p))
 
 
 def split_counts(split: Split) -> Measured:

@@ -32,6 +32,7 @@ from .spectra import (
 )
 from .training import curves, grokking_figure, norm_map, training_map, training_maps
 from .variations import learning_order
+from .waves import seed_dots, wave_lives
 
 __all__ = [
     "TimePanel",
@@ -65,6 +66,7 @@ __all__ = [
     "positional_embedding_figure",
     "progress_figure",
     "ranking",
+    "seed_dots",
     "selectivity_maps",
     "share_bars",
     "sieve_bars",
@@ -74,5 +76,6 @@ __all__ = [
     "training_map",
     "training_maps",
     "wave_chart",
+    "wave_lives",
     "wave_shares",
 ]

@@ -77,7 +77,7 @@ def wave_basis(
             raise ValueError(
                 f"there is no wave {k}/{q} to clamp; q is one of {list(moduli)} and k is 1 to q/2"
             )
-    needed = sum(1 if q == 2 else 2 for _, q in set(waves))
+    needed = directions(waves)
     if needed > min(rank, len(numbers) - 1):
         raise ValueError(
             f"{len(waves)} waves have {needed} directions; rank={rank} and {len(numbers)} inputs "
@@ -85,12 +85,18 @@ def wave_basis(
         )
     basis = np.zeros((len(numbers), rank))
     if waves:
-        turns = 2 * np.pi * np.array([[n * k % q / q for k, q in set(waves)] for n in numbers])
+        k, q = np.array(sorted(set(waves))).T
+        turns = 2 * np.pi * (np.outer(numbers, k) % q) / q
         both = np.concatenate([np.cos(turns), np.sin(turns)], axis=1)
         left, size, _ = np.linalg.svd(both - both.mean(axis=0), full_matrices=False)
         held = left[:, size > 1e-6 * size[0]]
         basis[:, : held.shape[1]] = held
     return basis
+
+
+def directions(waves: Sequence[Fraction]) -> int:
+    """How many a clamp of these waves needs: cos and sin of each, and for q = 2 the cos."""
+    return sum(1 if q == 2 else 2 for _, q in set(waves))
 
 
 def clamped_logits(
@@ -165,6 +171,26 @@ def clamped_advance(
 
     start = (state, jnp.zeros((), weight_type(problem.config.model)))
     return jax.lax.while_loop(unfinished, step, start)
+
+
+def accuracy_without(
+    model: Transformer, task: Task, waves: Sequence[Fraction]
+) -> Float[np.ndarray, " tasks"]:
+    """Accuracy of each task on validation inputs once waves are taken out of the neurons.
+
+    Args:
+        model: The network.
+        task: Of its inputs.
+        waves: Fractions (k, q).
+
+    Raises:
+        ValueError: for a wave that the tasks do not have.
+    """
+    numbers = np.arange(len(task.digits))
+    basis = wave_basis(numbers, waves, max(1, directions(waves)), task.moduli)
+    logits = clamped_logits(model, jnp.asarray(task.digits), jnp.asarray(basis, jnp.float32))
+    right = task_accuracies(logits, jnp.asarray(task.targets), task.class_sizes)
+    return np.asarray(right)[task.validation].mean(axis=0)
 
 
 @eqx.filter_jit

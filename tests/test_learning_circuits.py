@@ -1,0 +1,120 @@
+import json
+
+import numpy as np
+import pytest
+from tiny import TINY
+
+from benchmarks import learning_circuits as command
+from miiii_core.circuits import branching, outcomes
+from miiii_core.claims import learning_circuits as measured
+from miiii_core.claims.ledger import Verdict
+from miiii_core.config import Config
+from miiii_core.storage.provenance import versions
+from miiii_core.tasks import primes_below
+
+STORED = sorted(root.glob("*.npz")) if (root := outcomes.results_root()) else []
+
+
+@pytest.fixture
+def tiny_command(monkeypatch, tmp_path):
+    """The command on a tiny preset with few settings; counts what is computed."""
+    monkeypatch.setattr(command, "preset", lambda name: TINY)
+    some = {"filter": {}, "no filter": {"grokfast": "none"}}
+    monkeypatch.setattr(command, "settings_of", lambda base: some)
+    done = []
+    run, train = branching.run_experiment, command.train
+    monkeypatch.setattr(
+        branching, "run_experiment", lambda *given: done.append("branches") or run(*given)
+    )
+    monkeypatch.setattr(command, "train", lambda *given: done.append("control") or train(*given))
+
+    def call(*arguments):
+        done.clear()
+        command.main([*arguments, "--out", str(tmp_path)])
+        return sorted(path.name for path in tmp_path.glob("*")), list(done)
+
+    return call
+
+
+def test_the_command_computes_what_is_missing_and_says_where_it_is_from(tiny_command, tmp_path):
+    names = ["branches-miiii-p7-seed1.npz", "controls-miiii-p7-seed1.npz"]
+    asked = ("--seeds", "1", "--controls", "1")
+    assert tiny_command(*asked) == (names, ["branches", "control", "control"])
+    assert tiny_command(*asked) == (names, [])
+    (tmp_path / names[0]).unlink()
+    assert tiny_command(*asked) == (names, ["branches"])
+    header = outcomes.header_of(tmp_path / names[0])
+    assert Config.from_json(json.dumps(header["config"])).digest == header["digest"]
+    assert header["versions"] == versions()
+    assert header["config"]["train"]["seed"] == 1
+    assert len(header["results_code_digest"]) == len(header["code_digest"]) == 12
+    found, _ = outcomes.load_controls(tmp_path / names[1])
+    assert list(found.learnt) == ["filter", "no filter"] and found.moduli == (2, 3, 5)
+
+
+def test_a_control_that_was_stopped_half_way_goes_on_with_the_next_setting(tiny_command, tmp_path):
+    tiny_command("--seeds", "1", "--controls", "1")
+    path = tmp_path / "controls-miiii-p7-seed1.npz"
+    found, header = outcomes.load_controls(path)
+    first = outcomes.Controls(found.moduli, {"filter": found.learnt["filter"]}, {"filter": 40})
+    outcomes.save_controls(path, first, header)
+    assert tiny_command("--seeds", "1", "--controls", "1")[1] == ["control"]
+
+
+def test_controls_change_one_thing_beside_the_filter():
+    base = Config()
+    settings = command.settings_of(base)
+    assert settings["filter"] == {} and len(settings) == 8
+    assert settings["no filter, rate × (1 + λ)"]["learning_rate"] == pytest.approx(4.5e-4)
+    assert settings["no filter, β1 = α"]["beta1"] == base.optim.grokfast_alpha
+    for name, changes in settings.items():
+        assert ("grokfast" in changes) == name.startswith("no filter")
+        assert len(set(changes) - {"grokfast"}) <= 1
+        base.replace(**changes)
+
+
+@pytest.mark.skipif(not STORED, reason="no results are stored here")
+class TestStored:
+    def test_every_file_can_be_read_and_fits_its_configuration(self):
+        for path in STORED:
+            header = outcomes.header_of(path)
+            p = header["config"]["task"]["p"]
+            if path.stem.startswith("branches"):
+                found, _ = outcomes.load_experiment(path)
+                assert found.reference.accuracy.shape[1] == len(primes_below(p))
+                assert len(found.branches) in (0, 6)
+            else:
+                found, _ = outcomes.load_controls(path)
+                assert found.moduli == primes_below(p)
+
+    def test_a_reference_begins_as_it_did(self):
+        path = next(path for path in STORED if path.stem.startswith("branches"))
+        stored, header = outcomes.load_experiment(path)
+        config = Config.from_json(json.dumps(header["config"]))
+        lab = branching.Laboratory.of(config.replace(epochs=branching.EVERY))
+        again = branching.train_reference(lab)
+        assert again.moments.tolist() == stored.reference.moments[:1].tolist()
+        np.testing.assert_allclose(again.energy[0], stored.reference.energy[0], rtol=0.1)
+        np.testing.assert_allclose(again.accuracy[0], stored.reference.accuracy[0], atol=0.1)
+
+    def test_the_first_branch_begins_as_it_did(self):
+        """What taking waves out once does to the start can be had from accuracies alone."""
+        for path in STORED:
+            if path.stem.startswith("branches"):
+                found, _ = outcomes.load_experiment(path)
+                for branch in found.branches:
+                    at = found.reference.moments.tolist().index(branch.start)
+                    before = found.reference.accuracy[at] >= 0.9
+                    assert (branch.learnt >= branch.start).all()
+                    assert (branch.once[before] > 0).all()
+                    assert len(branch.waves) == len(found.branches[0].waves)
+
+
+def test_without_results_nothing_can_be_told(monkeypatch, tmp_path):
+    monkeypatch.setenv("MIIII_RESULTS", str(tmp_path))
+    for claim, values in zip(
+        measured.CLAIMS[1:],
+        (measured.delay_values([]), measured.gain_values([]), measured.control_values([])),
+        strict=True,
+    ):
+        assert claim.judge(values) is Verdict.OPEN

@@ -1,0 +1,101 @@
+import numpy as np
+import pytest
+
+from miiii_core.analysis import transients
+from miiii_core.analysis.atoms import waves_of
+
+MODULI = (2, 3, 5, 7)
+P = 11
+
+
+def places(*wanted):
+    """Indices of waves by their fractions."""
+    waves = waves_of(MODULI)
+    pairs = list(zip(waves.k.tolist(), waves.modulus.tolist(), strict=True))
+    return [pairs.index(one) for one in wanted]
+
+
+def test_strengths_are_those_of_a_plain_sum_over_all_inputs():
+    generator = np.random.default_rng(0)
+    neurons = generator.normal(size=(P * P, 3))
+    found = transients.strengths(neurons, MODULI)
+    grid = neurons.reshape(P, P, 3)
+    both = grid - grid.mean(axis=0) - grid.mean(axis=1, keepdims=True) + grid.mean(axis=(0, 1))
+    assert found.total == pytest.approx((both**2).mean(axis=(0, 1)).sum(), rel=1e-4)
+    for place, (k, q) in zip(places((1, 2), (2, 5), (3, 7)), [(1, 2), (2, 5), (3, 7)], strict=True):
+        n = np.arange(P * P)
+        means = np.stack([both.reshape(-1, 3)[n % q == r].mean(axis=0) for r in range(q)])
+        part = np.exp(-2j * np.pi * k * np.arange(q) / q) @ means / q
+        energy = (1 if q == 2 else 2) * (np.abs(part) ** 2).sum()
+        assert found.energy[place] == pytest.approx(energy, rel=1e-3)
+
+
+def test_the_level_of_chance_is_what_random_orders_have():
+    generator = np.random.default_rng(1)
+    grid = generator.normal(size=(P * P, 400)) ** 3
+    found = transients.strengths(grid, MODULI)
+    level = transients.chance_share(MODULI, P)
+    np.testing.assert_allclose(found.energy / found.total, level, rtol=0.2)
+
+
+@pytest.fixture
+def history():
+    """Four moments: one wave comes and stays, one goes again, one halves, the rest is noise."""
+    level = transients.chance_share(MODULI, P)
+    energy = np.tile(level, (4, 1)) * 100
+    stays, goes, halves = places((1, 5), (2, 5), (3, 7))
+    energy[:, stays] = [1, 10, 30, 28]
+    energy[:, goes] = [1, 20, 10, 1]
+    energy[:, halves] = [1, 40, 40, 12]
+    return energy, np.full(4, 100.0)
+
+
+def test_waves_are_split_by_what_becomes_of_them(history):
+    split = transients.split_waves(*history, MODULI, P)
+    stays, goes, halves = places((1, 5), (2, 5), (3, 7))
+    assert np.flatnonzero(split.transient).tolist() == [goes]
+    assert np.flatnonzero(split.persistent).tolist() == [stays]
+    assert split.present[:, halves].tolist() == [False, True, True, True]
+    assert split.present.sum() == 3 + 2 + 3
+    assert transients.fractions(split.waves, np.array([goes])) == [(2, 5)]
+
+
+def test_the_spike_is_where_most_transient_waves_are_and_something_is_left_to_learn(history):
+    split = transients.split_waves(*history, MODULI, P)
+    accuracy = np.array([[0.1, 0.2], [0.95, 0.2], [0.95, 0.3], [1, 1]])
+    assert transients.spike_of(split, accuracy) == 1
+    accuracy[1] = 1
+    assert transients.spike_of(split, accuracy) == 2
+
+
+def test_without_transient_waves_or_tasks_there_is_no_spike(history):
+    split = transients.split_waves(*history, MODULI, P)
+    with pytest.raises(ValueError, match="no transient wave was present"):
+        transients.spike_of(split, np.ones((4, 2)))
+    none = split._replace(transient=np.zeros_like(split.transient))
+    with pytest.raises(ValueError, match="no transient wave was present"):
+        transients.spike_of(none, np.zeros((4, 2)))
+
+
+def test_controls_are_of_the_same_moduli_as_far_as_these_go():
+    waves = waves_of(MODULI)
+    chosen = np.zeros(len(waves.k), bool)
+    chosen[places((1, 7), (2, 5), (1, 2))] = True
+    pool = ~chosen
+    drawn = transients.matched(chosen, pool, waves, np.random.default_rng(0))
+    assert not chosen[drawn].any() and len(set(drawn.tolist())) == 3
+    # q = 2 has no other wave, so one comes from another modulus.
+    assert {5, 7} <= set(waves.modulus[drawn].tolist()) and 2 not in waves.modulus[drawn]
+    few = np.zeros(len(chosen), bool)
+    few[places((3, 7))] = True
+    drawn = transients.matched(chosen, few, waves, np.random.default_rng(0))
+    assert drawn.tolist() == places((3, 7))
+
+
+@pytest.mark.parametrize(
+    ("energy", "total"),
+    [(np.ones((2, 3)), np.ones(2)), (np.ones((0, 7)), np.ones(0))],
+)
+def test_energies_of_another_shape_are_refused(energy, total):
+    with pytest.raises(ValueError, match="these moduli take"):
+        transients.split_waves(energy, total, MODULI, P)
