@@ -110,9 +110,10 @@ def test_waves_are_taken_out_of_a_trained_network_once(start):
     problem, task, state = start
     held = clamp.Clamp.of(task, [(1, 3), (2, 5)], 8)
     expected = clamp.clamped_accuracy(problem, state.model, held.every)[1]
-    found = clamp.accuracy_without(state.model, task, [(1, 3), (2, 5)])
+    outlet = clamp.Outlet.of(state.model, task)
+    found = outlet.accuracy_without([(1, 3), (2, 5)])
     np.testing.assert_allclose(found, expected, rtol=1e-6)
-    whole = clamp.accuracy_without(state.model, task, [])
+    whole = outlet.accuracy_without([])
     logits = np.asarray(state.model(jnp.asarray(task.digits)))[task.validation]
     right = np.argmax(logits[:, :2], axis=1) == task.targets[task.validation, 0]
     assert whole[0] == pytest.approx(right.mean())

@@ -7,6 +7,7 @@ $(1 - Q Q^T) H W_{out}$. In training Q is over the training inputs, else over al
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import equinox as eqx
 import jax
@@ -173,24 +174,44 @@ def clamped_advance(
     return jax.lax.while_loop(unfinished, step, start)
 
 
-def accuracy_without(
-    model: Transformer, task: Task, waves: Sequence[Fraction]
-) -> Float[np.ndarray, " tasks"]:
-    """Accuracy of each task on validation inputs once waves are taken out of the neurons.
+@dataclass(frozen=True)
+class Outlet:
+    """What the neurons of a trained network write, and what is read of it.
 
-    Args:
-        model: The network.
-        task: Of its inputs.
-        waves: Fractions (k, q).
-
-    Raises:
-        ValueError: for a wave that the tasks do not have.
+    Attributes:
+        task: Its inputs and targets.
+        written: To the stream, over all inputs.
+        reads: W_U.
+        logits: Of the whole network, on validation inputs.
     """
-    numbers = np.arange(len(task.digits))
-    basis = wave_basis(numbers, waves, max(1, directions(waves)), task.moduli)
-    logits = clamped_logits(model, jnp.asarray(task.digits), jnp.asarray(basis, jnp.float32))
-    right = task_accuracies(logits, jnp.asarray(task.targets), task.class_sizes)
-    return np.asarray(right)[task.validation].mean(axis=0)
+
+    task: Task
+    written: Float[np.ndarray, "n d_model"]
+    reads: Float[np.ndarray, "d_model n_classes"]
+    logits: Float[np.ndarray, "n_validation n_classes"]
+
+    @classmethod
+    def of(cls, model: Transformer, task: Task) -> "Outlet":
+        """Compute a network once, so that waves can be taken out of it many times."""
+        a = model.activations(jnp.asarray(task.digits))
+        written = np.asarray(a.resid_post - a.resid_mid)
+        return cls(task, written, np.asarray(model.W_U), np.asarray(a.logits)[task.validation])
+
+    def accuracy_without(self, waves: Sequence[Fraction]) -> Float[np.ndarray, " tasks"]:
+        """Accuracy of each task on validation inputs once waves are taken out of the neurons.
+
+        Args:
+            waves: Fractions (k, q).
+
+        Raises:
+            ValueError: for a wave that the tasks do not have.
+        """
+        numbers, task = np.arange(len(self.written)), self.task
+        basis = wave_basis(numbers, waves, max(1, directions(waves)), task.moduli)
+        gone = basis[task.validation] @ (basis.T @ self.written @ self.reads)
+        logits, targets = jnp.asarray(self.logits - gone, jnp.float32), task.targets
+        right = task_accuracies(logits, jnp.asarray(targets[task.validation]), task.class_sizes)
+        return np.asarray(right).mean(axis=0)
 
 
 @eqx.filter_jit
