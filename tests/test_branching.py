@@ -34,7 +34,7 @@ def reference(lab):
     return branching.train_reference(lab)
 
 
-def forced(energy, total, moduli, p):
+def forced(energy, total, effective, moduli, p):
     """A split in which the wave 1/5 goes and 2/5 stays, with most there at the second moment."""
     present = np.zeros(np.shape(energy), bool)
     present[1, 2] = True
@@ -129,8 +129,9 @@ def made_up(learnt, branches):
         np.array([[1, 0.1, 0.1], [1, 0.2, 0.2], [1, 1, 1]]),
         np.ones((3, 4)),
         np.ones(3),
+        np.ones(3),
     )
-    split = forced(reference.energy, reference.total, (2, 3, 5), 7)
+    split = forced(reference.energy, reference.total, reference.effective, (2, 3, 5), 7)
     return branching.Experiment(reference, split, 1, 0, {}, branches, {})
 
 
@@ -199,13 +200,13 @@ class TestDelays:
 
 class TestFiles:
     def test_an_experiment_comes_back_from_its_file(self, experiment, tmp_path, monkeypatch):
-        monkeypatch.setattr(outcomes, "split_waves", forced)
+        monkeypatch.setattr(branching, "split_waves", forced)
         path = tmp_path / "new" / "one.npz"
         header = {"format": outcomes.FORMAT, "config": {"task": {"p": 7}}, "seconds": 1}
         outcomes.save_experiment(path, experiment, header)
         found, origin = outcomes.load_experiment(path)
         assert origin["seconds"] == 1
-        for name in ("learnt", "moments", "accuracy", "energy", "total"):
+        for name in ("learnt", "moments", "accuracy", *outcomes.MEASURED):
             np.testing.assert_array_equal(
                 getattr(found.reference, name), getattr(experiment.reference, name)
             )

@@ -38,6 +38,24 @@ def test_the_level_of_chance_is_what_random_orders_have():
     np.testing.assert_allclose(found.energy / found.total, level, rtol=0.2)
 
 
+def test_few_neurons_show_waves_by_chance_and_the_level_knows_it():
+    generator = np.random.default_rng(2)
+    found = [transients.strengths(generator.normal(size=(P * P, 4)), MODULI) for _ in range(200)]
+    assert np.mean([one.effective for one in found]) == pytest.approx(4, rel=0.1)
+    share = np.array([one.energy / one.total for one in found])
+    above = share / transients.chance_share(MODULI, P)
+    level = transients.presence_level(np.full(200, 4.0), MODULI)
+    assert (above > transients.PRESENT).any(axis=1).mean() > 0.5
+    assert (above > level).any(axis=1).mean() < 0.05
+    many = transients.presence_level(np.array([1e4]), MODULI)
+    assert (many == transients.PRESENT).all()
+
+
+def test_neurons_that_do_nothing_have_no_waves():
+    found = transients.strengths(np.ones((P * P, 3)), MODULI)
+    assert found.total == found.effective == 0 and not found.energy.any()
+
+
 @pytest.fixture
 def history():
     """Four moments: one wave comes and stays, one goes again, one halves, the rest is noise."""
@@ -47,7 +65,7 @@ def history():
     energy[:, stays] = [1, 10, 30, 28]
     energy[:, goes] = [1, 20, 10, 1]
     energy[:, halves] = [1, 40, 40, 12]
-    return energy, np.full(4, 100.0)
+    return energy, np.full(4, 100.0), np.full(4, 300.0)
 
 
 def test_waves_are_split_by_what_becomes_of_them(history):
@@ -98,4 +116,4 @@ def test_controls_are_of_the_same_moduli_as_far_as_these_go():
 )
 def test_energies_of_another_shape_are_refused(energy, total):
     with pytest.raises(ValueError, match="these moduli take"):
-        transients.split_waves(energy, total, MODULI, P)
+        transients.split_waves(energy, total, total, MODULI, P)

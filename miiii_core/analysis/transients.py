@@ -1,7 +1,8 @@
 """Waves of n mod q that come and stay in the neurons, and waves that come and go.
 
 What counts was fixed on one run, the small one of T_miiii that the book embeds, before any
-other was looked at and before any wave was clamped.
+other was looked at and before any wave was clamped, but for `FALSE_FINDS`: that was added when a
+seed had a transient wave at the first moment, in neurons that were nearly as drawn.
 """
 
 from collections.abc import Sequence
@@ -9,12 +10,14 @@ from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
+from scipy.stats import gamma
 
 from .anova import interaction_of, prime_anova
 from .atoms import Waves, waves_of
 
 Tensor = np.ndarray | Array
-PRESENT = 1.5  # times the level of chance, from which a wave is there
+PRESENT = 1.5  # times the level of chance, from which a wave may count as there
+FALSE_FINDS = 0.01  # waves that chance makes count as there at one moment, at most
 FALLEN = 0.25  # of its peak, below which a wave that is gone was transient
 KEPT = 0.5  # of its peak, above which a wave that is there has stayed
 LEARNT = 0.9  # validation accuracy from which a task counts as generalised
@@ -26,10 +29,12 @@ class Strengths(NamedTuple):
     Attributes:
         energy: Mean square of the interaction part along each wave, summed over neurons.
         total: Mean square of the interaction part, summed over neurons.
+        effective: How many neurons share in it: the square of the sum over the sum of squares.
     """
 
     energy: Float[np.ndarray, " waves"]
     total: float
+    effective: float
 
 
 class Split(NamedTuple):
@@ -56,7 +61,8 @@ def strengths(neurons: Float[Tensor, "n units"], moduli: Sequence[int]) -> Stren
         moduli: What to divide by.
     """
     found = prime_anova(interaction_of(neurons), moduli)
-    return Strengths(found.variance @ found.waves, float(found.variance.sum()))
+    total, squares = float(found.variance.sum()), float((found.variance**2).sum())
+    return Strengths(found.variance @ found.waves, total, total**2 / squares if squares else 0.0)
 
 
 def chance_share(moduli: Sequence[int], p: int) -> Float[np.ndarray, " waves"]:
@@ -68,9 +74,31 @@ def chance_share(moduli: Sequence[int], p: int) -> Float[np.ndarray, " waves"]:
     return np.where(waves_of(moduli).modulus == 2, 1, 2) / (p - 1) ** 2
 
 
+def presence_level(
+    effective: Float[np.ndarray, " moments"], moduli: Sequence[int]
+) -> Float[np.ndarray, "moments waves"]:
+    r"""Strength, in multiples of chance, from which a wave counts as there: `PRESENT`, or more.
+
+    The share of one neuron in random order along a wave of d dimensions is about chi-square
+    with d degrees of freedom. So the share of n neurons alike is a gamma variable of shape
+    n d / 2 and mean 1, and few neurons exceed any multiple easily: before a network has
+    learned anything, most of the interaction is in few. The level is what chance exceeds
+    for `FALSE_FINDS` of all waves together.
+
+    Args:
+        effective: `Strengths.effective` of each moment.
+        moduli: As given to `strengths`.
+    """
+    dimensions = np.where(waves_of(moduli).modulus == 2, 1, 2)
+    shape = np.maximum(np.asarray(effective, float)[:, None], 1) * dimensions / 2
+    chance = gamma.ppf(1 - FALSE_FINDS / len(dimensions), shape) / shape
+    return np.maximum(PRESENT, chance)
+
+
 def split_waves(
     energy: Float[np.ndarray, "moments waves"],
     total: Float[np.ndarray, " moments"],
+    effective: Float[np.ndarray, " moments"],
     moduli: Sequence[int],
     p: int,
 ) -> Split:
@@ -79,6 +107,7 @@ def split_waves(
     Args:
         energy: `Strengths.energy` of each moment, in order of time.
         total: `Strengths.total` of each moment.
+        effective: `Strengths.effective` of each moment.
         moduli: As given to `strengths`.
         p: Base of the digits.
 
@@ -91,7 +120,7 @@ def split_waves(
             f"energy of shape {found.shape} and {len(total)} totals were given; these moduli take "
             f"(moments, {len(level)}) and one total for each of one or more moments"
         )
-    present = found > PRESENT * level * np.asarray(total)[:, None]
+    present = found > presence_level(effective, moduli) * level * np.asarray(total)[:, None]
     peak = np.where(present, found, 0).max(axis=0)
     gone = present.any(axis=0) & ~present[-1] & (found[-1] < FALLEN * peak)
     return Split(waves_of(moduli), present, gone, present[-1] & (found[-1] > KEPT * peak))

@@ -99,6 +99,7 @@ class Reference:
         accuracy: On validation inputs then.
         energy: Of each wave then.
         total: Of the interaction part then.
+        effective: Neurons that shared in it.
     """
 
     learnt: Float[np.ndarray, " tasks"]
@@ -107,6 +108,7 @@ class Reference:
     accuracy: Float[np.ndarray, "moments tasks"]
     energy: Float[np.ndarray, "moments waves"]
     total: Float[np.ndarray, " moments"]
+    effective: Float[np.ndarray, " moments"]
 
 
 class Branch(NamedTuple):
@@ -161,10 +163,8 @@ def train_reference(lab: Laboratory, tell: Tell = lambda _: None) -> Reference:
             tell(f"epoch {epoch}, {np.isfinite(learnt).sum()} of {len(learnt)} tasks learnt")
         if over:
             break
-    at, states, accuracies, energy, total = zip(*seen, strict=True)
-    return Reference(
-        learnt, np.array(at), list(states), np.array(accuracies), np.array(energy), np.array(total)
-    )
+    at, states, *measured = zip(*seen, strict=True)
+    return Reference(learnt, np.array(at), list(states), *map(np.array, measured))
 
 
 def grow_branch(
@@ -219,6 +219,12 @@ class Experiment:
     watched: Mapping[str, GradientWaves]
 
 
+def split_of(reference: Reference, moduli: Sequence[int], p: int) -> Split:
+    """What becomes of the waves of a reference."""
+    measured = reference.energy, reference.total, reference.effective
+    return split_waves(*measured, moduli, p)
+
+
 def places_of(split: Split, accuracy: Float[np.ndarray, "moments tasks"]) -> tuple[int, int]:
     """The moments of the onset and of the spike; -1 for both if there is no spike."""
     try:
@@ -251,7 +257,7 @@ def run_experiment(lab: Laboratory, tell: Tell = lambda _: None) -> Experiment:
         tell: Told now and then how far it got.
     """
     reference = train_reference(lab, tell)
-    split = split_waves(reference.energy, reference.total, lab.task.moduli, lab.task.p)
+    split = split_of(reference, lab.task.moduli, lab.task.p)
     onset, spike = places_of(split, reference.accuracy)
     generator = np.random.default_rng(lab.config.train.seed)
     sets = sets_of(split, generator)

@@ -14,7 +14,6 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from ..analysis.transients import split_waves
 from ..config import Config
 from ..presets import differences
 from ..storage.files import FileDamaged, load_arrays, save_arrays
@@ -22,10 +21,12 @@ from ..storage.folders import book_folder
 from ..storage.provenance import code_digest, session
 from ..storage.saved import RunError
 from ..tasks import primes_below
-from .branching import Branch, Experiment, Reference, places_of
+from .branching import Branch, Experiment, Reference, places_of, split_of
 from .gradients import GradientWaves
 
 FORMAT = 1
+KINDS = ("branches", "controls")
+MEASURED = ("energy", "total", "effective")  # of the waves of a reference
 MODULES = ("training/clamp", "analysis/transients", "circuits/gradients", "circuits/branching")
 RECORDING: dict[str, Any] = {"probes": (), "n_snapshots": 0}  # nothing else is kept of a training
 IGNORED = (
@@ -78,7 +79,7 @@ def save_experiment(path: Path, found: Experiment, header: Mapping[str, Any]) ->
     reference, branches = found.reference, found.branches
     arrays = {
         name: np.asarray(getattr(reference, name))
-        for name in ("learnt", "moments", "accuracy", "energy", "total")
+        for name in ("learnt", "moments", "accuracy", *MEASURED)
     }
     arrays |= {f"removed/{name}": values for name, values in found.removed.items()}
     for i, branch in enumerate(branches):
@@ -99,11 +100,9 @@ def load_experiment(path: Path) -> tuple[Experiment, dict[str, Any]]:
     arrays, header = _read(path)
     try:
         moduli, p = primes_below(header["config"]["task"]["p"]), header["config"]["task"]["p"]
-        names = ("accuracy", "energy", "total")
-        reference = Reference(
-            arrays["learnt"], arrays["moments"], [], *(arrays[name] for name in names)
-        )
-        split = split_waves(reference.energy, reference.total, moduli, p)
+        known = (arrays[name] for name in ("accuracy", *MEASURED))
+        reference = Reference(arrays["learnt"], arrays["moments"], [], *known)
+        split = split_of(reference, moduli, p)
         onset, spike = places_of(split, reference.accuracy)
         branches = [
             Branch(

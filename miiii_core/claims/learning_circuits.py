@@ -50,9 +50,9 @@ def history_of(run: Run) -> History:
     found = [
         strengths(run.snapshot(int(epoch)).activations(digits).neurons, moduli) for epoch in epochs
     ]
-    energy, total = map(np.array, zip(*found, strict=True))
+    energy, total, effective = map(np.array, zip(*found, strict=True))
     level = chance_share(moduli, p) * np.maximum(total, np.finfo(float).tiny)[:, None]
-    return History(epochs, energy / level, split_waves(energy, total, moduli, p))
+    return History(epochs, energy / level, split_waves(energy, total, effective, moduli, p))
 
 
 def split_counts(split: Split) -> Measured:
@@ -171,9 +171,10 @@ CLAIMS = (
         key="transient-waves",
         statement="the ω-spike of T_miiii is waves of n mod q that come and go",
         source="Ours",
-        criterion="of the waves that are ever present (1.5 times chance) a quarter or more is gone "
-        "at the end, with less than a quarter of its peak; and at some moment a quarter more are "
-        "present than at the end; partly: one of the two; most tasks must have been learned",
+        criterion="of the waves that are ever present (1.5 times chance, and more than chance is "
+        "once in a hundred moments) a quarter or more is gone at the end, with less than a "
+        "quarter of its peak; and at some moment a quarter more are present than at the end; "
+        "partly: one of the two; most tasks must have been learned",
         judge=_judge_transient,
         measures=(Measure(needs=("miiii",), of=_transient),),
         published={},

@@ -17,6 +17,7 @@ from papermill.exceptions import PapermillExecutionError, strip_color
 from tqdm import tqdm
 
 from .. import runs
+from ..circuits.outcomes import KINDS, stored
 from ..config import fields
 from ..presets import PRESETS
 from ..storage.files import write_atomic
@@ -139,7 +140,8 @@ def package_digest() -> str:
 def run_digests(parameters: Mapping[str, Any]) -> list[str]:
     """Digests of the runs that a chapter may read, which are trained if there are none yet.
 
-    Other seeds and bases of a run that are shipped beside it count: a chapter may pool them.
+    Other seeds and bases of a run that are shipped beside it count, as a chapter may pool them,
+    and so do stored results for it.
 
     Parameters called ``run``, ``runs``, ``..._run`` or ``..._runs`` name them; those called like
     a field of the configuration, such as ``p`` or ``epochs``, are passed on as overrides.
@@ -147,7 +149,9 @@ def run_digests(parameters: Mapping[str, Any]) -> list[str]:
     overrides = {name: value for name, value in parameters.items() if name in fields()}
     named = [runs.cached(name, **overrides) for name in named_runs(parameters)]
     found = [run for first in named for run in (first, *relatives(first.config, "p", "seed"))]
-    return [folder_digest(run.folder) for run in found]
+    beside = {path for run in named for kind in KINDS for path in stored(kind, run.config)}
+    results = [hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(beside)]
+    return [folder_digest(run.folder) for run in found] + results
 
 
 def execute_chapters(
