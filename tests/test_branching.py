@@ -102,7 +102,7 @@ def test_an_experiment_has_branches_of_all_kinds_of_equal_size(experiment):
         ("transient", 64, 1), ("random", 64, 1),
     ]  # fmt: skip
     assert experiment.branches[0].waves == [(1, 5)] and experiment.branches[1].waves == [(2, 5)]
-    assert set(experiment.watched) == {"onset", "spike"}
+    assert {"onset", "spike"} <= set(experiment.watched)
     assert len(experiment.removed) == 4
 
 
@@ -112,6 +112,12 @@ def test_without_a_transient_wave_there_are_no_branches(lab, monkeypatch):
     found = branching.run_experiment(lab)
     assert found.branches == [] and (found.onset, found.spike) == (-1, -1)
     assert delays.testable([found]) == []
+
+
+def test_midway_half_of_the_tasks_are_left():
+    accuracy = np.array([[0.1, 0.2], [0.95, 0.2], [0.95, 0.3], [1, 1]])
+    assert branching.midway_of(accuracy) == 2
+    assert branching.midway_of(np.ones((2, 3))) == 0
 
 
 def test_tasks_without_waves_are_refused():
@@ -181,10 +187,11 @@ class TestDelays:
         gradient = branching.GradientWaves(raw, raw / 2, raw, np.array([9.0, 2, 1, 4]))
         found = branching.Experiment(
             *(getattr(found, name) for name in found.__dataclass_fields__ if name != "watched"),
-            watched={"spike": gradient, "onset": gradient._replace(filtered=np.ones(4))},
+            watched={"midway": gradient, "onset": gradient._replace(filtered=np.ones(4))},
         )
         assert delays.amplified([found]).tolist() == [1]
         assert delays.amplified([found], "onset").tolist() == [0.5]
+        assert delays.amplified([found], "spike").tolist() == []
 
     def test_controls_are_compared_by_the_median_task(self):
         one = outcomes.Controls((2, 3, 5), {"filter": np.array([1.0, 5, np.inf])}, {"filter": 9})

@@ -479,11 +479,11 @@ CRITERIA |= {
         ],
     ),
     "grokfast-waves": (
-        {"seeds that can tell": 5, "odds at the spike": 0.75, "p-value": 0.03},
+        {"seeds that can tell": 5, "odds midway": 0.75, "p-value": 0.03},
         [
-            ({"odds at the spike": 0.7}, PARTLY),
+            ({"odds midway": 0.7}, PARTLY),
             ({"p-value": 0.1}, PARTLY),
-            ({"odds at the spike": 0.5, "p-value": 0.5}, NO),
+            ({"odds midway": 0.5, "p-value": 0.5}, NO),
             ({"seeds that can tell": 4}, OPEN),
         ],
     ),

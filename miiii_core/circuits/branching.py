@@ -207,7 +207,7 @@ class Experiment:
         onset: Last moment before the first transient wave; -1 if there was none.
         removed: Accuracy of the trained network with each set of waves taken out once.
         branches: From the spike, and from the onset.
-        watched: The gradient, from the onset and from the spike on.
+        watched: The gradient from the onset, the spike and midway on, as far as there are such.
     """
 
     reference: Reference
@@ -235,6 +235,12 @@ def places_of(split: Split, accuracy: Float[np.ndarray, "moments tasks"]) -> tup
     return max(first - 1, 0), spike
 
 
+def midway_of(accuracy: Float[np.ndarray, "moments tasks"]) -> int:
+    """The last moment at which half of the tasks, or more, were not learnt; the first if none."""
+    left = (accuracy < LEARNT).mean(axis=1) >= 0.5
+    return int(np.flatnonzero(left).max(initial=0))
+
+
 def sets_of(
     split: Split, generator: np.random.Generator
 ) -> list[tuple[str, Int[np.ndarray, " some"]]]:
@@ -248,7 +254,8 @@ def sets_of(
 def run_experiment(lab: Laboratory, tell: Tell = lambda _: None) -> Experiment:
     """Train the reference of a seed, split its waves, and grow its branches.
 
-    From the spike all sets branch off, from the onset the transient ones and one random set. A
+    From the spike all sets branch off, from the onset the transient ones and one random set. The
+    gradient is watched from both, and from midway on if most tasks are learnt in the end. A
     branch gets twice the epochs that the reference took for its last task, within those of
     the configuration.
 
@@ -267,12 +274,15 @@ def run_experiment(lab: Laboratory, tell: Tell = lambda _: None) -> Experiment:
         f"{kind} {i}": lab.validation(lab.clamp(fractions(split.waves, some)), reference.states[-1])
         for i, (kind, some) in enumerate(sets)
     }
+    places = {"onset": onset, "spike": spike} if spike >= 0 else {}
+    if np.isfinite(reference.learnt).mean() > 0.5:
+        places["midway"] = midway_of(reference.accuracy)
+    for place, at in places.items():
+        watched[place] = watch(lab.problem, lab.clamp([]), reference.states[at], WINDOW)
     last = min(lab.config.train.epochs, 2 * int(reference.moments[-1] / SETTLING))
     if spike >= 0:
         jobs = [("spike", spike, *one) for one in sets]
         jobs += [("onset", onset, *one) for one in (sets[0], sets[2])]
-        for place, at in (("onset", onset), ("spike", spike)):
-            watched[place] = watch(lab.problem, lab.clamp([]), reference.states[at], WINDOW)
         for place, at, kind, some in jobs:
             waves = fractions(split.waves, some)
             branches.append(grow_branch(lab, reference.states[at], kind, waves, last))

@@ -8,7 +8,7 @@ from jaxtyping import Bool, Float
 from scipy.stats import binomtest
 
 from ..analysis.transients import LEARNT
-from .branching import Branch, Experiment
+from .branching import Branch, Experiment, midway_of
 from .gradients import odds
 from .outcomes import Controls
 
@@ -87,23 +87,25 @@ def by_accident(larger: Sequence[bool] | Bool[np.ndarray, " seeds"]) -> float:
     return float(binomtest(int(sum(larger)), count, alternative="greater").pvalue) if count else 1.0
 
 
-def amplified(found: Sequence[Experiment], place: str = "spike") -> Float[np.ndarray, " seeds"]:
+def amplified(found: Sequence[Experiment], place: str = "midway") -> Float[np.ndarray, " seeds"]:
     """Odds, seed by seed, that Grokfast amplifies a wave that stays more than another.
 
-    Waves are those of tasks that are not learnt at the time; seeds without one of either kind
-    are left out.
+    Waves are those of tasks that are not learnt at the time; seeds without one of either kind,
+    or without that place, are left out.
 
     Args:
         found: Experiments.
-        place: ``"onset"`` or ``"spike"``.
+        place: ``"onset"``, ``"spike"`` or ``"midway"``.
     """
     each = []
-    for one in testable(found):
-        at = one.spike if place == "spike" else one.onset
-        moduli = np.unique(one.split.waves.modulus)
-        late = np.isin(one.split.waves.modulus, moduli[one.reference.accuracy[at] < LEARNT])
-        stays, gain = one.split.persistent, one.watched[place].gain
-        each.append(odds(gain[late & stays], gain[late & ~stays]))
+    for one in found:
+        if place in one.watched:
+            accuracy = one.reference.accuracy
+            at = {"onset": one.onset, "spike": one.spike, "midway": midway_of(accuracy)}[place]
+            moduli = np.unique(one.split.waves.modulus)
+            late = np.isin(one.split.waves.modulus, moduli[accuracy[at] < LEARNT])
+            stays, gain = one.split.persistent, one.watched[place].gain
+            each.append(odds(gain[late & stays], gain[late & ~stays]))
     return np.array([value for value in each if np.isfinite(value)])
 
 

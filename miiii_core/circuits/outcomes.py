@@ -115,7 +115,7 @@ def load_experiment(path: Path) -> tuple[Experiment, dict[str, Any]]:
             place: GradientWaves(
                 *(arrays[f"watched/{place}/{name}"] for name in GradientWaves._fields)
             )
-            for place in ("onset", "spike")
+            for place in ("onset", "spike", "midway")
             if f"watched/{place}/raw" in arrays
         }
         removed = {

@@ -117,11 +117,11 @@ def _judge_helping(values: Values) -> Verdict:
 
 def gain_values(found: Sequence[Experiment]) -> Measured:
     """The numbers that decide whether Grokfast amplifies what stays."""
-    each, before = amplified(found), amplified(found, "onset")
+    each, before = amplified(found), amplified(found, "spike")
     return {
         "seeds that can tell": len(each),
-        "odds at the spike": float(np.median(each)) if len(each) else 0.5,
-        "odds at the onset": float(np.median(before)) if len(before) else 0.5,
+        "odds midway": float(np.median(each)) if len(each) else 0.5,
+        "odds at the spike": float(np.median(before)) if len(before) else 0.5,
         "p-value": by_accident(each > 0.5),
     }
 
@@ -133,7 +133,7 @@ def _gains(run: Run) -> Measured:
 def _judge_gains(values: Values) -> Verdict:
     return decide(
         values["p-value"] < 0.05,
-        values["odds at the spike"] >= SURE,
+        values["odds midway"] >= SURE,
         given=values["seeds that can tell"] >= FEWEST,
     )
 
@@ -199,10 +199,10 @@ CLAIMS = (
         key="grokfast-waves",
         statement="Grokfast amplifies the waves that will stay more than the others",
         source="Ours",
-        criterion="among waves of tasks not learnt at the spike, one that stays has a larger gain "
-        "than another more often than not, in more seeds than a fair coin would give (sign test, "
-        "p < 0.05); and with odds of 0.75 or more in the median seed; partly: one of the two; "
-        "five seeds are needed",
+        criterion="among waves of tasks not learnt midway (last moment with half of all tasks "
+        "left), one that stays has a larger gain than another more often than not, in more seeds "
+        "than a fair coin would give (sign test, p < 0.05); and with odds of 0.75 or more in the "
+        "median seed; partly: one of the two; five seeds are needed",
         judge=_judge_gains,
         measures=(Measure(needs=("miiii",), of=_gains),),
         published={},
