@@ -83,6 +83,10 @@ CALLS = {
     "effect_bars": lambda: figures.effect_bars({"a": 0.5, "b": 0.1}, "accuracy"),
     "ranking": lambda: figures.ranking({"a": [1, 3, 2]}, "effect (nats)"),
     "by_prime": lambda: figures.by_prime([2, 3, 5], {"a": [1, 0.5, 0.1]}, "share"),
+    "wave_lives": lambda: figures.wave_lives(
+        EPOCHS, RAMP + 0.1, {"transient": [True, False, False]}, 1.5
+    ),
+    "seed_dots": lambda: figures.seed_dots({"a": [1.0, 4, 2]}, "epochs"),
     "selectivity_maps": lambda: figures.selectivity_maps({"a": np.eye(2)}, [2, 3]),
     "circuit_grid": lambda: figures.circuit_grid({"a": np.eye(2, dtype=bool)}, [2, 3], "ab"),
     "learning_order": lambda: figures.learning_order({7: [1, 2]}, {7: [2, 3]}, {7: [True, False]}),

@@ -92,16 +92,16 @@ def alone():
 
 
 class TestEachRunIsTheOneAlone:
-    def test_to_the_bit_where_runs_take_turns(self, alone):
-        found = trained_together(MIXED, abreast=1)
-        for mine, theirs in list(zip(found, alone, strict=True))[:3]:
-            assert_same(mine, theirs)
-        # Alone it has no filter at all, and the compiler adds up in another order.
-        assert_same(found[3], alone[3], rtol=1e-5)
-
-    def test_to_rounding_where_they_go_side_by_side(self, alone):
-        for mine, theirs in zip(trained_together(MIXED, abreast=4), alone, strict=True):
+    # One program is not the other: on some processors the compiler adds up in another order.
+    @pytest.mark.parametrize("abreast", [1, 4])
+    def test_to_rounding(self, alone, abreast):
+        for mine, theirs in zip(trained_together(MIXED, abreast=abreast), alone, strict=True):
             assert_same(mine, theirs, rtol=1e-5)
+
+    def test_to_the_bit_whatever_else_is_trained(self):
+        first, second = (trained_together(configs, abreast=1) for configs in (MIXED, MIXED[::-1]))
+        for mine, theirs in zip(first, reversed(second), strict=True):
+            assert_same(mine, theirs)
 
     def test_in_float64_to_1e_12(self):
         configs = [config.replace(precision="float64") for config in MIXED[1:3]]
@@ -118,7 +118,8 @@ class TestEachRunIsTheOneAlone:
     def test_whatever_they_have_in_common(self, changes):
         configs = [TINY.replace(seed=s, grokfast_lambda=s + 0.5, **changes) for s in (0, 1)]
         _, mine = trained_together(configs, abreast=1)
-        assert_same(mine, trained_alone(configs[1]))
+        rtol = 2**-8 if configs[1].model.precision == "bfloat16" else 1e-5
+        assert_same(mine, trained_alone(configs[1]), rtol=rtol)
 
     def test_in_everything_that_is_recorded(self):
         config = TINY.replace(probes=Config().train.probes, epochs=4)
@@ -127,14 +128,14 @@ class TestEachRunIsTheOneAlone:
         wide = [int(metrics["wide_epoch"]) for _, _, metrics, _ in mine if "wide_epoch" in metrics]
         assert wide == list(schedule.wide_epochs(config.train))
 
-    def test_and_goes_on_alone_to_the_bit(self, alone):
+    def test_and_goes_on_alone(self, alone):
         for news in fit_many(MIXED, abreast=1):
             states = {place: jax.tree.map(jnp.array, now.state) for place, now in news.items()}
             if news[0].epoch == 8:
                 break
         config = MIXED[2]
         rest = [kept(n) for n in train.fit(config, train.task_of(config), states[2]) if n.metrics]
-        assert_same(rest, alone[2][-len(rest) :])
+        assert_same(rest, alone[2][-len(rest) :], rtol=1e-5)
         assert rest[-1][0] == config.train.epochs
 
 

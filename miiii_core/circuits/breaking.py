@@ -144,7 +144,7 @@ def random_sets(
 def selectivity(
     tail: Tail,
     exam: Exam,
-    sets: list[Int[np.ndarray, " removed"]],
+    sets: list[Int[np.ndarray, " _"]],
     *,
     draws: int = 20,
     seed: int = 0,

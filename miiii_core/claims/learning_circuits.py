@@ -220,6 +220,6 @@ CLAIMS = (
         measures=(Measure(needs=("miiii",), of=_controls),),
         published={},
         page="learning_circuits",
-        figure="fig-controls",
+        figure="fig-learning-controls",
     ),
 )

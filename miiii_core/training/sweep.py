@@ -43,8 +43,8 @@ def fit_many(
         devices: Runs are dealt out to them, and nothing passes between them; by default
             the one that JAX computes on.
         abreast: Runs that a device steps side by side, as one batch, while the others there
-            wait their turn; `usual_abreast` by default. One by one they equal runs alone to
-            the bit, side by side to rounding.
+            wait their turn; `usual_abreast` by default. They equal runs alone to rounding, and
+            one by one to the bit where the processor's compiler adds up in the same order.
         traced: Of `SWEEPABLE`, fields that stay out of the program though these runs agree in
             them, so that a later sweep with other values compiles nothing.
 
