@@ -2,7 +2,8 @@
 
 What counts was fixed on one run, the small one of T_miiii that the book embeds, before any
 other was looked at and before any wave was clamped, but for `FALSE_FINDS`: that was added when a
-seed had a transient wave at the first moment, in neurons that were nearly as drawn.
+seed had a transient wave at the first moment, in neurons that were nearly as drawn. By that
+measure too the wave was there, and it still counts.
 """
 
 from collections.abc import Sequence
