@@ -107,7 +107,9 @@ def test_an_experiment_has_branches_of_all_kinds_of_equal_size(experiment):
 
 
 def test_without_a_transient_wave_there_are_no_branches(lab, monkeypatch):
-    none = lambda *given: forced(*given)._replace(transient=np.zeros(4, bool))  # noqa: E731
+    def none(*given):
+        return forced(*given)._replace(transient=np.zeros(4, bool))
+
     monkeypatch.setattr(branching, "split_waves", none)
     found = branching.run_experiment(lab)
     assert found.branches == [] and (found.onset, found.spike) == (-1, -1)

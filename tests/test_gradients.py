@@ -60,7 +60,10 @@ def watched():
 def test_what_is_watched_is_the_gradient_of_each_epoch(watched):
     found, seen = watched
     raw, added = (np.array(each) for each in zip(*seen, strict=True))
-    each = lambda matrices: np.mean([by_fourier(m) for m in matrices], axis=0)  # noqa: E731
+
+    def each(matrices):
+        return np.mean([by_fourier(m) for m in matrices], axis=0)
+
     np.testing.assert_allclose(found.raw, each(raw), rtol=1e-3)
     np.testing.assert_allclose(found.added, each(added), rtol=1e-3)
     np.testing.assert_allclose(found.filtered, each(raw + added), rtol=1e-3)
