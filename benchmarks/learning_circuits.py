@@ -81,7 +81,7 @@ def controls(root: Path, config: Config) -> None:
     known, last = {}, {}
     if path.exists():
         stored, _ = outcomes.load_controls(path)
-        known, last = dict(stored.learnt), dict(stored.last)
+        known, last = dict(stored.learned), dict(stored.last)
     for name, changes in settings_of(config).items():
         if name not in known:
             began = time.perf_counter()
@@ -93,14 +93,14 @@ def controls(root: Path, config: Config) -> None:
 
 
 def train(config: Config) -> tuple[np.ndarray, int]:
-    """Epochs at which tasks are learnt, and the epoch at which most of them were."""
+    """Epochs at which tasks are learned, and the epoch at which most of them were."""
     lab = branching.Laboratory.of(config)
     try:
         state = initial_state(config, lab.task)
         grown = branching.grow_branch(lab, state, "control", [], config.train.epochs)
     except TrainingDiverged:
         return np.full(len(lab.task.moduli), np.inf), config.train.epochs
-    return grown.learnt, grown.end
+    return grown.learned, grown.end
 
 
 if __name__ == "__main__":

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
+from .milestones import MASTERED, first_epoch
 from .presets import nearest_preset
-from .storage.metrics import LEARNT, first_epoch
 from .storage.saved import Run, RunError, command, recorded
 from .training.schedule import SETTLED
 
@@ -42,7 +42,7 @@ def packed_line(run: Run) -> str:
 
 
 def run_page(run: Run) -> str:
-    """Status, configuration and, task by task, what a run has learnt and when.
+    """Status, configuration and, task by task, what a run has learned and when.
 
     Raises:
         RunError: if what was recorded is damaged.
@@ -106,9 +106,9 @@ def _row(run: Run) -> tuple[str, ...]:
 
 
 def _tasks(run: Run) -> list[str]:
-    """One line a task: last accuracies, and when each split was learnt."""
+    """One line a task: last accuracies, and when each split was learned."""
     epochs = run.metrics["epoch"]
-    header = ("task", "train", "validation", f"train {LEARNT}", f"validation {LEARNT}")
+    header = ("task", "train", "validation", f"train {MASTERED}", f"validation {MASTERED}")
     rows: list[tuple[str, ...]] = [header]
     for i, modulus in enumerate(run.task.moduli):
         splits = [run.metrics.split("accuracy", s)[:, i] for s in ("train", "validation")]

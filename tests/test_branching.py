@@ -81,8 +81,8 @@ def test_a_branch_with_nothing_clamped_goes_where_the_reference_went(lab, refere
     assert branch.start == 64 and branch.end <= 192
     np.testing.assert_array_equal(branch.once, reference.accuracy[0])
     late = reference.accuracy[0] < 0.9
-    expected = np.where(reference.learnt <= branch.end, reference.learnt, np.inf)
-    np.testing.assert_array_equal(branch.learnt[late], expected[late])
+    expected = np.where(reference.learned <= branch.end, reference.learned, np.inf)
+    np.testing.assert_array_equal(branch.learned[late], expected[late])
 
 
 def test_a_branch_keeps_its_waves_at_zero_and_its_start_as_it_was(lab, reference):
@@ -128,10 +128,10 @@ def test_tasks_without_waves_are_refused():
             branching.Laboratory.of(CONFIG.replace(name=name))
 
 
-def made_up(learnt, branches):
+def made_up(learned, branches):
     """An experiment of three tasks, of which those of 3 and 5 are late, with these epochs."""
     reference = branching.Reference(
-        np.array([64.0, 256, learnt]),
+        np.array([64.0, 256, learned]),
         np.array([64, 128, 1024]),
         [],
         np.array([[1, 0.1, 0.1], [1, 0.2, 0.2], [1, 1, 1]]),
@@ -154,7 +154,7 @@ class TestDelays:
         assert delays.delay_of(found, found.branches[0]) == 1
         assert delays.late_in(found, found.branches[0]).tolist() == [False, True, True]
 
-    def test_what_was_not_learnt_counts_as_learnt_at_the_end(self):
+    def test_what_was_not_learned_counts_as_learned_at_the_end(self):
         found = made_up(256, [branch("transient", 128, np.inf, np.inf)])
         assert delays.delay_of(found, found.branches[0]) == 2
 
@@ -172,7 +172,7 @@ class TestDelays:
         assert each.transient.tolist() == [1, 1] and each.random.tolist() == [0.5, 0.5]
         assert each.early.tolist() == [2, 2] and each.persistent.tolist() == [0, 0]
 
-    def test_a_reference_that_learnt_little_tells_nothing(self):
+    def test_a_reference_that_learned_little_tells_nothing(self):
         found = made_up(np.inf, [branch("transient", 128, 512.0, 512.0)])
         assert delays.testable([found]) == []
         assert delays.delays([found]).transient.tolist() == []
@@ -184,7 +184,7 @@ class TestDelays:
 
     def test_gains_are_compared_among_tasks_that_are_left_to_learn(self):
         found = made_up(256, [branch("transient", 128, 512.0, 512.0)])
-        # Waves are 1/2, 1/3, 1/5 and 2/5; the last stays, and 1/2 belongs to a task learnt before.
+        # Waves are 1/2, 1/3, 1/5 and 2/5; the last stays, and 1/2 belongs to a task learned before.
         raw = np.ones(4)
         gradient = branching.GradientWaves(raw, raw / 2, raw, np.array([9.0, 2, 1, 4]))
         found = branching.Experiment(
@@ -215,7 +215,7 @@ class TestFiles:
         outcomes.save_experiment(path, experiment, header)
         found, origin = outcomes.load_experiment(path)
         assert origin["seconds"] == 1
-        for name in ("learnt", "moments", "accuracy", *outcomes.MEASURED):
+        for name in ("learned", "moments", "accuracy", *outcomes.MEASURED):
             np.testing.assert_array_equal(
                 getattr(found.reference, name), getattr(experiment.reference, name)
             )
@@ -224,7 +224,7 @@ class TestFiles:
             assert (mine.kind, mine.start, mine.waves, mine.end) == (
                 theirs.kind, theirs.start, theirs.waves, theirs.end
             )  # fmt: skip
-            np.testing.assert_array_equal(mine.learnt, theirs.learnt)
+            np.testing.assert_array_equal(mine.learned, theirs.learned)
         np.testing.assert_array_equal(found.watched["spike"].raw, experiment.watched["spike"].raw)
         assert set(found.removed) == set(experiment.removed)
 

@@ -49,14 +49,14 @@ def test_the_command_computes_what_is_missing_and_says_where_it_is_from(tiny_com
     assert header["config"]["train"]["seed"] == 1
     assert len(header["results_code_digest"]) == len(header["code_digest"]) == 12
     found, _ = outcomes.load_controls(tmp_path / names[1])
-    assert list(found.learnt) == ["filter", "no filter"] and found.moduli == (2, 3, 5)
+    assert list(found.learned) == ["filter", "no filter"] and found.moduli == (2, 3, 5)
 
 
 def test_a_control_that_was_stopped_half_way_goes_on_with_the_next_setting(tiny_command, tmp_path):
     tiny_command("--seeds", "1", "--controls", "1")
     path = tmp_path / "controls-miiii-p7-seed1.npz"
     found, header = outcomes.load_controls(path)
-    first = outcomes.Controls(found.moduli, {"filter": found.learnt["filter"]}, {"filter": 40})
+    first = outcomes.Controls(found.moduli, {"filter": found.learned["filter"]}, {"filter": 40})
     outcomes.save_controls(path, first, header)
     assert tiny_command("--seeds", "1", "--controls", "1")[1] == ["control"]
 
@@ -105,7 +105,7 @@ class TestStored:
                 for branch in found.branches:
                     at = found.reference.moments.tolist().index(branch.start)
                     before = found.reference.accuracy[at] >= 0.9
-                    assert (branch.learnt >= branch.start).all()
+                    assert (branch.learned >= branch.start).all()
                     assert (branch.once[before] > 0).all()
                     assert len(branch.waves) == len(found.branches[0].waves)
 

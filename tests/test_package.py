@@ -16,7 +16,7 @@ ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "miiii_core"
 # The order of the story. A module imports only what comes before it.
 ORDER = (
-    "config", "presets", "tasks",
+    "config", "presets", "tasks", "milestones",
     "network.products", "network.model", "network.losses", "network.subsymbolic",
     "analysis.spectral", "analysis.atoms", "analysis.blocks", "analysis.pairs",
     "analysis.projections", "analysis.anova", "analysis.dictionaries", "analysis.subspaces",

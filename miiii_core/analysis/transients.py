@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 from scipy.stats import gamma
 
+from ..milestones import GENERALISED
 from .anova import interaction_of, prime_anova
 from .atoms import Waves, waves_of
 
@@ -21,7 +22,6 @@ PRESENT = 1.5  # times the level of chance, from which a wave may count as there
 FALSE_FINDS = 0.01  # waves that chance makes count as there at one moment, at most
 FALLEN = 0.25  # of its peak, below which a wave that is gone was transient
 KEPT = 0.5  # of its peak, above which a wave that is there has stayed
-LEARNT = 0.9  # validation accuracy from which a task counts as generalised
 
 
 class Strengths(NamedTuple):
@@ -128,17 +128,17 @@ def split_waves(
 
 
 def spike_of(split: Split, accuracy: Float[np.ndarray, "moments tasks"]) -> int:
-    """The moment to look at: first with most transient waves while some task is not learnt.
+    """The moment to look at: first with most transient waves while some task is not learned.
 
     Args:
         split: Of the waves.
         accuracy: On validation inputs at each moment.
 
     Raises:
-        ValueError: if there was no such moment: no transient wave, or all learnt before.
+        ValueError: if there was no such moment: no transient wave, or all learned before.
     """
     count = split.present[:, split.transient].sum(axis=1)
-    count = np.where((accuracy < LEARNT).any(axis=1), count, 0)
+    count = np.where((accuracy < GENERALISED).any(axis=1), count, 0)
     if not count.any():
         raise ValueError("no transient wave was present while a task was left to learn")
     return int(count.argmax())

@@ -14,7 +14,6 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from ..analysis.transients import (
-    LEARNT,
     Split,
     fractions,
     matched,
@@ -23,6 +22,7 @@ from ..analysis.transients import (
     strengths,
 )
 from ..config import Config
+from ..milestones import GENERALISED
 from ..tasks import Task
 from ..training.clamp import Clamp, clamped_accuracy, clamped_advance
 from ..training.train import Problem, TrainingDiverged, TrainState, initial_state, task_of
@@ -30,9 +30,9 @@ from .gradients import GradientWaves, watch
 
 EVERY = 64  # epochs between two looks at the accuracies
 PER_OCTAVE = 4  # looks at the waves per doubling of the epoch
-SETTLING = 1.25  # times the epoch at which all tasks are learnt, until which a reference goes on
+SETTLING = 1.25  # times the epoch at which all tasks are learned, until which a reference goes on
 HOPELESS = 0.5  # share of tasks below which a reference is given up at half of its epochs
-ENOUGH = 0.75  # share of its tasks that a branch must have learnt to be called off
+ENOUGH = 0.75  # share of its tasks that a branch must have learned to be called off
 WINDOW = 256  # epochs over which the gradient is watched
 RANDOM_DRAWS = 2
 Tell = Callable[[str], None]
@@ -93,7 +93,7 @@ class Reference:
     """A training with nothing clamped, to its end.
 
     Attributes:
-        learnt: Epoch at which each task generalised; infinite for never.
+        learned: Epoch at which each task generalised; infinite for never.
         moments: Epochs at which the waves were looked at.
         states: As they were then; the last is the end.
         accuracy: On validation inputs then.
@@ -102,7 +102,7 @@ class Reference:
         effective: Neurons that shared in it.
     """
 
-    learnt: Float[np.ndarray, " tasks"]
+    learned: Float[np.ndarray, " tasks"]
     moments: Int[np.ndarray, " moments"]
     states: list[TrainState]
     accuracy: Float[np.ndarray, "moments tasks"]
@@ -119,7 +119,7 @@ class Branch(NamedTuple):
         start: Epoch from which on they were.
         waves: Fractions (k, q).
         once: Accuracy of each task on validation inputs right after taking them out.
-        learnt: Epoch from the start on at which each task generalised; infinite for not by the end.
+        learned: Epoch from the start on at which each task generalised; infinite for none.
         end: Epoch at which the branch was called off.
     """
 
@@ -127,7 +127,7 @@ class Branch(NamedTuple):
     start: int
     waves: list[tuple[int, int]]
     once: Float[np.ndarray, " tasks"]
-    learnt: Float[np.ndarray, " tasks"]
+    learned: Float[np.ndarray, " tasks"]
     end: int
 
 
@@ -139,40 +139,40 @@ def moments_of(epochs: int) -> tuple[int, ...]:
 
 
 def train_reference(lab: Laboratory, tell: Tell = lambda _: None) -> Reference:
-    """Train with nothing clamped, until all tasks are learnt and some time beyond.
+    """Train with nothing clamped, until all tasks are learned and some time beyond.
 
-    One that has learnt less than `HOPELESS` of its tasks by half of its epochs is given up.
+    One that has learned less than `HOPELESS` of its tasks by half of its epochs is given up.
 
     Args:
         lab: What to train.
         tell: Told now and then how far it got.
     """
     free, state = lab.clamp([]), initial_state(lab.config, lab.task)
-    learnt = np.full(len(lab.task.moduli), np.inf)
+    learned = np.full(len(lab.task.moduli), np.inf)
     epochs, seen = lab.config.train.epochs, []
     moments = set(moments_of(epochs))
     for epoch in (*range(EVERY, epochs, EVERY), epochs):
         state = lab.advance(free, state, epoch - int(state.epoch))
         accuracy = lab.validation(free, state)
-        learnt[(accuracy >= LEARNT) & np.isinf(learnt)] = epoch
-        slow = 2 * epoch >= epochs and np.isfinite(learnt).mean() < HOPELESS
-        over = epoch == epochs or epoch >= SETTLING * learnt.max() or slow
+        learned[(accuracy >= GENERALISED) & np.isinf(learned)] = epoch
+        slow = 2 * epoch >= epochs and np.isfinite(learned).mean() < HOPELESS
+        over = epoch == epochs or epoch >= SETTLING * learned.max() or slow
         if epoch in moments or over:
             neurons = state.model.activations(jnp.asarray(lab.task.digits)).neurons
             seen.append((epoch, state, accuracy, *strengths(neurons, lab.task.moduli)))
-            tell(f"epoch {epoch}, {np.isfinite(learnt).sum()} of {len(learnt)} tasks learnt")
+            tell(f"epoch {epoch}, {np.isfinite(learned).sum()} of {len(learned)} tasks learned")
         if over:
             break
     at, states, *measured = zip(*seen, strict=True)
-    return Reference(learnt, np.array(at), list(states), *map(np.array, measured))
+    return Reference(learned, np.array(at), list(states), *map(np.array, measured))
 
 
 def grow_branch(
     lab: Laboratory, state: TrainState, kind: str, waves: Sequence[tuple[int, int]], last: int
 ) -> Branch:
-    """Train on from a state with waves clamped, until most late tasks are learnt.
+    """Train on from a state with waves clamped, until most late tasks are learned.
 
-    Tasks are late that are not learnt when the branch sets out. What it takes to call a
+    Tasks are late that are not learned when the branch sets out. What it takes to call a
     branch off is `ENOUGH` of them, so that the median of their epochs is known.
 
     Args:
@@ -183,17 +183,17 @@ def grow_branch(
         last: Epoch at which to stop anyway.
     """
     clamp, start = lab.clamp(waves), int(state.epoch)
-    late = lab.validation(lab.clamp([]), state) < LEARNT
+    late = lab.validation(lab.clamp([]), state) < GENERALISED
     once = accuracy = lab.validation(clamp, state)
-    learnt = np.where(accuracy >= LEARNT, start, np.inf)
+    learned = np.where(accuracy >= GENERALISED, start, np.inf)
     epoch = start
-    while epoch < last and np.isfinite(learnt[late]).sum() < ENOUGH * late.sum():
+    while epoch < last and np.isfinite(learned[late]).sum() < ENOUGH * late.sum():
         n = min(EVERY, last - epoch)
         state = lab.advance(clamp, state, n)
         epoch += n
         accuracy = lab.validation(clamp, state)
-        learnt[(accuracy >= LEARNT) & np.isinf(learnt)] = epoch
-    return Branch(kind, start, list(waves), once, learnt, epoch)
+        learned[(accuracy >= GENERALISED) & np.isinf(learned)] = epoch
+    return Branch(kind, start, list(waves), once, learned, epoch)
 
 
 @dataclass(frozen=True)
@@ -236,8 +236,8 @@ def places_of(split: Split, accuracy: Float[np.ndarray, "moments tasks"]) -> tup
 
 
 def midway_of(accuracy: Float[np.ndarray, "moments tasks"]) -> int:
-    """The last moment at which half of the tasks, or more, were not learnt; the first if none."""
-    left = (accuracy < LEARNT).mean(axis=1) >= 0.5
+    """The last moment at which half of the tasks, or more, were not learned; the first if none."""
+    left = (accuracy < GENERALISED).mean(axis=1) >= 0.5
     return int(np.flatnonzero(left).max(initial=0))
 
 
@@ -255,7 +255,7 @@ def run_experiment(lab: Laboratory, tell: Tell = lambda _: None) -> Experiment:
     """Train the reference of a seed, split its waves, and grow its branches.
 
     From the spike all sets branch off, from the onset the transient ones and one random set. The
-    gradient is watched from both, and from midway on if most tasks are learnt in the end. A
+    gradient is watched from both, and from midway on if most tasks are learned in the end. A
     branch gets twice the epochs that the reference took for its last task, within those of
     the configuration.
 
@@ -275,7 +275,7 @@ def run_experiment(lab: Laboratory, tell: Tell = lambda _: None) -> Experiment:
         for i, (kind, some) in enumerate(sets)
     }
     places = {"onset": onset, "spike": spike} if spike >= 0 else {}
-    if np.isfinite(reference.learnt).mean() > 0.5:
+    if np.isfinite(reference.learned).mean() > 0.5:
         places["midway"] = midway_of(reference.accuracy)
     for place, at in places.items():
         watched[place] = watch(lab.problem, lab.clamp([]), reference.states[at], WINDOW)

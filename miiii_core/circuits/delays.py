@@ -1,4 +1,4 @@
-"""What branches and controls say: how much later tasks were learnt, and by what odds."""
+"""What branches and controls say: how much later tasks were learned, and by what odds."""
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -7,14 +7,14 @@ import numpy as np
 from jaxtyping import Bool, Float
 from scipy.stats import binomtest
 
-from ..analysis.transients import LEARNT
+from ..milestones import GENERALISED
 from .branching import Branch, Experiment, midway_of
 from .gradients import odds
 from .outcomes import Controls
 
 
 class Delays(NamedTuple):
-    """How much later tasks were learnt with waves clamped, in octaves, one number a seed.
+    """How much later tasks were learned with waves clamped, in octaves, one number a seed.
 
     Attributes:
         transient: With the transient ones.
@@ -32,30 +32,30 @@ class Delays(NamedTuple):
 
 
 def late_in(found: Experiment, branch: Branch) -> Bool[np.ndarray, " tasks"]:
-    """Tasks that were not learnt when a branch set out."""
+    """Tasks that were not learned when a branch set out."""
     at = found.reference.moments.tolist().index(branch.start)
-    return found.reference.accuracy[at] < LEARNT
+    return found.reference.accuracy[at] < GENERALISED
 
 
 def delay_of(found: Experiment, branch: Branch) -> float:
     """Octaves by which the median late task came later than in the reference.
 
-    What was not learnt by the end of a branch counts as learnt then, so that a delay is at
+    What was not learned by the end of a branch counts as learned then, so that a delay is at
     least what is said here.
     """
     late = late_in(found, branch)
     end = found.reference.moments[-1]
-    usual = np.median(np.minimum(found.reference.learnt[late], end))
-    return float(np.log2(np.median(np.minimum(branch.learnt[late], branch.end)) / usual))
+    usual = np.median(np.minimum(found.reference.learned[late], end))
+    return float(np.log2(np.median(np.minimum(branch.learned[late], branch.end)) / usual))
 
 
 def testable(found: Sequence[Experiment]) -> list[Experiment]:
-    """Experiments with a spike, in which the reference learnt most of what was left to learn."""
+    """Experiments with a spike, in which the reference learned most of what was left to learn."""
     return [
         one
         for one in found
         if one.branches
-        and np.isfinite(one.reference.learnt[late_in(one, one.branches[0])]).mean() > 0.5
+        and np.isfinite(one.reference.learned[late_in(one, one.branches[0])]).mean() > 0.5
     ]
 
 
@@ -90,7 +90,7 @@ def by_accident(larger: Sequence[bool] | Bool[np.ndarray, " seeds"]) -> float:
 def amplified(found: Sequence[Experiment], place: str = "midway") -> Float[np.ndarray, " seeds"]:
     """Odds, seed by seed, that Grokfast amplifies a wave that stays more than another.
 
-    Waves are those of tasks that are not learnt at the time; seeds without one of either kind,
+    Waves are those of tasks that are not learned at the time; seeds without one of either kind,
     or without that place, are left out.
 
     Args:
@@ -103,16 +103,16 @@ def amplified(found: Sequence[Experiment], place: str = "midway") -> Float[np.nd
             accuracy = one.reference.accuracy
             at = {"onset": one.onset, "spike": one.spike, "midway": midway_of(accuracy)}[place]
             moduli = np.unique(one.split.waves.modulus)
-            late = np.isin(one.split.waves.modulus, moduli[accuracy[at] < LEARNT])
+            late = np.isin(one.split.waves.modulus, moduli[accuracy[at] < GENERALISED])
             stays, gain = one.split.persistent, one.watched[place].gain
             each.append(odds(gain[late & stays], gain[late & ~stays]))
     return np.array([value for value in each if np.isfinite(value)])
 
 
 def control_epochs(found: Sequence[Controls]) -> Mapping[str, Float[np.ndarray, " seeds"]]:
-    """Epoch at which the median task was learnt, by setting; the end where it was not."""
-    names = [name for name in found[0].learnt if all(name in one.learnt for one in found)]
+    """Epoch at which the median task was learned, by setting; the end where it was not."""
+    names = [name for name in found[0].learned if all(name in one.learned for one in found)]
     return {
-        name: np.array([np.median(np.minimum(one.learnt[name], one.last[name])) for one in found])
+        name: np.array([np.median(np.minimum(one.learned[name], one.last[name])) for one in found])
         for name in names
     }

@@ -7,10 +7,11 @@ from functools import lru_cache
 import numpy as np
 from jaxtyping import Bool, Float
 
+from ..milestones import GENERALISED
 from ..network.model import Activations
 from ..storage.saved import Run
 from . import breaking, discovery, erasure, paths, primality
-from .exam import LEARNT, Exam, Selectivity, Tensor, choosing_rows, make_exam, scoring_rows
+from .exam import Exam, Selectivity, Tensor, choosing_rows, make_exam, scoring_rows
 
 DRAWS = 20  # random sets beside each chosen one
 
@@ -36,7 +37,7 @@ class Bench:
     @property
     def solved(self) -> Bool[np.ndarray, " tasks"]:
         """Tasks that the intact network has solved, on inputs held out."""
-        return self.scoring.whole >= LEARNT
+        return self.scoring.whole >= GENERALISED
 
     def tail(self, exam: Exam) -> breaking.Tail:
         """What follows the ReLU, on the inputs of an exam."""

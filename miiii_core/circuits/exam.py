@@ -14,7 +14,6 @@ from ..tasks import Task
 Tensor = np.ndarray | Array
 BROKEN = 0.1  # a task is broken that keeps no more than this share
 KEPT = 0.9  # and kept, if it keeps this much
-LEARNT = 0.9  # accuracy on inputs held out, from which a task counts as solved
 SAMPLE = 512  # inputs that many interventions are scored on
 
 

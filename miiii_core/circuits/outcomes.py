@@ -36,16 +36,16 @@ IGNORED = (
 
 
 class Controls(NamedTuple):
-    """When the tasks of one seed were learnt under other settings.
+    """When the tasks of one seed were learned under other settings.
 
     Attributes:
         moduli: Of the tasks.
-        learnt: Epochs by setting and task; infinite for not by the end.
+        learned: Epochs by setting and task; infinite for not by the end.
         last: Epoch at which each training was called off.
     """
 
     moduli: tuple[int, ...]
-    learnt: Mapping[str, Float[np.ndarray, " tasks"]]
+    learned: Mapping[str, Float[np.ndarray, " tasks"]]
     last: Mapping[str, int]
 
 
@@ -79,11 +79,11 @@ def save_experiment(path: Path, found: Experiment, header: Mapping[str, Any]) ->
     reference, branches = found.reference, found.branches
     arrays = {
         name: np.asarray(getattr(reference, name))
-        for name in ("learnt", "moments", "accuracy", *MEASURED)
+        for name in ("learned", "moments", "accuracy", *MEASURED)
     }
     arrays |= {f"removed/{name}": values for name, values in found.removed.items()}
     for i, branch in enumerate(branches):
-        arrays |= {f"branch{i}/once": branch.once, f"branch{i}/learnt": branch.learnt}
+        arrays |= {f"branch{i}/once": branch.once, f"branch{i}/learned": branch.learned}
     for place, gradient in found.watched.items():
         arrays |= {f"watched/{place}/{n}": v for n, v in gradient._asdict().items()}
     listed = [{"kind": b.kind, "start": b.start, "waves": b.waves, "end": b.end} for b in branches]
@@ -101,13 +101,13 @@ def load_experiment(path: Path) -> tuple[Experiment, dict[str, Any]]:
     try:
         moduli, p = primes_below(header["config"]["task"]["p"]), header["config"]["task"]["p"]
         known = (arrays[name] for name in ("accuracy", *MEASURED))
-        reference = Reference(arrays["learnt"], arrays["moments"], [], *known)
+        reference = Reference(arrays["learned"], arrays["moments"], [], *known)
         split = split_of(reference, moduli, p)
         onset, spike = places_of(split, reference.accuracy)
         branches = [
             Branch(
                 b["kind"], b["start"], [(int(k), int(q)) for k, q in b["waves"]],
-                arrays[f"branch{i}/once"], arrays[f"branch{i}/learnt"], b["end"],
+                arrays[f"branch{i}/once"], arrays[f"branch{i}/learned"], b["end"],
             )
             for i, b in enumerate(header["branches"])
         ]  # fmt: skip
@@ -129,9 +129,13 @@ def load_experiment(path: Path) -> tuple[Experiment, dict[str, Any]]:
 
 
 def save_controls(path: Path, found: Controls, header: Mapping[str, Any]) -> None:
-    """Write when tasks were learnt under other settings."""
-    arrays = {f"learnt{i}": values for i, values in enumerate(found.learnt.values())}
-    named = {"moduli": list(found.moduli), "settings": list(found.learnt), "last": dict(found.last)}
+    """Write when tasks were learned under other settings."""
+    arrays = {f"learned{i}": values for i, values in enumerate(found.learned.values())}
+    named = {
+        "moduli": list(found.moduli),
+        "settings": list(found.learned),
+        "last": dict(found.last),
+    }
     path.parent.mkdir(parents=True, exist_ok=True)
     save_arrays(path, arrays, {**header, **named}, compress=True)
 
@@ -144,8 +148,8 @@ def load_controls(path: Path) -> tuple[Controls, dict[str, Any]]:
     """
     arrays, header = _read(path)
     try:
-        learnt = {name: arrays[f"learnt{i}"] for i, name in enumerate(header["settings"])}
-        return Controls(tuple(header["moduli"]), learnt, header["last"]), header
+        learned = {name: arrays[f"learned{i}"] for i, name in enumerate(header["settings"])}
+        return Controls(tuple(header["moduli"]), learned, header["last"]), header
     except (KeyError, TypeError) as error:
         raise RunError(f"{path} is damaged: {error!r}; restore it, or compute it again") from error
 

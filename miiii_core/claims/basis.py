@@ -22,8 +22,8 @@ from ..analysis.pairs import Purity, compare
 from ..analysis.projections import project
 from ..analysis.subspaces import TaskSpace, overlaps, pairs_of, random_overlaps, task_spaces
 from ..circuits.formula import Trial, trial, used_share
+from ..milestones import GENERALISED
 from ..storage.saved import Run
-from .learning import GENERALISED
 from .ledger import OURS, Claim, Measure, Measured, Values, Verdict, decide
 from .neurons import records_at, spiked
 

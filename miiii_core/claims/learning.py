@@ -6,14 +6,13 @@ import numpy as np
 from jaxtyping import Float, Int
 from scipy.stats import spearmanr
 
+from ..milestones import GENERALISED, first_epoch
 from ..network.model import WEIGHT_NAMES
-from ..storage.metrics import first_epoch
 from ..storage.saved import Run
 from .ledger import NEVER, Claim, Measure, Measured, Values, Verdict, decide
 
 EASY = (2, 3, 5, 7)
 NEXT = (11, 13, 17, 19)
-GENERALISED = 0.9  # validation accuracy from which a task counts as generalised
 BY_HEART = 0.99  # the same for training accuracy
 CONVERGED = 0.98  # mean validation accuracy of a training that has come to its end
 ATTENTION = ("W_Q", "W_K", "W_V", "W_O")

@@ -11,10 +11,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Int
 
-from ..analysis.transients import LEARNT, Split, chance_share, split_waves, strengths
+from ..analysis.transients import Split, chance_share, split_waves, strengths
 from ..circuits import outcomes
 from ..circuits.branching import Experiment
 from ..circuits.delays import Delays, amplified, by_accident, control_epochs, delays
+from ..milestones import GENERALISED
 from ..storage.saved import Run
 from .basis import moments
 from .ledger import Claim, Measure, Measured, Values, Verdict, decide
@@ -70,7 +71,7 @@ def split_counts(split: Split) -> Measured:
 def wave_values(run: Run, split: Split) -> Measured:
     """How many waves of which kind, and how much a run has learned."""
     last = run.metrics.split("accuracy", "validation")[-1]
-    learned = int((last >= LEARNT).sum())
+    learned = int((last >= GENERALISED).sum())
     return {**split_counts(split), "tasks": len(last), "tasks learned": learned}
 
 
@@ -199,7 +200,7 @@ CLAIMS = (
         key="grokfast-waves",
         statement="Grokfast amplifies the waves that will stay more than the others",
         source="Ours",
-        criterion="among waves of tasks not learnt midway (last moment with half of all tasks "
+        criterion="among waves of tasks not learned midway (last moment with half of all tasks "
         "left), one that stays has a larger gain than another more often than not, in more seeds "
         "than a fair coin would give (sign test, p < 0.05); and with odds of 0.75 or more in the "
         "median seed; partly: one of the two; five seeds are needed",
@@ -213,7 +214,7 @@ CLAIMS = (
         key="grokfast-controls",
         statement="Grokfast does more than a larger step, other decay or more momentum",
         source="Ours",
-        criterion="without the filter the median task is learnt 0.25 octaves later or more in the "
+        criterion="without the filter the median task is learned 0.25 octaves later or more in the "
         "median seed, with a rate 1 + λ times as large, twice the decay and half of it; and with "
         "β1 = α; partly: one of the two; three seeds are needed",
         judge=_judge_controls,

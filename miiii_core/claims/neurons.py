@@ -5,9 +5,9 @@ from jaxtyping import Float, Int
 
 from ..analysis.blocks import best_block, centred_power, in_random_order, unit_grids, varying
 from ..analysis.spectral import public_code_omega
+from ..milestones import GENERALISED
 from ..storage.saved import Run
 from ..tasks import Task
-from .learning import GENERALISED
 from .ledger import Claim, Measure, Measured, Number, Values, Verdict, decide
 
 PARTS = (256, 64, 16, 4, 1)  # of the training, at which the paper's Table 3 counts

@@ -13,8 +13,9 @@ from ..circuits.dissection import (
     search_circuits,
     sieve_numbers,
 )
-from ..circuits.exam import BROKEN, KEPT, LEARNT, Selectivity
+from ..circuits.exam import BROKEN, KEPT, Selectivity
 from ..circuits.rules import RuleScores, score_rule
+from ..milestones import GENERALISED
 from ..storage.saved import Run
 from .ledger import OURS, Claim, Measure, Measured, Values, Verdict, decide
 
@@ -24,7 +25,7 @@ def rule_counts(scores: RuleScores) -> Measured:
     whole, only, without = (
         np.asarray(s.accuracy) - scores.guess for s in (scores.whole, scores.only, scores.without)
     )
-    solved = np.asarray(scores.whole.accuracy) >= LEARNT
+    solved = np.asarray(scores.whole.accuracy) >= GENERALISED
     return {
         "tasks solved": int(solved.sum()),
         "kept by the rule alone": int((solved & (only >= KEPT * whole)).sum()),

@@ -8,9 +8,10 @@ from scipy.stats import spearmanr
 
 from ..analysis import divisibility
 from ..analysis.symmetry import FIRST, Lead, lead
+from ..milestones import GENERALISED
 from ..storage.saved import Run
 from ..tasks import Task
-from .learning import GENERALISED, generalised_at
+from .learning import generalised_at
 from .ledger import OURS, Claim, Measure, Measured, Values, Verdict, decide
 from .sources import BASES
 

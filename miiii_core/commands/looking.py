@@ -61,7 +61,7 @@ def pack(folder: Path, name: str | None, room: float | None) -> None:
 @click.command()
 @click.argument("folder", type=FOLDER)
 def show(folder: Path) -> None:
-    """Say what a run was, and what it learnt when."""
+    """Say what a run was, and what it learned when."""
     from ..report import run_page
     from ..storage.saved import load
 

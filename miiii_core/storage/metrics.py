@@ -3,11 +3,8 @@
 from collections.abc import Iterator, Mapping
 
 import numpy as np
-from jaxtyping import Float, Int
 
 from ..tasks import SPLITS
-
-LEARNT = 0.99  # accuracy from which a task counts as learnt
 
 
 class Metrics(Mapping[str, np.ndarray]):
@@ -49,11 +46,3 @@ class Metrics(Mapping[str, np.ndarray]):
         keep = {first: self[first] <= epoch for first in ("epoch", "wide_epoch")}
         kept = {name: array[keep[self.axes[name][0]]] for name, array in self.items()}
         return Metrics(kept, self.axes)
-
-
-def first_epoch(
-    epochs: Int[np.ndarray, " ticks"], accuracy: Float[np.ndarray, " ticks"], level: float = LEARNT
-) -> int | None:
-    """The first recorded epoch at which an accuracy reached a level."""
-    reached = np.flatnonzero(accuracy >= level)
-    return int(epochs[reached[0]]) if len(reached) else None

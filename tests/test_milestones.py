@@ -1,6 +1,6 @@
 import numpy as np
 
-from miiii_core.storage.metrics import first_epoch
+from miiii_core.milestones import first_epoch
 
 
 def test_first_epoch_at_a_level():
