@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.collections import PolyCollection
-from matplotlib.colors import Normalize
+from matplotlib.colors import Normalize, PowerNorm
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from numpy.typing import ArrayLike
@@ -161,11 +161,12 @@ def neuron_panel(
     names = checked_names(titles or [f"neuron {i}" for i in range(len(maps))], len(maps), "titles")
     totals = spectra.sum(axis=(1, 2), keepdims=True)
     shares = spectra / np.where(totals > 0, totals, 1)
+    roots = PowerNorm(0.5, 0, float(shares.max()) or 1.0)  # a square root shows what is weak
     height = 1.2 + 2 * 5.4 / max(len(maps), 2)
     figure, axes = panels(2, len(maps), height, layout="compressed")
     for column, name in enumerate(names):
         top = draw_image(axes[0, column], maps[column], _limits(maps, False), False)
-        bottom = draw_image(axes[1, column], shares[column], Normalize(0, shares.max()), False)
+        bottom = draw_image(axes[1, column], shares[column], roots, False)
         axes[0, column].set(title=name, xlabel=X1)
         axes[1, column].set(xlabel="$k_1$ (cycles per $p$)")
     axes[0, 0].set_ylabel(X0)

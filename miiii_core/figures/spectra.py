@@ -25,9 +25,11 @@ def singular_values_figure(spectra: Mapping[str, ArrayLike]) -> Figure:
         spectra: singular values (rank,), largest first, by the name of their matrix.
     """
     _some(spectra, "spectra")
-    figure, axes = panels(len(spectra), 1, 0.5 + 1.7 * len(spectra), sharex=True)
+    ranks = {name: len(checked(values, name, "rank")) for name, values in spectra.items()}
+    alike = len(set(ranks.values())) == 1  # matrices of different bases have axes of their own
+    figure, axes = panels(len(spectra), 1, 0.5 + 1.7 * len(spectra), sharex=alike)
     for index, (name, values) in enumerate(spectra.items()):
-        sigma = checked(values, name, "rank").astype(float)
+        sigma = np.asarray(values, float)
         row = axes[index, 0]
         row.bar(np.arange(1, len(sigma) + 1), sigma, width=0.85, color=style.COLOURS[0])
         cumulative = np.cumsum(sigma**2) / (sigma**2).sum()
@@ -38,7 +40,14 @@ def singular_values_figure(spectra: Mapping[str, ArrayLike]) -> Figure:
             height = 0.95 if share == 0.5 else 0.72
             box = {"facecolor": "white", "edgecolor": "none", "pad": 0.5, "alpha": 0.85}
             place = row.get_xaxis_transform()
-            row.text(rank + 1, height, label, transform=place, va="top", bbox=box)
+            # To the right of its line, unless there is no room.
+            gap = 0.015 * len(sigma)
+            x, side = (
+                (rank + 0.5 + gap, "left")
+                if rank < 0.7 * len(sigma)
+                else (rank + 0.5 - gap, "right")
+            )
+            row.text(x, height, label, transform=place, va="top", ha=side, bbox=box)
         row.set(title=style.symbols(name), ylabel="singular value", xlim=(0.2, len(sigma) + 0.8))
     axes[-1, 0].set_xlabel("rank (largest first)")
     return figure
