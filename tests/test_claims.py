@@ -763,6 +763,18 @@ class TestLedger:
         assert [f.claim.key for f in both.part(ours=True).findings] == ["rule"]
         assert [f.claim.key for f in both.part(ours=False).findings] == ["all-tasks", "filter"]
 
+    def test_a_table_without_numbers_of_the_paper_has_no_column_for_them(self, ledger):
+        assert "paper → ours" in ledger._repr_html_()
+        ours = claims.examine_all({}, ["rule"])._repr_html_()
+        assert "paper → ours" not in ours and ours.count("<td>") == 2
+
+    def test_what_is_expected_stands_beside_its_criterion(self):
+        claim = find_claim("all-tasks")
+        expected = claims.Expectations([claim])
+        assert claim.criterion in repr(expected) and claim.key in repr(expected)
+        page = expected._repr_html_()
+        assert "<i>T</i><sub>miiii</sub> is learned" in page and page.count("<td>") == 2
+
     def test_the_page_compares_with_the_paper_and_links_to_the_chapter(self, ledger):
         page = ledger._repr_html_()
         assert 'id="claim-all-tasks"' in page and "training.html#fig-accuracy" in page

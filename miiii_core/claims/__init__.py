@@ -19,7 +19,7 @@ from . import (
     variations,
 )
 from .ledger import NEVER, Claim, Evidence, Finding, Measure, Verdict, decide, examine
-from .page import Ledger, summary
+from .page import Expectations, Ledger, summary
 from .sources import BASES, gather, kind_of
 
 __all__ = [
@@ -28,6 +28,7 @@ __all__ = [
     "NEVER",
     "Claim",
     "Evidence",
+    "Expectations",
     "Finding",
     "Ledger",
     "Measure",

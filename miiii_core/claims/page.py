@@ -9,7 +9,7 @@ import numpy as np
 
 from ..figures.tables import Table, table
 from ..storage.saved import Run
-from .ledger import NEVER, Evidence, Finding, Number, Verdict
+from .ledger import NEVER, Claim, Evidence, Finding, Number, Verdict
 
 
 @dataclass(frozen=True)
@@ -36,10 +36,11 @@ class Ledger:
         return "\n\n".join([*map(_as_text, self.findings), summary(self.findings), self.runs()])
 
     def _repr_html_(self) -> str:
-        rows = "\n".join(map(_as_row, self.findings))
-        head = "<tr><th>claim</th><th>paper → ours</th><th>verdict</th></tr>"
-        body = f"<thead>{head}</thead>\n<tbody>\n{rows}\n</tbody>"
-        return f'<table class="table ledger">\n{body}</table>'
+        # Hypotheses of ours have no number of the paper to stand beside.
+        compared = any(finding.claim.published for finding in self.findings)
+        names = ["claim", *(["paper → ours"] if compared else []), "verdict"]
+        rows = [_as_row(finding, compared) for finding in self.findings]
+        return _stacked("ledger", names, rows)
 
     def part(self, *, ours: bool) -> "Ledger":
         """Only the findings on claims that go beyond the paper, or only the others."""
@@ -52,6 +53,26 @@ class Ledger:
     def details(self) -> "Details":
         """Criterion and all numbers of each claim, folded."""
         return Details(self.findings)
+
+
+@dataclass(frozen=True)
+class Expectations:
+    """Claims before a number is known: each with the criterion that will decide it."""
+
+    claims: Sequence[Claim]
+
+    def __repr__(self) -> str:
+        """As text."""
+        lines = [f"{c.key}: {c.statement}\n  holds if {c.criterion}" for c in self.claims]
+        return "\n\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        rows = [
+            f"<tr><td>{_set(_sentence(c.statement))}<br><small>{c.key}</small></td>"
+            f"<td>{_set(c.criterion)}</td></tr>"
+            for c in self.claims
+        ]
+        return _stacked("expectations", ["we expect", "it holds if"], rows)
 
 
 @dataclass(frozen=True)
@@ -120,15 +141,25 @@ def _as_text(finding: Finding) -> str:
     return "\n".join([*lines, *(f"    {line}" for line in shown)])
 
 
-def _as_row(finding: Finding) -> str:
-    claim, why = finding.claim, _why_open(finding)
-    compared = [_compared(finding, name) for name in claim.published if name in finding.values]
-    link = f'<a href="{claim.page}.html#{claim.figure}">where it is shown</a>'
-    cells = (
-        f"{_set(_sentence(claim.statement))}<br><small>{_set(claim.source)}; {link}</small>",
-        "<br>".join(compared),
-        f"<strong>{finding.verdict}</strong><br><small>{_set(why or _where(finding))}</small>",
+def _stacked(kind: str, names: Sequence[str], rows: Sequence[str]) -> str:
+    """A table of sentences; where it is narrow, the style sheet puts cells below each other."""
+    head = "".join(f"<th>{name}</th>" for name in names)
+    body = "\n".join(rows)
+    return (
+        f'<table class="table stacked {kind}">\n<thead><tr>{head}</tr></thead>\n'
+        f"<tbody>\n{body}\n</tbody></table>"
     )
+
+
+def _as_row(finding: Finding, compared: bool) -> str:
+    claim, why = finding.claim, _why_open(finding)
+    both = [_compared(finding, name) for name in claim.published if name in finding.values]
+    link = f'<a href="{claim.page}.html#{claim.figure}">where it is shown</a>'
+    cells = [
+        f"{_set(_sentence(claim.statement))}<br><small>{_set(claim.source)}; {link}</small>",
+        *(["<br>".join(both)] if compared else []),
+        f"<strong>{finding.verdict}</strong><br><small>{_set(why or _where(finding))}</small>",
+    ]
     marked = f'<tr id="claim-{claim.key}" class="{finding.verdict.name.lower()}">'
     return marked + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>"
 
