@@ -26,7 +26,7 @@ ORDER = (
     "storage.provenance", "storage.files", "storage.packing", "storage.metrics",
     "storage.saved", "storage.folders", "storage.parcels", "storage.shipped",
     "storage.recorder", "runs", "sweep_runs", "search",
-    "circuits.ablation", "circuits.graded", "circuits.exam", "circuits.rules",
+    "circuits.ablation", "circuits.graded", "circuits.exam", "circuits.rules", "circuits.history",
     "circuits.formula", "circuits.breaking", "circuits.erasure", "circuits.families",
     "circuits.paths", "circuits.discovery", "circuits.primality", "circuits.dissection",
     "circuits.gradients", "circuits.branching", "circuits.outcomes", "circuits.delays",

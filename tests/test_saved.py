@@ -265,6 +265,18 @@ def test_commands_can_be_typed_as_they_are_said():
     assert command("show", Path("my run")) == "miiii show 'my run'"
 
 
+def test_metrics_join_under_names_of_their_own(tiny_run):
+    metrics = tiny_run.metrics
+    later = Metrics(
+        {"late": np.arange(3), "extra": np.ones(3)}, dict.fromkeys(("late", "extra"), ("late",))
+    )
+    both = metrics.joined(later)
+    assert set(both) == {*metrics, "late", "extra"} and both.axes["extra"] == ("late",)
+    assert both.until(1)["extra"].shape == (2,)
+    with pytest.raises(ValueError, match="'late'.*are in both"):
+        both.joined(later)
+
+
 def test_metrics_are_a_mapping():
     metrics = Metrics({"epoch": np.arange(3)}, {"epoch": ("epoch",)})
     assert len(metrics) == 1 and list(metrics) == ["epoch"] and "loss" not in metrics

@@ -9,6 +9,9 @@ import pytest
 from tiny import TINY, contents
 
 from miiii_core.analysis.spectral import frequency_power, frequency_power_2d
+from miiii_core.analysis.transients import strengths
+from miiii_core.circuits import history
+from miiii_core.circuits.rules import score_rule
 from miiii_core.network.losses import split_means, task_accuracies, task_losses
 from miiii_core.network.model import WEIGHT_NAMES
 from miiii_core.runs import find_runs
@@ -46,9 +49,20 @@ def shelf(packed, tmp_path, monkeypatch):
 # What is shipped is what was trained: a packed tiny run, and all that lies in book/runs
 
 
-@pytest.fixture(scope="module", params=["tiny", *SHIPPED], ids=lambda folder: Path(folder).name)
-def run(request, packed):
-    return packed if request.param == "tiny" else load(request.param)
+@pytest.fixture(scope="module")
+def measured(tiny_run, tmp_path_factory):
+    """The tiny run, packed with what was measured at its snapshots, and few of these."""
+    folder = tmp_path_factory.mktemp("shelf") / "measured"
+    return pack(tiny_run, folder, room=80_000, measured=history.measure(tiny_run))
+
+
+KINDS = ["packed", "measured", *SHIPPED]
+
+
+@pytest.fixture(scope="module", params=KINDS, ids=lambda folder: Path(folder).name)
+def run(request):
+    shipped = isinstance(request.param, Path)
+    return load(request.param) if shipped else request.getfixturevalue(request.param)
 
 
 @pytest.fixture(scope="module")
@@ -124,6 +138,21 @@ def test_snapshots_lie_on_the_way_to_the_weights(run):
         norms = [np.linalg.norm(np.asarray(weights[name], np.float64)) for name in WEIGHT_NAMES]
         recorded = run.metrics["weight_norm"][epochs.index(epoch)]
         np.testing.assert_allclose(recorded, norms, rtol=5e-3)
+
+
+def test_what_was_measured_at_snapshots_follows_from_those_that_are_there(run):
+    if not run.packed.get("measured"):
+        pytest.skip("all of its snapshots travelled")
+    for epoch in run.snapshot_epochs:
+        found = history.recall(run, "strengths", [epoch])
+        weights = run.snapshot(epoch)
+        waves = strengths(weights.activations(run.task.digits).neurons, run.task.moduli)
+        error = 3e-3 if epoch == run.epoch else 5e-2  # the weights there are rounded
+        np.testing.assert_allclose(found["total"], waves.total, rtol=error)
+        off = found["energy"][0] - waves.energy
+        assert np.linalg.norm(off) <= error * np.linalg.norm(waves.energy)
+        rule = history.recall(run, "rule", [epoch])["whole"][0]
+        np.testing.assert_allclose(rule, score_rule(weights, run.task).whole.loss, rtol=5 * error)
 
 
 def test_nothing_but_runs_and_their_manifest_is_shipped():

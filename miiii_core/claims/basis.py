@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
@@ -11,7 +10,6 @@ from ..analysis.anova import (
     Levels,
     active,
     chance,
-    count_waves,
     interaction_of,
     levels,
     prime_anova,
@@ -21,6 +19,7 @@ from ..analysis.dictionaries import Dictionaries, compare_dictionaries, needed
 from ..analysis.pairs import Purity, compare
 from ..analysis.projections import project
 from ..analysis.subspaces import TaskSpace, overlaps, pairs_of, random_overlaps, task_spaces
+from ..circuits import history
 from ..circuits.formula import Trial, trial, used_share
 from ..milestones import GENERALISED
 from ..storage.saved import Run
@@ -109,15 +108,8 @@ def count_numbers(
 
 
 def _counts(run: Run) -> Measured:
-    generator = np.random.default_rng(0)
-    digits = jnp.asarray(run.task.digits)
-    found = [
-        count_waves(run.snapshot(epoch).activations(digits).neurons, run.task.moduli, generator)
-        for epoch in moments(np.array(run.snapshot_epochs)).tolist()
-    ]
-    return count_numbers(
-        np.array([each.active for each in found]), np.array([each.by_rule for each in found])
-    )
+    found = history.recall(run, "counts", moments(history.known_epochs(run)))
+    return count_numbers(found["active"], found["by_rule"])
 
 
 def _judge_counts(values: Values) -> Verdict:

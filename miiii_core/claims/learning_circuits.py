@@ -7,12 +7,11 @@ any wave was clamped.
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Int
 
-from ..analysis.transients import Split, chance_share, split_waves, strengths
-from ..circuits import outcomes
+from ..analysis.transients import Split, Strengths, chance_share, split_waves
+from ..circuits import history, outcomes
 from ..circuits.branching import Experiment
 from ..circuits.delays import Delays, amplified, by_accident, control_epochs, delays
 from ..milestones import GENERALISED
@@ -45,13 +44,12 @@ class History(NamedTuple):
 
 def history_of(run: Run) -> History:
     """Split the waves of a run into transient and persistent ones, by some of its snapshots."""
-    kept = [epoch for epoch in run.snapshot_epochs if epoch >= WARMED_UP] or run.snapshot_epochs
-    epochs, digits = moments(np.array(kept), SNAPSHOTS), jnp.asarray(run.task.digits)
+    known = history.known_epochs(run)
+    warm = known[known >= WARMED_UP]
+    epochs = moments(warm if len(warm) else known, SNAPSHOTS)
     moduli, p = run.task.moduli, run.task.p
-    found = [
-        strengths(run.snapshot(int(epoch)).activations(digits).neurons, moduli) for epoch in epochs
-    ]
-    energy, total, effective = map(np.array, zip(*found, strict=True))
+    found = history.recall(run, "strengths", epochs)
+    energy, total, effective = (found[name] for name in Strengths._fields)
     level = chance_share(moduli, p) * np.maximum(total, np.finfo(float).tiny)[:, None]
     return History(epochs, energy / level, split_waves(energy, total, effective, moduli, p))
 

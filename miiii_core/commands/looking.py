@@ -45,8 +45,10 @@ def _list(root: Path, verify: bool) -> bool:
 def pack(folder: Path, name: str | None, room: float | None) -> None:
     """Pack a finished run, so that it travels with the repository.
 
-    Where there is too little room for all snapshots, the most telling ones travel.
+    Where there is too little room for all snapshots, the most telling ones travel; what the
+    chapters ask of snapshots is measured at all of them before, and travels too.
     """
+    from ..circuits.history import measure
     from ..report import packed_line
     from ..storage import shipped
     from ..storage.saved import load
@@ -55,7 +57,10 @@ def pack(folder: Path, name: str | None, room: float | None) -> None:
     if root is None:
         raise Failure("there is no book here to pack runs for; run this inside a clone", 1)
     place = shipped.place_for(run, root, name)
-    click.echo(packed_line(shipped.pack(run, place, None if room is None else int(room * 1e6))))
+    divides = max(run.task.moduli) < run.task.p  # what is measured is about n mod q
+    measured = measure(run) if divides and run.finished and not run.packed else None
+    bytes_there = None if room is None else int(room * 1e6)
+    click.echo(packed_line(shipped.pack(run, place, bytes_there, measured)))
 
 
 @click.command()

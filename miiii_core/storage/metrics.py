@@ -11,14 +11,15 @@ class Metrics(Mapping[str, np.ndarray]):
     """Recorded arrays by name; ``axes`` names every axis.
 
     The first axis is the epoch of the record: ``epoch`` for what is recorded at every tick,
-    ``wide_epoch`` for what is recorded at fewer. Both are recorded arrays themselves.
+    ``wide_epoch`` for what is recorded at fewer, and others for what was measured afterwards.
+    All are arrays here themselves.
     """
 
     def __init__(self, arrays: Mapping[str, np.ndarray], axes: Mapping[str, tuple[str, ...]]):
         """Wrap arrays.
 
         Args:
-            arrays: Each with one of the two epochs as its first axis.
+            arrays: Each with one of the epochs as its first axis.
             axes: Names of each array's axes.
         """
         self._arrays, self.axes = dict(arrays), dict(axes)
@@ -41,8 +42,14 @@ class Metrics(Mapping[str, np.ndarray]):
         """One split of a per-split metric: (epoch, task)."""
         return self[name][:, SPLITS.index(split)]
 
+    def joined(self, other: "Metrics") -> "Metrics":
+        """These arrays and others, none of which have the same name."""
+        if both := set(self) & set(other):
+            raise ValueError(f"{sorted(both)} are in both; each array needs a name of its own")
+        return Metrics({**self, **other}, {**self.axes, **other.axes})
+
     def until(self, epoch: int) -> "Metrics":
         """Only what was recorded up to an epoch."""
-        keep = {first: self[first] <= epoch for first in ("epoch", "wide_epoch")}
+        keep = {first: self[first] <= epoch for first, *_ in self.axes.values()}
         kept = {name: array[keep[self.axes[name][0]]] for name, array in self.items()}
         return Metrics(kept, self.axes)

@@ -5,7 +5,8 @@ bit, and so are shares that were counted, because "all" must not come of "nearly
 all"; what else was recorded keeps eleven significant binary digits. Snapshots are
 as recorded where all of them fit, else 8 bits a number, the most telling first,
 until there is no more room. The snapshot of the end is left out: the weights are
-that. ``run.json`` says what was done, under ``packed``.
+that. What was measured at all snapshots may come along in their place. ``run.json`` says
+what was done, under ``packed``.
 """
 
 import math
@@ -17,7 +18,9 @@ import numpy as np
 
 from ..config import Config
 from .files import SMALLEST, archive
+from .metrics import Metrics
 from .packing import Method, Note, pack
+from .provenance import code_revision
 from .saved import Run, RunError, snapshot_path, verify
 
 ROOM_FOR_INFO = 10_000
@@ -25,12 +28,15 @@ COUNTED = ("accuracy", "zero_loss_share")
 WORTH = (16384, 4096, 1024, 256)  # snapshots near these epochs are wanted most
 
 
-def parcel(run: Run, room: int) -> tuple[dict[str, bytes], dict[str, Any]]:
+def parcel(
+    run: Run, room: int, measured: Metrics | None = None
+) -> tuple[dict[str, bytes], dict[str, Any]]:
     """The files of a packed run, ``run.json`` not among them, and what that is to say.
 
     Args:
         run: Finished, and not a parcel itself.
         room: Bytes that all files together may take.
+        measured: At snapshots; joins what was recorded.
 
     Returns:
         Content by name, and the content of ``run.json``.
@@ -40,7 +46,9 @@ def parcel(run: Run, room: int) -> tuple[dict[str, bytes], dict[str, Any]]:
             even without snapshots; says by how much.
     """
     _refuse_unfit(run)
-    metrics, recorded = _metrics(run)
+    added = {} if measured is None else {"measured": {"revision": code_revision()}}
+    together = run.metrics if measured is None else run.metrics.joined(measured)
+    metrics, recorded = _metrics(run.config, together)
     weights, _ = _weights(run.config, run.model.weights, "exact")
     files = {"metrics.npz": metrics, "weights.npz": weights}
     left = room - ROOM_FOR_INFO - sum(map(len, files.values()))
@@ -50,7 +58,7 @@ def parcel(run: Run, room: int) -> tuple[dict[str, bytes], dict[str, Any]]:
             "shipped run may have, even without snapshots; record less, or a smaller model"
         )
     snapshots, kept = _snapshots(run, left)
-    return files | snapshots, run.info | {"packed": {"recorded": recorded, **kept}}
+    return files | snapshots, run.info | {"packed": {"recorded": recorded, **added, **kept}}
 
 
 def by_worth(epochs: Iterable[int], end: int) -> list[int]:
@@ -80,11 +88,11 @@ def _refuse_unfit(run: Run) -> None:
     verify(run)
 
 
-def _metrics(run: Run) -> tuple[bytes, dict[str, Any]]:
+def _metrics(config: Config, metrics: Metrics) -> tuple[bytes, dict[str, Any]]:
     """What was recorded, and which arrays are exact and which rounded by how much."""
-    methods: dict[str, Method] = {n: "exact" if n in COUNTED else "half" for n in run.metrics}
-    parts, notes = pack(run.metrics, methods)
-    header = {"digest": run.config.digest, "axes": run.metrics.axes, "packed": notes}
+    methods: dict[str, Method] = {n: "exact" if n in COUNTED else "half" for n in metrics}
+    parts, notes = pack(metrics, methods)
+    header = {"digest": config.digest, "axes": metrics.axes, "packed": notes}
     exact = sorted(name for name, note in notes.items() if note["error"] == 0)
     return archive(parts, header, SMALLEST), {"exact": exact, "rounded": _errors([notes])}
 

@@ -12,6 +12,7 @@ from ..config import Config, Precision
 from ..presets import differences, nearest_preset
 from .files import LEFTOVER, FileDamaged, check_writable, load_json, save_json, write_atomic
 from .folders import book_folder
+from .metrics import Metrics
 from .parcels import parcel
 from .saved import Run, RunError, load, save_info
 
@@ -70,7 +71,7 @@ def relatives(config: Config, *fields: str) -> list[Run]:
     return sorted(alike, key=lambda run: (run.config.task.p, run.config.train.seed))
 
 
-def pack(run: Run, folder: Path, room: int | None = None) -> Run:
+def pack(run: Run, folder: Path, room: int | None = None, measured: Metrics | None = None) -> Run:
     """Pack a finished run into a folder of the shelf, and list it in the manifest.
 
     The folder appears whole or not at all. An older packing of the same
@@ -81,6 +82,7 @@ def pack(run: Run, folder: Path, room: int | None = None) -> Run:
         folder: Where on the shelf.
         room: Bytes that it may take; with less room fewer snapshots travel. The most that any
             run may take if not given.
+        measured: At snapshots that may have to stay behind; travels beside what was recorded.
 
     Raises:
         RunError: if the run is unfinished or damaged, the folder is another's, or
@@ -89,7 +91,7 @@ def pack(run: Run, folder: Path, room: int | None = None) -> Run:
     """
     _refuse_taken(folder, run.config)
     room = RUN_BYTES if room is None else min(room, RUN_BYTES)
-    files, info = parcel(run, room)
+    files, info = parcel(run, room, measured)
     root, name = folder.parent, folder.name
     listed = read_manifest(root)
     check_writable(root, 2 * RUN_BYTES)

@@ -1,0 +1,54 @@
+import numpy as np
+import pytest
+
+from miiii_core.analysis.anova import count_waves
+from miiii_core.analysis.blocks import unit_grids
+from miiii_core.analysis.pairs import compare
+from miiii_core.analysis.transients import strengths
+from miiii_core.circuits import history
+from miiii_core.circuits.rules import score_rule
+from miiii_core.storage.saved import load
+from miiii_core.storage.shipped import pack
+
+
+def test_at_each_epoch_stands_what_its_snapshot_gives(tiny_run):
+    epochs = tiny_run.snapshot_epochs[-2:]
+    found = {part: history.recall(tiny_run, part, epochs) for part in history.PARTS}
+    for row, epoch in enumerate(epochs):
+        model, task = tiny_run.snapshot(epoch), tiny_run.task
+        neurons = model.activations(task.digits).neurons
+        waves = strengths(neurons, task.moduli)
+        np.testing.assert_array_equal(found["strengths"]["energy"][row], waves.energy)
+        counts = count_waves(neurons, task.moduli, np.random.default_rng(0))
+        assert found["counts"]["active"][row] == counts.active
+        grids = unit_grids(task, neurons[:, :: history.EVERY])
+        pure = compare(grids, task.moduli, np.random.default_rng(0), 1)
+        assert found["purity"]["right"][row] == np.median(pure.right.both)
+        assert found["purity"]["wrong"][row] == np.median(pure.wrong[0].both)
+        rule = score_rule(model, task)
+        np.testing.assert_array_equal(found["rule"]["only"][row], rule.only.loss)
+        np.testing.assert_array_equal(found["rule"]["trained"][row], rule.trained.loss)
+
+
+def test_what_was_measured_travels_where_snapshots_do_not(tiny_run, tmp_path):
+    epochs = tiny_run.snapshot_epochs
+    whole = pack(tiny_run, tmp_path / "whole" / "tiny", measured=history.measure(tiny_run))
+    small = load(whole.folder)
+    (small.folder / "snapshots").rename(tmp_path / "elsewhere")  # so nothing can be measured anew
+    assert history.known_epochs(small).tolist() == list(epochs)
+    assert small.packed["measured"]["revision"]
+    for part in history.PARTS:
+        now, then = (history.recall(run, part, epochs[1:]) for run in (tiny_run, small))
+        for name, values in now.items():
+            np.testing.assert_allclose(then[name], values, rtol=1e-3, atol=1e-12)
+
+
+def test_what_is_not_known_is_refused(tiny_run):
+    with pytest.raises(KeyError, match="'colours' is no part.*strengths, counts"):
+        history.recall(tiny_run, "colours", [1])
+    with pytest.raises(ValueError, match=r"epochs \[10000\] were asked for; known are \[1, "):
+        history.recall(tiny_run, "rule", [10_000])
+
+
+def test_a_run_can_be_asked_at_its_snapshots(tiny_run):
+    assert history.known_epochs(tiny_run).tolist() == list(tiny_run.snapshot_epochs)
