@@ -793,6 +793,10 @@ class TestLedger:
         assert numbers(one).names == ("number", "paper", "ours")
         assert numbers(two).names[-1] == "seeds"
 
+    def test_a_verdict_is_told_with_the_base_it_is_about(self, ledger):
+        assert ledger["all-tasks"].told == "not reproduced (p = 23)"
+        assert ledger["filter"].told == "not testable with these runs"
+
     def test_what_never_happened_is_said_so(self, small_run):
         found = examine(find_claim("order"), {"miiii": [small_run]})
         assert "never" in repr(numbers(found))

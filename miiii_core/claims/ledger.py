@@ -104,6 +104,12 @@ class Finding:
     missing: tuple[str, ...] = ()
     bases: tuple[int, ...] = ()
 
+    @property
+    def told(self) -> str:
+        """The verdict, and the p of the runs that it is about."""
+        where = ", ".join(map(str, self.bases))
+        return f"{self.verdict} (p = {where})" if where else str(self.verdict)
+
 
 def decide(*parts: bool, given: bool = True) -> Verdict:
     """All parts hold: reproduced; some: partly; none: not.
