@@ -186,7 +186,7 @@ def frequency_map(
     bottom.set(ylabel="active frequencies", ylim=(0, None))
     bottom.set_xlim(ticks[0], ticks[-1])
     if counts:
-        bottom.legend(loc="upper left")
+        bottom.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
     log_time(bottom)
     return figure
 
