@@ -93,7 +93,8 @@ def _moments(
 ) -> Iterator[tuple[Transformer, Task, Neurons]]:
     digits = jnp.asarray(run.task.digits)
     for epoch in epochs:
-        model = run.snapshot(int(epoch))
+        # The weights of the end are there unrounded.
+        model = run.model if epoch == run.epoch else run.snapshot(int(epoch))
         yield model, run.task, cache(lambda model=model: model.activations(digits).neurons)
 
 
