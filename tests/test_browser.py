@@ -224,6 +224,12 @@ def move_slider(explorer, choice):
     slider.send_keys(Keys.END)
 
 
+def in_the_middle(element):
+    """An element, scrolled to where no bar of the page lies over it."""
+    element.parent.execute_script("arguments[0].scrollIntoView({block: 'center'})", element)
+    return element
+
+
 def press_at(slider, share):
     """Click on a slider at a share of its length."""
     off = (share - 0.5) * slider.size["width"]
@@ -241,7 +247,7 @@ def move_boxes(explorer, choice):
     boxes = choice.find_elements(By.CSS_SELECTOR, "input")
     for box in boxes:
         if box.is_selected():
-            box.click()
+            in_the_middle(box).click()
     assert explorer.find_elements(By.CSS_SELECTOR, ".line.chosen") == []
     assert "none chosen" in said(explorer)
     for number, box in enumerate(boxes[:3], start=1):
