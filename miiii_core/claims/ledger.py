@@ -105,10 +105,14 @@ class Finding:
     bases: tuple[int, ...] = ()
 
     @property
+    def where(self) -> str:
+        """The p of the runs that testified; empty if none did."""
+        return f"p = {', '.join(map(str, self.bases))}" if self.bases else ""
+
+    @property
     def told(self) -> str:
-        """The verdict, and the p of the runs that it is about."""
-        where = ", ".join(map(str, self.bases))
-        return f"{self.verdict} (p = {where})" if where else str(self.verdict)
+        """The verdict, and where it was reached."""
+        return f"{self.verdict} ({self.where})" if self.where else str(self.verdict)
 
 
 def decide(*parts: bool, given: bool = True) -> Verdict:

@@ -126,12 +126,8 @@ def _why_open(finding: Finding) -> str:
     return "" if finding.claim.measures else "no run can tell"
 
 
-def _where(finding: Finding) -> str:
-    return f"p = {', '.join(map(str, finding.bases))}" if finding.bases else ""
-
-
 def _as_text(finding: Finding) -> str:
-    claim, why = finding.claim, _why_open(finding) or _where(finding)
+    claim, why = finding.claim, _why_open(finding) or finding.where
     lines = [
         f"{claim.key}: {finding.verdict}{f' ({why})' if why else ''}",
         f"  {claim.statement} ({claim.source})",
@@ -158,7 +154,7 @@ def _as_row(finding: Finding, compared: bool) -> str:
     cells = [
         f"{_set(_sentence(claim.statement))}<br><small>{_set(claim.source)}; {link}</small>",
         *(["<br>".join(both)] if compared else []),
-        f"<strong>{finding.verdict}</strong><br><small>{_set(why or _where(finding))}</small>",
+        f"<strong>{finding.verdict}</strong><br><small>{_set(why or finding.where)}</small>",
     ]
     marked = f'<tr id="claim-{claim.key}" class="{finding.verdict.name.lower()}">'
     return marked + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>"
