@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 
 from ..analysis.anova import (
     Anova,
@@ -24,20 +24,10 @@ from ..circuits.formula import Trial, trial, used_share
 from ..milestones import GENERALISED
 from ..storage.saved import Run
 from .ledger import OURS, Claim, Measure, Measured, Values, Verdict, decide
-from .neurons import records_at, spiked
+from .neurons import spiked
 
 DRAWS = 20  # random controls
-MOMENTS = 4  # of the training, spread over it, that are looked at beside those of Table 3
 SHARE = 0.9
-
-
-def moments(
-    epochs: Int[np.ndarray, " snapshots"], most: int = MOMENTS
-) -> Int[np.ndarray, " moments"]:
-    """Some of the epochs: those of the paper's Table 3, and others spread over the snapshots."""
-    early = np.maximum(records_at(epochs), 0)  # a short training keeps none in its first part
-    spread = np.linspace(0, len(epochs) - 1, min(most, len(epochs))).round().astype(int)
-    return epochs[np.union1d(early, spread)]
 
 
 def purity_numbers(own: Purity, grid: Purity, wrong: list[Purity]) -> Measured:
@@ -108,7 +98,7 @@ def count_numbers(
 
 
 def _counts(run: Run) -> Measured:
-    found = history.recall(run, "counts", moments(history.known_epochs(run)))
+    found = history.recall(run, "counts", history.known_epochs(run))
     return count_numbers(found["active"], found["by_rule"])
 
 

@@ -16,13 +16,11 @@ from ..circuits.branching import Experiment
 from ..circuits.delays import Delays, amplified, by_accident, control_epochs, delays
 from ..milestones import GENERALISED
 from ..storage.saved import Run
-from .basis import moments
 from .ledger import Claim, Measure, Measured, Values, Verdict, decide
 
 FEWEST = 5  # seeds, from which on all of them falling one way is no accident
 MARKED = 0.25  # octaves of the epoch, from which a delay counts
 WARMED_UP = 64  # epochs, before which neurons are as they were drawn
-SNAPSHOTS = 12  # that are looked at
 SURE = 0.75  # odds that a wave which stays is amplified more than another
 CONTROLS = ("no filter, rate × (1 + λ)", "no filter, decay × 2", "no filter, decay / 2")
 MOMENTUM = "no filter, β1 = α"
@@ -32,7 +30,7 @@ class History(NamedTuple):
     """The waves of a run at its snapshots.
 
     Attributes:
-        epochs: Of the snapshots looked at.
+        epochs: Of the snapshots, from when neurons are no longer as they were drawn.
         strength: Of each wave, as a multiple of chance.
         split: What becomes of them.
     """
@@ -43,10 +41,10 @@ class History(NamedTuple):
 
 
 def history_of(run: Run) -> History:
-    """Split the waves of a run into transient and persistent ones, by some of its snapshots."""
+    """Split the waves of a run into transient and persistent ones, by its snapshots."""
     known = history.known_epochs(run)
     warm = known[known >= WARMED_UP]
-    epochs = moments(warm if len(warm) else known, SNAPSHOTS)
+    epochs = warm if len(warm) else known
     moduli, p = run.task.moduli, run.task.p
     found = history.recall(run, "strengths", epochs)
     energy, total, effective = (found[name] for name in Strengths._fields)

@@ -109,11 +109,6 @@ class Finding:
         """The p of the runs that testified; empty if none did."""
         return f"p = {', '.join(map(str, self.bases))}" if self.bases else ""
 
-    @property
-    def told(self) -> str:
-        """The verdict, and where it was reached."""
-        return f"{self.verdict} ({self.where})" if self.where else str(self.verdict)
-
 
 def decide(*parts: bool, given: bool = True) -> Verdict:
     """All parts hold: reproduced; some: partly; none: not.
