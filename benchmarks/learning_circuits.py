@@ -19,6 +19,7 @@ import numpy as np
 from miiii_core.circuits import branching, outcomes
 from miiii_core.config import Config
 from miiii_core.presets import preset
+from miiii_core.storage.saved import RunError
 from miiii_core.training.train import TrainingDiverged, initial_state
 
 
@@ -54,16 +55,25 @@ def main(arguments: list[str] | None = None) -> None:
         parser.error("there is no book here to keep results in; name a folder with --out")
     changes = {"p": chosen.p, "epochs": chosen.epochs, **outcomes.RECORDING}
     base = preset(chosen.preset).replace(**{k: v for k, v in changes.items() if v is not None})
-    for seed in range(1, chosen.seeds + 1):
-        branches(root, base.replace(seed=seed))
-        if seed <= chosen.controls:
-            controls(root, base.replace(seed=seed))
+    try:
+        for seed in range(1, chosen.seeds + 1):
+            branches(root, base.replace(seed=seed))
+            if seed <= chosen.controls:
+                controls(root, base.replace(seed=seed))
+    except RunError as error:
+        parser.error(str(error))
 
 
 def branches(root: Path, config: Config) -> None:
-    """Compute the branches of a seed, unless they are there."""
+    """Compute the branches of a seed, unless they are there.
+
+    Raises:
+        RunError: if those of other settings are there.
+    """
     path = outcomes.place_of(root, "branches", config)
     if path.exists():
+        if not outcomes.same_code(outcomes.check_origin(path, config)):
+            print(f"{path.stem} is there, computed by other code than this", flush=True)
         return
     began = time.perf_counter()
 
@@ -76,12 +86,23 @@ def branches(root: Path, config: Config) -> None:
 
 
 def controls(root: Path, config: Config) -> None:
-    """Train a seed with other settings, those that are not there."""
+    """Train a seed with other settings, those that are not there.
+
+    Raises:
+        RunError: if what is there is of another configuration, or, as settings are compared,
+            is to be joined by what other code computes.
+    """
     path = outcomes.place_of(root, "controls", config)
     known, last = {}, {}
     if path.exists():
+        header = outcomes.check_origin(path, config)
         stored, _ = outcomes.load_controls(path)
         known, last = dict(stored.learned), dict(stored.last)
+        if set(settings_of(config)) - set(known) and not outcomes.same_code(header):
+            raise RunError(
+                f"{path} was computed by other code than this, and settings of one file are to "
+                "be compared; move it away, or name another folder with --out"
+            )
     for name, changes in settings_of(config).items():
         if name not in known:
             began = time.perf_counter()

@@ -17,6 +17,7 @@ import click
 import numpy as np
 
 from miiii_core.config import Config, Precision
+from miiii_core.milestones import GENERALISED
 from miiii_core.presets import PRESETS, preset
 from miiii_core.training.sweep import fit_many
 from miiii_core.training.train import Progress
@@ -29,7 +30,9 @@ PRECISIONS: tuple[Precision, ...] = ("float32", "bfloat16")
 @click.command(context_settings={"show_default": True})
 @click.option("--preset", "name", type=click.Choice(list(PRESETS)), default="miiii-small")
 @click.option("--seeds", default=5, type=click.IntRange(2), help="trainings in each precision")
-@click.option("--level", default=0.9, type=click.FloatRange(0, 1), help="mean accuracy to reach")
+@click.option(
+    "--level", default=GENERALISED, type=click.FloatRange(0, 1), help="mean accuracy to reach"
+)
 @click.option("--epochs", type=click.IntRange(1), help="how long  [the preset's]")
 def main(name: str, seeds: int, level: float, epochs: int | None) -> None:
     """Compare when the same seeds grok in float32 and with bfloat16 products."""

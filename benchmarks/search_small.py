@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from miiii_core.config import Config
+from miiii_core.milestones import GENERALISED
 from miiii_core.presets import preset
 
-from .trainings import MEAN, collect, markdown, passed_at, read
+from .trainings import collect, markdown, passed_at, read
 
 RESULTS = Path(__file__).with_suffix(".jsonl")
 TABLE = Path(__file__).with_suffix(".md")
@@ -76,7 +77,7 @@ def table(rows: list[dict[str, Any]]) -> str:
     head = [
         *FIELDS,
         "seed",
-        f"mean reaches {MEAN} at epoch",
+        f"mean reaches {GENERALISED} at epoch",
         "mean at the end",
         "worst at the end",
         "seconds",

@@ -10,9 +10,8 @@ import numpy as np
 from tqdm import tqdm
 
 from miiii_core.config import Config
+from miiii_core.milestones import GENERALISED, first_epoch
 from miiii_core.training.train import fit, initial_state, task_of
-
-MEAN = 0.9  # mean validation accuracy that a training is to reach
 
 
 def collect(path: Path, configs: Iterable[Config], fields: tuple[str, ...]) -> None:
@@ -56,8 +55,9 @@ def read(path: Path) -> list[dict[str, Any]]:
 
 
 def passed_at(row: dict[str, Any]) -> int | None:
-    """First epoch at which the mean validation accuracy is `MEAN`; None if it never is."""
-    return next((epoch for epoch, _, mean, _, _ in row["curve"] if mean >= MEAN), None)
+    """First epoch at which the mean validation accuracy is `GENERALISED`; None for never."""
+    epochs, _, means, *_ = zip(*row["curve"], strict=True)
+    return first_epoch(np.array(epochs, int), np.array(means, float), GENERALISED)
 
 
 def markdown(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:

@@ -231,6 +231,12 @@ class Config:
         return Config(**sections)
 
 
+def differences(config: Config, usual: Config) -> list[tuple[str, Any, Any]]:
+    """Each field in which two configurations differ, with the value of either."""
+    mine, theirs = config.values, usual.values
+    return [(field, mine[field], theirs[field]) for field in mine if mine[field] != theirs[field]]
+
+
 def fields() -> dict[str, dataclasses.Field]:
     """Every field of every section, by its flat name, in order of declaration."""
     sections = (TaskConfig, ModelConfig, OptimConfig, TrainConfig)

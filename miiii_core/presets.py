@@ -10,7 +10,7 @@ the questions and shrink the grid, until two cores answer in minutes;
 import shlex
 from typing import Any
 
-from .config import Config
+from .config import Config, differences
 
 # Nanda et al. (2023): no dropout, no filter, a larger step and decay, a smaller model whose
 # first weights are smaller too. From the paper's first weights it had not grokked by then.
@@ -83,12 +83,6 @@ def preset(name: str) -> Config:
     if name not in PRESETS:
         raise ValueError(f"unknown preset {name!r}; presets are {', '.join(sorted(PRESETS))}")
     return PRESETS[name]
-
-
-def differences(config: Config, usual: Config) -> list[tuple[str, Any, Any]]:
-    """Each field in which two configurations differ, with the value of either."""
-    mine, theirs = config.values, usual.values
-    return [(field, mine[field], theirs[field]) for field in mine if mine[field] != theirs[field]]
 
 
 def nearest_preset(config: Config) -> tuple[str, list[tuple[str, Any, Any]]]:

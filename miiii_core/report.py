@@ -70,7 +70,7 @@ def search_table(found: Sequence[Any], most: int = 10) -> str:
     rows = [
         (
             str(result.number),
-            *(f"{result.parameters[name]:g}" for name in fields),
+            *(_short(result.parameters[name]) for name in fields),
             f"{result.loss:.4f}",
             f"{result.accuracy:.3f}",
             f"{result.epoch}{' (pruned)' if result.pruned else ''}",
@@ -79,6 +79,11 @@ def search_table(found: Sequence[Any], most: int = 10) -> str:
     ]
     total = f"{len(found)} trials, {pruned} of them pruned; validation loss, an even guess has 1"
     return "\n".join([*_aligned([header, *rows]), total])
+
+
+def _short(value: Any) -> str:
+    """A value of a field: a number without what rounding left of it, or a name."""
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _why_early(run: Run) -> str:

@@ -1,7 +1,7 @@
 """Runs from the outside: train one, resume it, or get it from the cache."""
 
 import dataclasses
-import shutil
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,9 +9,16 @@ from typing import Any
 import jax
 
 from .config import Config
-from .presets import PRESETS, preset, train_command
+from .presets import nearest_preset, preset, train_command
 from .storage.files import check_writable, remove_leftovers
-from .storage.folders import held, refuse_occupied, runs_root
+from .storage.folders import (
+    folder_named,
+    held,
+    place_among,
+    refuse_occupied,
+    runs_root,
+    set_aside,
+)
 from .storage.metrics import Metrics
 from .storage.provenance import now_utc, session, training_code_digest
 from .storage.recorder import Recorder, record_training
@@ -29,13 +36,12 @@ from .storage.saved import (
     verify,
 )
 from .storage.shipped import find_shipped
-from .training.devices import DeviceName, check_memory, filter_size, find_device, n_parameters
-from .training.schedule import tick_epochs
+from .training.devices import DeviceName, check_memory, disk_need, find_device, time_in_words
+from .training.probes import metric_axes
 from .training.train import TrainState, initial_state, numerics, task_of
 
 SAVE_SECONDS = 20.0
 LARGE_P = 100
-OPERATIONS = 1e11  # a second, on two cores
 RUN_FILES = ("run.json", "metrics.npz", "weights.npz", "state.npz")
 
 
@@ -76,8 +82,11 @@ def resume(
 ) -> Run:
     """Go on with a run that was interrupted or killed; the result is the uninterrupted one's.
 
+    Code that has changed in between may lead elsewhere; then a line on stderr says so.
+
     Raises:
-        RunError: if there is no run, it is damaged, or it is finished.
+        RunError: if there is no run, it is damaged or finished, or what it recorded goes by
+            other names now.
         ValueError, OSError, TrainingDiverged, Interrupted: as `train`.
     """
     load(folder)  # before a lock is put beside a folder that holds no run
@@ -90,42 +99,48 @@ def cached(which: str | Path | Config, *, progress: bool = True, **overrides: An
 
     One that is shipped with the repository is taken as it is, in whatever precision it was
     trained unless one is asked for. Others are kept under
-    `runs_root` by name and digest: trained again if the code that trains has changed
-    since, and resumed if interrupted. At a p of 100 or more, where that can take hours,
-    nothing is trained unasked and nothing thrown away.
+    `runs_root` by digest: trained again if they are damaged or the code that trains has
+    changed since, and resumed if interrupted. What is trained again is moved to ``replaced``
+    before, and a line on stderr says so. At a p of 100 or more, where training can take
+    hours, nothing is trained unasked and nothing moved.
 
     Args:
-        which: A preset's name, a configuration, or the folder of a run.
+        which: A configuration, a preset's name, or the folder of a run: `folder_named`.
         progress: Show a bar if it has to be trained.
         overrides: Fields to change, as in `Config.replace`; None leaves a field alone.
 
     Raises:
-        ValueError: for an unknown preset or field.
+        ValueError: for an unknown preset or field, or a name that is a preset's and a folder's.
         RunError: if a folder was given and it holds no finished run, a large run is
             not there, or a shipped one is damaged; says what to do.
     """
     changes = {name: value for name, value in overrides.items() if value is not None}
-    if not isinstance(which, Config) and str(which) not in PRESETS and Path(which).is_dir():
-        return _finished(load(which), changes)
+    if not isinstance(which, Config):
+        if (own := folder_named(which)) is not None:
+            return _finished(load(own), changes)
+        which = str(which)
     folder, config = cache_folder(which, **changes)
     if (shipped := find_shipped(config, rounded="precision" not in changes)) is not None:
         return shipped
     if config.task.p >= LARGE_P:
         return _trained_before(folder, config)
     with held(folder, wait=True):
-        if folder.exists() and not _still_good(folder):
-            shutil.rmtree(folder)
+        if folder.exists() and (why := _why_anew(folder)):
+            print(f"{why}; moved to {set_aside(folder)}, and trained anew", file=sys.stderr)
         if not folder.exists():
             return _start(config, folder, "auto", progress, SAVE_SECONDS)
         run = load(folder)
         return run if run.finished else _go_on(run, "auto", progress, SAVE_SECONDS)
 
 
-def cache_folder(which: str | Path | Config, **overrides: Any) -> tuple[Path, Config]:
-    """Where `cached` keeps a run, and the configuration it has."""
-    name = which.task.name if isinstance(which, Config) else str(which)
-    config = (which if isinstance(which, Config) else preset(name)).replace(**overrides)
-    return runs_root() / f"{name}-{config.digest}", config
+def cache_folder(which: str | Config, **overrides: Any) -> tuple[Path, Config]:
+    """Where `cached` keeps a run, and the configuration it has; raises what it raises."""
+    try:
+        usual = which if isinstance(which, Config) else preset(which)
+    except ValueError as error:
+        raise ValueError(f"{error}; and there is no folder of that name") from error
+    config = usual.replace(**overrides)
+    return place_among(runs_root(), nearest_preset(config)[0], config.digest), config
 
 
 def find_runs(root: Path, *, verified: bool = False) -> Iterator[Run | RunError]:
@@ -184,6 +199,7 @@ def _go_on(run: Run, device: DeviceName, progress: bool, save_seconds: float) ->
     remove_leftovers(run.folder)
     with jax.default_device(target), numerics(run.config):
         state, metrics = _where_it_stopped(run)
+        _warn_of_other_code(run)
         info = run.info | {"status": "running", "updated": now_utc()}
         info["sessions"] = [*run.info["sessions"], session(target, int(state.epoch))]
         save_info(run.folder, info)
@@ -202,7 +218,26 @@ def _where_it_stopped(run: Run) -> tuple[TrainState, Metrics | None]:
         return initial_state(run.config, run.task), None
     state = load_state(run)
     epoch = int(state.epoch)
-    return state, run.metrics.until(epoch) if epoch else None
+    if not epoch:
+        return state, None
+    if renamed := set(run.metrics) ^ set(metric_axes(run.config)):
+        raise RunError(
+            f"{run.folder} was begun by code that records otherwise: only one of the two records "
+            f"{', '.join(sorted(renamed))}. Go on with the code that began it, revision "
+            f"{run.info['code_revision']}, or train it anew into another folder"
+        )
+    return state, run.metrics.until(epoch)
+
+
+def _warn_of_other_code(run: Run) -> None:
+    """Say so where the code has changed since a run was last trained."""
+    last = run.info["sessions"][-1]
+    if last["code_digest"] != training_code_digest():
+        print(
+            f"{run.folder} was trained so far by other code (revision {last['code_revision']}); "
+            "its end may not be that of an uninterrupted run",
+            file=sys.stderr,
+        )
 
 
 def _finished(run: Run, changes: dict[str, Any]) -> Run:
@@ -222,7 +257,7 @@ def _trained_before(folder: Path, config: Config) -> Run:
         raise RunError(
             f"the run {folder.name} (p={config.task.p}, {config.train.epochs} epochs) is not here: "
             "it is neither trained nor among the runs shipped in book/runs of a clone of the "
-            f"repository. To train it, about {_how_long(config)}, type: {train_command(config)}"
+            f"repository. To train it, about {time_in_words(config)}, type: {train_command(config)}"
         )
     run = _finished(load(folder), {})
     verify(run)
@@ -235,35 +270,15 @@ def _trained_before(folder: Path, config: Config) -> Run:
     return run
 
 
-def _how_long(config: Config) -> str:
-    """Training time in words: six operations a weight, input and epoch on two quick cores."""
-    operations = 6 * n_parameters(config) * config.task.n_train * config.train.epochs
-    minutes = operations / OPERATIONS / 60
-    spent = f"{minutes:.0f} minutes" if minutes < 100 else f"{minutes / 60:.0f} hours"
-    return f"{spent} on two cores and far less on a GPU"
-
-
-def _still_good(folder: Path) -> bool:
-    """Whether a cached run is whole and was trained by the code as it is now."""
+def _why_anew(folder: Path) -> str:
+    """Why a cached run will not do; nothing if it is whole and of the code as it is now."""
     try:
         run = load(folder)
         verify(run)
-    except RunError:
-        return False
-    return run.info["code_digest"] == training_code_digest()
-
-
-def disk_need(config: Config) -> int:
-    """Bytes a run writes at most.
-
-    Snapshots are in half precision. The other files count twice, because the old
-    one stays until the new one is whole.
-    """
-    weights, n_ticks = n_parameters(config), len(tick_epochs(config.train))
-    state = 4 * weights * (4 + filter_size(config))  # with Adam's two moments
-    snapshots = 2 * weights * (config.train.n_snapshots + 1)
-    metrics = 4 * n_ticks * (config.task.p**2 + 16 * config.task.p + 1000)
-    return 2 * (4 * weights + state + metrics) + snapshots + 1_000_000
+    except RunError as error:
+        return str(error)
+    same = run.info["code_digest"] == training_code_digest()
+    return "" if same else f"{folder} was trained by other code than this"
 
 
 def _first_info(config: Config, device: jax.Device) -> dict[str, Any]:

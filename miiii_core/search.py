@@ -24,13 +24,12 @@ with warnings.catch_warnings():
     import optuna
     from optuna.trial import FrozenTrial, Trial, TrialState
 
-from .config import SWEEPABLE, Config, fields
+from .config import SWEEPABLE, Config
 from .runs import runs_root
+from .spaces import RECORDING, Space, check_space
 from .storage.provenance import training_code_digest
 from .training.sweep import fit_many
 from .training.train import Progress, TrainingDiverged, numerics, task_of
-
-Space = Mapping[str, tuple[Any, ...]]
 
 # The paper's Table 1.
 TABLE_1: Space = {
@@ -45,7 +44,6 @@ TABLE_1: Space = {
 SMALL: Space = {**TABLE_1, "d_model": (32, 64), "learning_rate": (3e-3, 1e-3)}
 PATIENCE = 0.25  # share of its epochs that every trial is given
 DONE = (TrialState.COMPLETE, TrialState.PRUNED)
-RECORDING = {"probes": (), "n_snapshots": 0, "evals_per_octave": 2, "wide_per_octave": 1}
 
 
 class SearchError(Exception):
@@ -96,7 +94,7 @@ def search(
         progress: Show a bar.
 
     Raises:
-        ValueError: for a field or a value that the configuration does not take.
+        ValueError: for a field, a value or two values that the configuration does not take.
         SearchError: if the storage cannot be opened or holds another search of that name.
     """
     check_space(base, space)
@@ -164,28 +162,16 @@ def default_storage() -> str:
     return f"sqlite:///{Path(folder, 'searches.db')}"
 
 
-def check_space(base: Config, space: Space) -> None:
-    """Refuse fields that do not exist, empty choices, and values that the field does not take."""
-    if unknown := sorted(set(space) - set(fields())):
-        raise ValueError(f"no field is called {', '.join(unknown)}; fields are {sorted(fields())}")
-    for field, values in space.items():
-        if not values:
-            raise ValueError(f"{field} has no values to choose from; give at least one")
-        for value in values:
-            if not isinstance(value, int | float | str):
-                raise ValueError(f"{field}={value!r} will not do; a choice is a number or a name")
-            base.replace(**{field: value})
-
-
 def run_trials(study: optuna.Study, trials: Sequence[Trial], base: Config, space: Space) -> None:
     """Train trials, those of equal shapes as one program, and tell the study how they did.
 
-    A trial that repeats an earlier one is answered from it. If training is interrupted, the
-    trials in hand are given back as failed, and a later search tries others in their place.
+    A trial that repeats an earlier one is answered from it. If training is interrupted or cannot
+    begin, the trials in hand are given back as failed, and a later search tries others in their
+    place.
     """
-    jobs = [(trial, config_of(trial, base, space)) for trial in trials]
     unheard = {trial.number: trial for trial in trials}
     try:
+        jobs = [(trial, config_of(trial, base, space)) for trial in trials]
         for trial in trials:
             if earlier := _same(study, trial):
                 _tell(study, unheard.pop(trial.number), earlier)
@@ -218,7 +204,7 @@ def distinct(found: Sequence[Result]) -> list[Result]:
 
 def repeat(base: Config, parameters: Mapping[str, Any], seeds: Sequence[int]) -> list[float]:
     """Validation losses, as in a trial, of the same parameters from other seeds."""
-    configs = [base.replace(**parameters, **RECORDING, seed=seed) for seed in seeds]
+    configs = [base.replace(**{**parameters, **RECORDING, "seed": seed}) for seed in seeds]
     weights = task_of(base).loss_weights
     losses: dict[int, float] = {}
     with numerics(base):

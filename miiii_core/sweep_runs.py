@@ -11,7 +11,7 @@ import numpy as np
 from tqdm import tqdm
 
 from .config import SWEEPABLE, Config
-from .runs import SAVE_SECONDS, begin, disk_need
+from .runs import SAVE_SECONDS, begin
 from .storage.files import check_writable, remove_leftovers
 from .storage.folders import held, refuse_occupied
 from .storage.recorder import (
@@ -22,7 +22,7 @@ from .storage.recorder import (
     deferred_interrupt,
 )
 from .storage.saved import Run, command, load
-from .training.devices import DeviceName, check_memory, find_devices
+from .training.devices import DeviceName, check_memory, disk_need, find_devices
 from .training.sweep import fit_many, swept_fields, usual_abreast
 from .training.train import Progress, TrainingDiverged, initial_state, numerics, task_of
 

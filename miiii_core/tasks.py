@@ -39,13 +39,23 @@ def from_residues(residues: Sequence[int], moduli: Sequence[int]) -> int:
     return sum(terms) % product
 
 
+def task_columns(class_sizes: Sequence[int]) -> tuple[slice, ...]:
+    """Where the classes of each task stand among the packed ones, task after task.
+
+    Args:
+        class_sizes: Classes of each task.
+    """
+    ends = np.cumsum(class_sizes, dtype=int)
+    return tuple(slice(int(e) - size, int(e)) for e, size in zip(ends, class_sizes, strict=True))
+
+
 @dataclass(frozen=True, kw_only=True)
 class Task:
     r"""A family of classification tasks over one p x p grid of inputs.
 
     Row n of every array belongs to the number $n = x_0 + p x_1$, so the units
     digit $x_0$ runs fastest. Classes of all tasks are packed side by side: task
-    i owns the columns ``offsets[i] : offsets[i] + class_sizes[i]`` of the logits.
+    i owns the ``columns[i]`` of the logits.
 
     Attributes:
         config: What this was made from.
@@ -81,9 +91,14 @@ class Task:
         return sum(self.class_sizes)
 
     @property
+    def columns(self) -> tuple[slice, ...]:
+        """Packed columns of each task."""
+        return task_columns(self.class_sizes)
+
+    @property
     def offsets(self) -> tuple[int, ...]:
         """First packed column of each task."""
-        return tuple(int(o) for o in np.cumsum((0, *self.class_sizes[:-1])))
+        return tuple(own.start for own in self.columns)
 
     @property
     def split_members(self) -> Bool[np.ndarray, "3 n"]:

@@ -1,6 +1,7 @@
 """The chapters: their parameters, what makes them stale, their execution, the site."""
 
 import json
+import os
 import re
 import shutil
 import tomllib
@@ -15,6 +16,7 @@ from papermill.exceptions import PapermillExecutionError
 from miiii_core import claims
 from miiii_core.publishing import book, chapters, site
 from miiii_core.storage import files
+from miiii_core.storage.folders import VARIABLES
 from tools.check_site import check_site
 
 REPOSITORY = Path(__file__).parents[1]
@@ -220,6 +222,34 @@ def test_a_run_is_a_folder_or_a_name(root):
     assert book.plan(root, run="mine")[0].given["run"] == str(root / "mine")
     assert book.plan(root, run="miiii-small")[0].given["run"] == "miiii-small"
     assert book.plan(root, parameters={"run": "mine"}) == book.plan(root, run="mine")
+
+
+def test_a_name_that_is_a_presets_and_a_folders_is_refused(root):
+    (stand_in(root / "masked").folder / "run.json").touch()
+    with pytest.raises(ValueError, match=r"'masked' is a preset, and the folder .* './masked' for"):
+        book.plan(root, run="masked")
+    assert book.plan(root, run="./masked")[0].given["run"] == str(root / "masked")
+
+
+def test_runs_are_looked_for_from_where_the_chapters_run(root, monkeypatch):
+    found = []
+    cached = lambda name, **_: found.append(Path.cwd()) or stand_in(root / name)  # noqa: E731
+    monkeypatch.setattr(book.runs, "cached", cached)
+    book.plan(root)
+    assert found == [root / "book"]
+
+
+@pytest.mark.parametrize("variable", VARIABLES)
+def test_folders_that_the_environment_names_are_meant_from_here(root, monkeypatch, variable):
+    def plan(*_):
+        planned.append(os.environ[variable])
+        return ()
+
+    planned = []
+    monkeypatch.setenv(variable, "mine")
+    monkeypatch.setattr(book, "plan", plan)
+    book.execute_chapters(root)
+    assert planned == [str(root / "mine")]
 
 
 def test_configuration_fields_are_passed_on_to_the_runs(root, monkeypatch):

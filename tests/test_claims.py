@@ -187,7 +187,11 @@ CRITERIA = {
     ),
     "spike": (
         {"spike": 1, "spike, public code": 1},
-        [({"spike": 0}, PARTLY), ({"spike": 0, "spike, public code": 0}, NO)],
+        [
+            ({"spike": 0}, PARTLY),
+            ({"spike": 0.5}, PARTLY),
+            ({"spike": 0.5, "spike, public code": 0.5}, NO),
+        ],
     ),
     "reuse": (
         {"spike": 1, "before over after": 1.0},
@@ -195,6 +199,7 @@ CRITERIA = {
             ({"before over after": 0.7}, NO),
             ({"before over after": 1.3}, NO),
             ({"spike": 0}, OPEN),
+            ({"spike": 0.5}, OPEN),
         ],
     ),
     "mechanism": (
@@ -243,6 +248,7 @@ CRITERIA["nanda-circuit"] = (
     {known.what: float(known.value) for known in NANDA.values()} | {FORMS: 1},
     [
         ({FORMS: 0}, PARTLY),
+        ({FORMS: 0.5}, PARTLY),
         ({NANDA["logits_explained"].what: 0.5}, PARTLY),
         ({NANDA["formed"].what: math.nan}, PARTLY),
         ({NANDA["key_frequencies"].what: 0.0}, OPEN),
@@ -275,7 +281,11 @@ CRITERIA |= {
     ),
     "spike-in-waves": (
         {"spike": 1, "spike, μ + 2σ": 1},
-        [({"spike": 0}, PARTLY), ({"spike": 0, "spike, μ + 2σ": 0}, NO)],
+        [
+            ({"spike": 0}, PARTLY),
+            ({"spike, μ + 2σ": 0.5}, PARTLY),
+            ({"spike": 0.5, "spike, μ + 2σ": 0.5}, NO),
+        ],
     ),
     "one-task-neurons": (
         {
@@ -358,13 +368,13 @@ CRITERIA |= {
             "tasks solved": 10,
             "broken": 10,
             "of these, not by random sets": 10,
-            "of these, alone": 10,
+            "others spared": 10,
             "median size": 40.0,
         },
         [
-            ({"of these, alone": 9}, PARTLY),
+            ({"others spared": 9}, PARTLY),
             ({"of these, not by random sets": 9}, PARTLY),
-            ({"broken": 9, "of these, alone": 9}, NO),
+            ({"broken": 9, "others spared": 9}, NO),
             ({"tasks solved": 0}, OPEN),
         ],
     ),
@@ -373,13 +383,13 @@ CRITERIA |= {
             "tasks solved": 10,
             "broken": 10,
             "of these, not by random sets": 10,
-            "of these, alone": 10,
+            "others spared": 10,
             "median size": 40.0,
         },
         [
-            ({"of these, alone": 9}, PARTLY),
+            ({"others spared": 9}, PARTLY),
             ({"of these, not by random sets": 9}, PARTLY),
-            ({"broken": 9, "of these, alone": 9}, NO),
+            ({"broken": 9, "others spared": 9}, NO),
             ({"tasks solved": 0}, OPEN),
         ],
     ),
@@ -392,7 +402,12 @@ CRITERIA |= {
             "overlap, equal slope": 0.2,
             "p-value of equal slopes": 0.2,
         },
-        [({"p-value of that": 0.05}, NO), ({"tasks solved": 0}, OPEN)],
+        [
+            ({"p-value of that": 0.05}, PARTLY),
+            ({"overlap, p = ±1": -0.01}, PARTLY),
+            ({"p-value of that": 0.05, "overlap, p = ±1": -0.01}, NO),
+            ({"tasks solved": 0}, OPEN),
+        ],
     ),
     "smallest-circuits": (
         {

@@ -276,6 +276,22 @@ def test_damaged_runs_are_shown_as_such(run, copy, tmp_path):
     assert code == 0 and f"damaged: {copy}/run.json" in out
 
 
+@pytest.mark.parametrize("root", ["typo", "file"])
+def test_a_root_that_is_no_folder_is_refused(refused, tmp_path, root):
+    (tmp_path / "file").touch()
+    code, line = refused("runs", "--root", tmp_path / root, "--verify")
+    assert code == 2 and "--root" in line and str(tmp_path / root) in line
+
+
+def test_claims_name_the_runs_that_they_leave_out(run, copy, root):
+    _, broken = (shutil.copytree(copy, root / name) for name in ("whole", "broken"))
+    (broken / "metrics.npz").write_bytes(b"")
+    code, out, err = run("claims", "--claim", "hyperparameters")
+    (line,) = err.splitlines()
+    assert code == 0 and line.startswith(f"damaged, left out: {broken / 'metrics.npz'}")
+    assert "whole: p = 7" in out and "broken:" not in out
+
+
 def test_shipped_runs_are_listed_and_verified(run, copy, root, tmp_path):
     run("pack", copy)
     code, out, _ = run("runs", "--verify")

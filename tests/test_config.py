@@ -16,6 +16,7 @@ from miiii_core.config import (
     ModelConfig,
     TaskConfig,
     describe,
+    differences,
     field_type,
     fields,
     is_prime,
@@ -235,6 +236,13 @@ def test_json_is_in_sections_a_person_can_edit():
     assert sections["model"]["d_model"] == ModelConfig().d_model
     sections["model"]["d_model"] = 64
     assert Config.from_json(json.dumps(sections)) == Config().replace(d_model=64)
+
+
+def test_differences_name_each_field_with_both_values():
+    changed = Config().replace(p=31, probes=())
+    every = Config().train.probes
+    assert differences(changed, Config()) == [("p", 31, 113), ("probes", (), every)]
+    assert differences(changed, changed) == []
 
 
 def test_every_type_can_be_said_in_words():

@@ -57,6 +57,14 @@ def test_filter_size_is_that_of_the_optimiser_state(grokfast):
     assert n // n_parameters(config) == moments + filter_size(config)
 
 
+def test_numbers_of_twice_the_size_take_twice_the_memory():
+    single, half, double = (
+        estimate_memory(TINY.replace(p=97, precision=precision)) - devices.OVERHEAD
+        for precision in ("float32", "bfloat16", "float64")
+    )
+    assert (half, double) == (single, 2 * single)
+
+
 def test_what_does_not_fit_is_refused_in_figures(monkeypatch):
     need = estimate_memory(TINY)
     monkeypatch.setattr(devices, "available_memory", lambda _: need)
@@ -89,16 +97,20 @@ from miiii_core import config
 from miiii_core.training import train
 
 config = config.Config.from_json(sys.argv[1])
-task = train.task_of(config)
-state = train.initial_state(config, task)
-for _ in train.fit(config, task, state):
-    pass
+with train.numerics(config):
+    task = train.task_of(config)
+    state = train.initial_state(config, task)
+    for _ in train.fit(config, task, state):
+        pass
 unit = 1 if sys.platform == "darwin" else 1024
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit)
 """
 
 
-@pytest.mark.parametrize("size", [{}, {"p": 97, "d_model": 128, "mlp_ratio": 4}])
+LARGER = {"p": 97, "d_model": 128, "mlp_ratio": 4}
+
+
+@pytest.mark.parametrize("size", [{}, LARGER, LARGER | {"precision": "float64"}], ids=str)
 def test_the_estimate_of_memory_covers_the_measured_peak(size):
     """Never less than the whole process takes, and at most three times as much."""
     config = TINY.replace(epochs=1, probes=("norms",), **size)

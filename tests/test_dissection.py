@@ -36,3 +36,18 @@ def test_every_circuit_is_tried_on_groups_that_hold_all_neurons(tiny_run):
     assert len(search.left) == 2 ** len(search.parts.names)
     np.testing.assert_array_equal(np.asarray(search.parts.groups).sum(axis=0), 1)
     np.testing.assert_allclose(search.left[-1], 1, atol=1e-6)
+
+
+def test_the_smallest_circuit_is_scored_on_inputs_held_out(tiny_run):
+    bench = dissection.lay_out(tiny_run)
+    search = dissection.search_circuits(bench, groups=2)
+    every = np.arange(49)
+    members = paths.neuron_groups(bench.share, tiny_run.task.moduli, 2)
+    whole = paths.take_apart(
+        bench.activations, tiny_run.model, tiny_run.task.digits, members, every
+    )
+    for i, number in enumerate(search.found.smallest):
+        gates = np.array([(number >> bit) & 1 for bit in range(len(whole.names))], np.float32)
+        logits = paths.gated_logits(whole, tiny_run.model, gates)[bench.scoring.rows]
+        expected = bench.scoring.left(logits)[i] if number >= 0 else np.nan
+        np.testing.assert_allclose(search.held_out[i], expected, atol=1e-6)

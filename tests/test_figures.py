@@ -494,7 +494,7 @@ WRONG = {
     "moduli": (lambda: figures.grokking_figure(EPOCHS, RAMP, RAMP, [2]), r"1 moduli.*for 3"),
     "pair": (
         lambda: figures.training_maps(EPOCHS, RAMP, RAMP[:4], MODULI, "a"),
-        r"validation has shape \(4, 3\); it must have axes \(8, 3\)",
+        r"lower has shape \(4, 3\); it must have axes \(8, 3\)",
     ),
     "order": (lambda: figures.curves([3, 2, 1], {}, "a"), r"epochs run from 3 to 1.*increase"),
     "early": (lambda: figures.curves([0, 1], {}, "a"), r"two must be 1 or more"),

@@ -95,6 +95,12 @@ def test_a_history_has_the_moment_of_every_snapshot(tiny_addition, measured):
     np.testing.assert_allclose(past.squared_weights[0], start.squared_weights, rtol=1e-6)
 
 
+def test_a_run_without_snapshots_has_no_history(tiny_addition, monkeypatch):
+    monkeypatch.setitem(vars(tiny_addition), "snapshot_epochs", ())
+    with pytest.raises(ValueError, match="no snapshots.*train it with n_snapshots of 1 or more"):
+        formation.history(tiny_addition, KEY)
+
+
 def test_unseen_loss_is_the_mean_over_validation_and_test(tiny_addition):
     task, record = tiny_addition.task, tiny_addition.metrics["loss"][:, :, 0]
     a, b = len(task.validation), len(task.test)

@@ -33,7 +33,7 @@ def test_at_each_epoch_stands_what_its_snapshot_gives(tiny_run):
 
 def test_what_was_measured_travels_where_snapshots_do_not(tiny_run, tmp_path):
     epochs = tiny_run.snapshot_epochs
-    whole = pack(tiny_run, tmp_path / "whole" / "tiny", measured=history.measure(tiny_run))
+    whole = pack(tiny_run, tmp_path / "whole" / "tiny", measure=history.measure)
     small = load(whole.folder)
     (small.folder / "snapshots").rename(tmp_path / "elsewhere")  # so nothing can be measured anew
     assert history.known_epochs(small).tolist() == list(epochs)

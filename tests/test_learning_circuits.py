@@ -10,6 +10,7 @@ from miiii_core.claims import learning_circuits as measured
 from miiii_core.claims.ledger import Verdict
 from miiii_core.config import Config
 from miiii_core.storage.provenance import versions
+from miiii_core.storage.saved import RunError
 from miiii_core.tasks import primes_below
 
 STORED = sorted(root.glob("*.npz")) if (root := outcomes.results_root()) else []
@@ -61,6 +62,35 @@ def test_a_control_that_was_stopped_half_way_goes_on_with_the_next_setting(tiny_
     assert tiny_command("--seeds", "1", "--controls", "1")[1] == ["control"]
 
 
+def test_results_of_other_settings_are_neither_taken_nor_added_to(tiny_command, tmp_path, capsys):
+    asked = ("--seeds", "1", "--controls", "1")
+    tiny_command(*asked)
+    before = {path: path.read_bytes() for path in tmp_path.glob("*")}
+    told = "holds results of other settings: epochs is 40 there and 20 here. Ask for the same"
+    other = TINY.replace(**outcomes.RECORDING, seed=1, epochs=20)
+    for compute in (command.branches, command.controls):
+        with pytest.raises(RunError, match=told):
+            compute(tmp_path, other)
+    with pytest.raises(SystemExit):
+        tiny_command(*asked, "--epochs", "20")
+    assert told in capsys.readouterr().err
+    assert before == {path: path.read_bytes() for path in tmp_path.glob("*")}
+
+
+def test_what_other_code_computed_is_kept_and_nothing_is_added_to_it(
+    tiny_command, tmp_path, monkeypatch, capsys
+):
+    asked = ("--seeds", "1", "--controls", "1")
+    tiny_command(*asked)
+    monkeypatch.setattr(outcomes, "code_digest", lambda modules: "other")
+    assert tiny_command(*asked)[1] == []
+    assert "branches-miiii-p7-seed1 is there, computed by other code" in capsys.readouterr().out
+    monkeypatch.setattr(command, "settings_of", lambda base: {"filter": {}, "a third": {}})
+    with pytest.raises(SystemExit):
+        tiny_command(*asked)
+    assert "computed by other code than this, and settings of one file" in capsys.readouterr().err
+
+
 def test_controls_change_one_thing_beside_the_filter():
     base = Config()
     settings = command.settings_of(base)
@@ -79,6 +109,8 @@ class TestStored:
         for path in STORED:
             header = outcomes.header_of(path)
             p = header["config"]["task"]["p"]
+            asked = Config.from_json(json.dumps(header["config"]))
+            assert outcomes.check_origin(path, asked) == header
             if path.stem.startswith("branches"):
                 found, _ = outcomes.load_experiment(path)
                 assert found.reference.accuracy.shape[1] == len(primes_below(p))

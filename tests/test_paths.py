@@ -106,7 +106,9 @@ def test_what_cannot_be_taken_apart_is_refused(small):
     with pytest.raises(ValueError, match="each of the 16 neurons once"):
         paths.take_apart(activations, model, task.digits, {"few": GROUPS["few"]}, ROWS)
     single = {str(j): np.array([j]) for j in range(16)}
-    with pytest.raises(ValueError, match=r"22 parts make 2\^22 circuits; 18 parts are the most"):
+    with pytest.raises(
+        paths.TooManyParts, match=r"22 parts make 2\^22 circuits; 18 parts are the most"
+    ):
         paths.take_apart(activations, model, task.digits, single, ROWS)
     with pytest.raises(ValueError, match="one modulus for each task"):
         paths.neuron_groups(np.zeros((4, 2)), [2, 3, 5], 2)

@@ -82,20 +82,40 @@ def test_revision_without_git_is_unknown(monkeypatch):
     assert code_revision.__wrapped__() == "unknown"
 
 
-def test_revision_names_the_commit_and_marks_changes(tmp_path, monkeypatch):
-    def git(*arguments):
+@pytest.fixture
+def git(tmp_path):
+    """Run git in a new repository."""
+
+    def call(*arguments):
         who = ("-c", "user.name=a", "-c", "user.email=a@b")
         command = ["git", "-C", str(tmp_path), *who, *arguments]
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
-    monkeypatch.setattr(provenance, "PACKAGE", tmp_path)
-    git("init")
-    (tmp_path / "train.py").write_text("1")
-    git("add", "train.py")
+    call("init")
+    return call
+
+
+def test_revision_names_the_commit_and_marks_changes(tmp_path, monkeypatch, git):
+    monkeypatch.setattr(provenance, "PACKAGE", tmp_path / "package")
+    (tmp_path / "package").mkdir()
+    (tmp_path / "package" / "train.py").write_text("1")
+    git("add", "package")
     git("commit", "-m", "first")
     assert code_revision.__wrapped__() == git("rev-parse", "--short=12", "HEAD")
-    (tmp_path / "train.py").write_text("2")
+    (tmp_path / "notes").write_text("of no account")
+    assert code_revision.__wrapped__() == git("rev-parse", "--short=12", "HEAD")
+    (tmp_path / "package" / "train.py").write_text("2")
     assert code_revision.__wrapped__() == git("rev-parse", "--short=12", "HEAD") + "+"
+
+
+def test_revision_is_never_that_of_a_repository_that_the_package_is_installed_in(
+    tmp_path, monkeypatch, git
+):
+    installed = tmp_path / ".venv" / "site-packages" / "package"
+    installed.mkdir(parents=True)
+    git("commit", "--allow-empty", "-m", "theirs")
+    monkeypatch.setattr(provenance, "PACKAGE", installed)
+    assert code_revision.__wrapped__() == "unknown"
 
 
 def test_versions_and_device_in_words():

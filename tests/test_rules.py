@@ -7,6 +7,17 @@ from miiii_core.config import ModelConfig, TaskConfig
 from miiii_core.network.model import Transformer
 from miiii_core.tasks import make_task
 
+
+def test_logits_are_folded_by_how_far_a_class_is_from_the_answer():
+    generator = np.random.default_rng(0)
+    logits, answers = generator.normal(size=(6, 5)), generator.integers(0, 12, 6)
+    sums = np.zeros(5)
+    for row, answer in zip(logits, answers, strict=True):
+        for c, value in enumerate(row):
+            sums[(answer - c) % 5] += value
+    np.testing.assert_allclose(rules.folded(logits, answers), sums)
+
+
 SIZES = (2, 5)
 
 

@@ -1,11 +1,13 @@
 import errno
 import json
 import os
+import shlex
 import shutil
 import signal
 import subprocess
 import sys
 import threading
+from pathlib import Path
 from types import SimpleNamespace
 
 import jax.numpy as jnp
@@ -14,10 +16,12 @@ import pytest
 from tiny import TINY, WRITTEN, assert_same_run, contents
 
 from miiii_core import runs
+from miiii_core.presets import train_command
 from miiii_core.runs import RunError, cached, find_runs, runs_root
 from miiii_core.storage import provenance, recorder, saved
 from miiii_core.storage.recorder import Interrupted, Recorder
 from miiii_core.storage.shipped import pack
+from miiii_core.training import devices
 from miiii_core.training.train import Progress, TrainingDiverged, initial_state, task_of
 
 
@@ -87,6 +91,17 @@ def test_resume_needs_a_run_and_leaves_no_lock(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("way", [".", "../way/."])
+def test_an_empty_folder_is_free_when_one_stands_in_it(tmp_path, monkeypatch, tiny_run, way):
+    (tmp_path / "way").mkdir()
+    monkeypatch.chdir(tmp_path / "way")
+    monkeypatch.setattr(runs, "record_training", lambda recorder, *_, **__: None)
+    assert train(way).config == tiny_run.config
+    assert (tmp_path / "way" / "run.json").is_file()
+    with pytest.raises(RunError, match=r"go on with: miiii resume"):
+        train(tmp_path / "way")
+
+
 # Found before training starts
 
 
@@ -120,16 +135,34 @@ def test_too_large_for_memory_is_found_first(tmp_path, nothing_trained):
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize("change", [{}, {"grokfast": "ma"}, {"probes": ()}, {"n_snapshots": 40}])
-def test_the_estimate_of_disk_space_covers_the_files(tiny_run, change):
-    used = sum(len(content) for content in contents(tiny_run.folder).values())
-    assert runs.disk_need(TINY.replace(**change)) > used
+WIDE = TINY.replace(d_model=64, mlp_ratio=4, probes=("norms",))  # most of it is weights
 
 
-def test_the_estimate_of_disk_space_counts_the_filter_window():
-    short, long = (TINY.replace(grokfast="ma", grokfast_window=w) for w in (1, 1001))
-    weights = 4 * runs.n_parameters(TINY)
-    assert runs.disk_need(long) - runs.disk_need(short) == 2 * 1000 * weights
+@pytest.mark.parametrize(
+    "change",
+    [
+        {}, {"grokfast": "ma"}, {"n_snapshots": 40}, {"precision": "float64"},
+        {"probes": TINY.train.probes, "d_model": 8},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_the_estimate_of_disk_space_covers_what_a_save_takes(tmp_path, stop, monkeypatch, change):
+    """Never less than the files and a second copy of the largest, and at most four times that."""
+    config = WIDE.replace(**change)
+    stop(40)
+    with pytest.raises(Interrupted):
+        train(tmp_path / "run", config)
+    sizes = [len(content) for content in contents(tmp_path / "run").values()]
+    monkeypatch.setattr(devices, "MARGIN", 30_000)
+    assert sum(sizes) + max(sizes) < devices.disk_need(config) < 4 * (sum(sizes) + max(sizes))
+
+
+@pytest.mark.parametrize(("precision", "itemsize"), [("float32", 4), ("float64", 8)])
+def test_the_estimate_of_disk_space_counts_the_filter_window(precision, itemsize):
+    filtered = TINY.replace(grokfast="ma", precision=precision)
+    short, long = (filtered.replace(grokfast_window=window) for window in (1, 1001))
+    weights = itemsize * devices.n_parameters(TINY)
+    assert devices.disk_need(long) - devices.disk_need(short) == 2 * 1000 * weights
 
 
 # Stopped and gone on with
@@ -198,6 +231,38 @@ def test_a_run_that_is_gone_on_with_is_running(tmp_path, stop):
         resume(tmp_path / "run")
     run = saved.load(tmp_path / "run")
     assert (run.info["status"], run.epoch) == ("running", 8)
+
+
+@pytest.fixture
+def stopped(tmp_path, stop):
+    """The folder of a run that was stopped at epoch 8."""
+    stop(8)
+    with pytest.raises(Interrupted):
+        train(tmp_path / "run")
+    return tmp_path / "run"
+
+
+def test_going_on_with_other_code_is_said(stopped, capsys, monkeypatch):
+    resume(stopped)
+    assert "other code" not in capsys.readouterr().err, "the code is the same"
+    run = saved.load(stopped)
+    for module in (runs, provenance):
+        monkeypatch.setattr(module, "training_code_digest", lambda: "other")
+    runs._warn_of_other_code(run)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"{stopped} was trained so far by other code (revision ")
+    assert line.endswith("its end may not be that of an uninterrupted run")
+
+
+@pytest.mark.parametrize("change", [{"novel": ("epoch",)}, {"loss": None}])
+def test_what_is_recorded_by_other_names_is_refused_and_untouched(stopped, monkeypatch, change):
+    before = contents(stopped)
+    axes = runs.metric_axes(TINY) | change
+    known = {name: names for name, names in axes.items() if names}
+    monkeypatch.setattr(runs, "metric_axes", lambda config: known)
+    with pytest.raises(RunError, match=f"records {next(iter(change))}. Go on with the code .*anew"):
+        resume(stopped)
+    assert contents(stopped) == before
 
 
 def test_a_run_killed_before_its_first_state_starts_again(tmp_path, tiny_run, monkeypatch):
@@ -293,17 +358,58 @@ def test_cached_trains_once(root, trained, tiny_run):
     assert_same_run(first, tiny_run)
 
 
+@pytest.mark.parametrize(
+    ("which", "changes"),
+    [
+        ("miiii", {"grokfast": "none"}),
+        ("no-dropout-small", {"dropout": 0.1, "epochs": 7}),
+        ("basis", {"seed": 3}),
+        (TINY.replace(dropout=0.0), {}),
+    ],
+)
+def test_cached_looks_where_the_command_that_it_says_puts_the_run(root, run, which, changes):
+    folder, config = runs.cache_folder(which, **changes)
+    assert folder.parent == root
+    asked = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(runs, "train", lambda config, folder, **_: asked.append((folder, config)))
+        assert run(*shlex.split(train_command(config))[1:], "--quiet")[0] == 0
+    assert asked == [(folder, config)]
+
+
+def test_cached_finds_a_run_by_its_digest_whatever_its_name(root, tiny_run, nothing_is_trained):
+    folder = shutil.copytree(tiny_run.folder, root / f"earlier-name-{TINY.digest}")
+    shutil.copytree(tiny_run.folder, root / f".hidden-{TINY.digest}")
+    assert cached(TINY).folder == folder
+
+
 def test_cached_presets_are_named_after_preset_and_digest(root):
     folder, config = runs.cache_folder("nanda-small", p=11, epochs=3)
     assert folder == root / f"nanda-small-{config.digest}"
     assert (config.task.p, config.train.epochs, config.task.name) == (11, 3, "nanda")
 
 
-def test_cached_trains_again_when_the_code_has_changed(kept, trained, monkeypatch):
+def test_cached_trains_again_when_the_code_has_changed(kept, trained, monkeypatch, capsys):
+    before = contents(kept)
     for module in (runs, provenance):
         monkeypatch.setattr(module, "training_code_digest", lambda: "other")
     run = cached(TINY, progress=False)
     assert trained == [kept] and run.info["code_digest"] == "other"
+    aside = kept.parent / "replaced" / f"{kept.name}-1"
+    assert contents(aside) == before, "nothing that was trained is thrown away"
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line == f"{kept} was trained by other code than this; moved to {aside}, and trained anew"
+    assert [found.folder for found in find_runs(kept.parent)] == [kept]
+
+
+def test_cached_throws_no_run_of_another_format_away(kept, tiny_run, monkeypatch):
+    monkeypatch.setattr(runs, "_start", lambda *_: tiny_run)
+    for number in (1, 2):
+        saved.save_info(kept, tiny_run.info | {"format": 3})
+        before = contents(kept)
+        cached(TINY, progress=False)
+        assert contents(kept.parent / "replaced" / f"{kept.name}-{number}") == before
+        shutil.copytree(tiny_run.folder, kept)
 
 
 @pytest.mark.parametrize("name", WRITTEN)
@@ -337,8 +443,28 @@ def test_cached_refuses_the_folder_of_an_unfinished_run(tmp_path, stop):
         cached(tmp_path / "run")
 
 
+def test_a_path_is_a_folder_and_a_name_that_could_be_both_is_refused(
+    tiny_run, tmp_path, monkeypatch
+):
+    folder = shutil.copytree(tiny_run.folder, tmp_path / "masked")
+    monkeypatch.chdir(tmp_path)
+    for way in (folder, Path("masked"), "./masked", str(folder)):
+        assert cached(way).config == TINY
+    with pytest.raises(ValueError, match=f"a preset, and the folder {folder} .* './masked' for"):
+        cached("masked")
+    with pytest.raises(RunError, match="there is no run in basis"):
+        cached(Path("basis"))
+
+
+def test_a_folder_without_a_run_hides_no_preset(root, tmp_path, monkeypatch, tiny_run):
+    (tmp_path / "masked-small").mkdir()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(runs, "_start", lambda *_: tiny_run)
+    assert cached("masked-small") is tiny_run
+
+
 def test_cached_knows_no_other_names(root):
-    with pytest.raises(ValueError, match="unknown preset 'mi'; presets are .*miiii"):
+    with pytest.raises(ValueError, match="unknown preset 'mi'; presets are .*miiii.* no folder"):
         cached("mi")
     with pytest.raises(ValueError, match="unknown field"):
         cached(TINY, q=3)
@@ -465,9 +591,18 @@ def test_a_second_process_is_refused(copy, tmp_path, another_process):
     another_process(copy)
     another_process(tmp_path / "new")
     for second in (lambda: resume(copy), lambda: train(copy), lambda: train(tmp_path / "new")):
-        with pytest.raises(RunError, match="another process is training in .*; wait for it"):
+        with pytest.raises(RunError, match="another process is writing to .*; wait for it"):
             second()
     assert not (tmp_path / "new").exists()
+
+
+def test_no_alias_of_a_folder_leads_past_its_lock(copy, tmp_path, another_process, monkeypatch):
+    another_process(copy)
+    (tmp_path / "alias").symlink_to(copy)
+    monkeypatch.chdir(copy)
+    for way in (tmp_path / "alias", ".", tmp_path / "below" / ".." / "copy"):
+        with pytest.raises(RunError, match="another process is writing to"):
+            train(way)
 
 
 def test_cached_waits_for_the_other_process(kept, another_process, capsys):
@@ -480,7 +615,7 @@ def test_cached_waits_for_the_other_process(kept, another_process, capsys):
     let_go()
     second.join(30)
     assert found[0].finished
-    assert f"waiting for the process that trains in {kept}" in capsys.readouterr().err
+    assert f"waiting for the process that writes to {kept}" in capsys.readouterr().err
 
 
 # Where runs are

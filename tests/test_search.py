@@ -6,6 +6,7 @@ from optuna.trial import TrialState
 
 from miiii_core import search
 from miiii_core.config import Config
+from miiii_core.report import search_table
 from miiii_core.search import SMALL, TABLE_1, SearchError
 from miiii_core.training import train
 
@@ -134,12 +135,35 @@ def test_a_trial_that_diverges_is_last_and_stops_nothing(storage):
 
 
 def test_the_winner_can_be_repeated_from_other_seeds():
-    losses = search.repeat(BASE, {"dropout": 0.2}, seeds=(3, 4))
+    losses = search.repeat(BASE, {"dropout": 0.2, "seed": 9}, seeds=(3, 4))
     for seed, loss in zip((3, 4), losses, strict=True):
         config = BASE.replace(dropout=0.2, seed=seed, probes=())
         task = train.task_of(config)
         *_, end = train.fit(config, task, train.initial_state(config, task))
         assert loss == pytest.approx(float(end.metrics["loss"][1] @ task.loss_weights), rel=1e-4)
+
+
+def test_values_that_fit_each_other_and_not_the_base_are_taken():
+    search.check_space(BASE, {"d_model": (9, 12), "n_heads": (3,)})
+    with pytest.raises(ValueError, match="n_heads=3 will not do"):
+        search.check_space(BASE, {"n_heads": (3,)})
+
+
+def test_a_trial_whose_values_are_refused_is_given_back(storage):
+    study = search.open_study(BASE, {}, name="s", storage=storage)
+    trials = [study.ask(), study.ask()]
+    with pytest.raises(ValueError, match="n_heads=3 will not do"):
+        search.run_trials(study, trials, BASE, {"n_heads": (3,)})
+    assert {trial.state for trial in study.get_trials()} == {TrialState.FAIL}
+
+
+def test_choices_that_are_names_are_tried_and_shown(storage):
+    study = searched(storage, 2, space={"grokfast": ("ema", "none"), "mlp_ratio": (2, 3)})
+    found = search.results(study)
+    lines = search_table(found).splitlines()
+    assert lines[0].split() == ["trial", "grokfast", "mlp_ratio", "loss", "accuracy", "epoch"]
+    for line, result in zip(lines[1:], found, strict=False):
+        assert line.split()[1:3] == [str(value) for value in result.parameters.values()]
 
 
 def test_a_study_is_named_after_its_question(storage):
@@ -178,6 +202,14 @@ def test_a_storage_that_does_not_open_is_named(url):
         ({"dropout": (0.1, 2.0)}, "dropout=2.0 will not do"),
         ({"n_heads": (3,)}, "n_heads=3 will not do; it takes a divisor"),
         ({"masked": ((2,),)}, r"masked=\(2,\) will not do; a choice is a number or a name"),
+        (
+            {"dropout": (0.0, 0.1), "d_model": (8, 10), "n_heads": (2, 4)},
+            "n_heads=4 will not do.*allow dropout=0.0, d_model=10, n_heads=4, so leave out one",
+        ),
+        (
+            {"n_snapshots": (0, 5), "dropout": (0.1,)},
+            "n_snapshots cannot be a choice.*a search sets probes, n_snapshots, .*; leave it out",
+        ),
     ],
 )
 def test_a_space_that_makes_no_sense_is_refused(storage, space, message):

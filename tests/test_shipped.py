@@ -1,6 +1,7 @@
 import dataclasses
 import json
 import shutil
+import threading
 from pathlib import Path
 
 import jax.numpy as jnp
@@ -53,7 +54,7 @@ def shelf(packed, tmp_path, monkeypatch):
 def measured(tiny_run, tmp_path_factory):
     """The tiny run, packed with what was measured at its snapshots, and few of these."""
     folder = tmp_path_factory.mktemp("shelf") / "measured"
-    return pack(tiny_run, folder, room=80_000, measured=history.measure(tiny_run))
+    return pack(tiny_run, folder, room=80_000, measure=history.measure)
 
 
 KINDS = ["packed", "measured", *SHIPPED]
@@ -371,6 +372,49 @@ def test_a_name_that_is_taken_is_refused(shelf, other_run):
     with pytest.raises(RunError, match="taken is there and holds no run; choose another name"):
         pack(other_run, shelf / "taken")
     assert contents(shelf) == before
+
+
+@pytest.mark.parametrize(
+    ("name", "limit", "value", "room"),
+    [("taken", "RUN_BYTES", RUN_BYTES, None), ("other", "SHELF_BYTES", 50_000, None),
+     ("other", "RUN_BYTES", RUN_BYTES, 11_000)],
+)  # fmt: skip
+def test_nothing_is_measured_for_what_will_be_refused(
+    shelf, other_run, monkeypatch, name, limit, value, room
+):
+    def measure(run):
+        raise AssertionError("minutes were spent in vain")
+
+    (shelf / "taken").mkdir()
+    monkeypatch.setattr(shipped, limit, value)
+    with pytest.raises(RunError, match="holds no run|more than the"):
+        pack(other_run, shelf / name, room, measure)
+
+
+def test_a_damaged_run_is_refused_before_anything_is_measured(shelf, tiny_run, tmp_path):
+    copy = shutil.copytree(tiny_run.folder, tmp_path / "copy")
+    alter(copy / "snapshots" / "00000040.npz")
+    with pytest.raises(RunError, match=r"00000040\.npz is damaged"):
+        pack(load(copy), shelf / "copy", measure=history.measure)
+
+
+def test_two_packings_at_once_are_both_listed(shelf, tiny_run, other_run, monkeypatch):
+    """The second begins while the first is about to rewrite the manifest, and waits."""
+    write, second = shipped._write_manifest, threading.Thread(
+        target=lambda: pack(other_run, shelf / "other")
+    )  # fmt: skip
+
+    def write_late(root, listed):
+        if not second.ident:
+            second.start()
+            second.join(1)
+        write(root, listed)
+
+    monkeypatch.setattr(shipped, "_write_manifest", write_late)
+    pack(tiny_run, shelf / "again")
+    second.join(60)
+    assert set(shipped.read_manifest(shelf)) == {"tiny", "again", "other"}
+    assert verify_manifest(shelf) == []
 
 
 def test_an_unfinished_run_is_refused(shelf, tiny_run, tmp_path):

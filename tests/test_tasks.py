@@ -157,10 +157,11 @@ def test_basis_per_task_moves_each_column_by_itself(seed):
 @quick
 def test_class_columns_are_packed_without_gap_or_overlap(values):
     task = task_with(**values)
-    columns = [
-        c for o, s in zip(task.offsets, task.class_sizes, strict=True) for c in range(o, o + s)
-    ]
-    assert columns == list(range(task.n_classes))
+    assert [own.stop - own.start for own in task.columns] == list(task.class_sizes)
+    assert [c for own in task.columns for c in range(own.start, own.stop)] == list(
+        range(task.n_classes)
+    )
+    assert task.offsets == tuple(own.start for own in task.columns)
 
 
 @given(experiments)

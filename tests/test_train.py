@@ -290,10 +290,30 @@ class TestFit:
         task = train.task_of(config)
         state = dataclasses.replace(
             train.initial_state(config, task),
-            epoch=jnp.asarray(20, jnp.int32),
+            epoch=jnp.asarray(25, jnp.int32),
             settled_since=jnp.asarray(10, jnp.int32),
         )
+        assert 25 in schedule.tick_epochs(config.train)
         assert list(train.fit(config, task, state)) == []
+
+    def test_stopped_once_settled_but_between_records_it_goes_on_to_the_same_end(self, monkeypatch):
+        config = TINY.replace(probes=())
+
+        def measured(problem, state):
+            accuracy = jnp.full((3, 2), float(state.epoch >= 12))
+            return {"accuracy": accuracy, "loss": jnp.zeros((3, 2))}
+
+        monkeypatch.setattr(train, "measure", measured)
+        monkeypatch.setattr(train, "next_chunk", lambda n, seconds: 1)
+        task = train.task_of(config)
+        *_, whole = train.fit(config, task, train.initial_state(config, task))
+        some = train.fit(config, task, train.initial_state(config, task))
+        stopped = next(now for now in some if now.epoch == 22)
+        since = int(stopped.state.settled_since)
+        assert stopped.metrics is None and schedule.is_settled(config.train, 22, since)
+        *_, resumed = train.fit(config, task, stopped.state)
+        assert whole.last and resumed.last and resumed.epoch == whole.epoch == 23
+        assert_same_bits(resumed.state, whole.state)
 
     def test_a_loss_that_is_no_number_ends_training_and_names_the_epoch(self):
         config = TINY.replace(probes=(), evals_per_octave=1, eval_every=40)

@@ -30,6 +30,14 @@ def test_seeds_are_dots_and_their_median_a_bar():
     assert [t.get_text() for t in axes.get_yticklabels()] == ["one", "two"]
 
 
+def test_a_condition_without_seeds_keeps_an_empty_row():
+    figure = figures.seed_dots({"none yet": []}, "epochs", log=True)
+    (axes,) = figure.axes
+    assert [t.get_text() for t in axes.get_yticklabels()] == ["none yet"]
+    assert not axes.lines and not np.asarray(axes.collections[0].get_offsets()).size
+    figure.canvas.draw()
+
+
 test_wrong_input_is_refused = refusals(
     {
         "kinds": (

@@ -1,4 +1,4 @@
-"""Draw the result that the README shows, from the cached run of the landing page.
+"""Draw the result that the README shows, from the run of the landing page.
 
 python -m tools.readme_figure
 """
@@ -11,7 +11,11 @@ TARGET = Path(__file__).parent.parent / "book" / "_static" / "grokking.png"
 
 
 def main() -> None:
-    """Write the figure; trains the run if there is none yet."""
+    """Write the figure.
+
+    Raises:
+        RunError: if the run is not here; says how to train it.
+    """
     run = runs.cached("miiii")
     seen, unseen = (run.metrics.split("accuracy", split) for split in ("train", "validation"))
     figure = figures.grokking_figure(run.metrics["epoch"], seen, unseen, run.task.moduli)

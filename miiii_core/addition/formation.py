@@ -64,7 +64,15 @@ def history(run: Run, key: Sequence[int], *, draws: int = 20, seed: int = 0) -> 
         key: Key frequencies of the trained model: the same at every epoch.
         draws: Random sets of frequencies as controls, the same at every epoch.
         seed: Of the draws.
+
+    Raises:
+        ValueError: for a run without snapshots.
     """
+    if not run.snapshot_epochs:
+        raise ValueError(
+            f"{run.folder} has no snapshots, so nothing is known of the way; "
+            "train it with n_snapshots of 1 or more"
+        )
     moments = [
         moment(run.snapshot(epoch), run.task, key, draws=draws, seed=seed)
         for epoch in run.snapshot_epochs

@@ -30,7 +30,7 @@ class Published(NamedTuple):
 
 
 # Nanda et al. (2023), "Progress measures for grokking via mechanistic interpretability",
-# arXiv 2301.05217: addition modulo 113. Names are those of `addition.AdditionMeasures`.
+# arXiv 2301.05217: addition modulo 113. Names are those of `survey.AdditionMeasures`.
 NANDA = {
     # Five in the run they take apart, three or four for other seeds.
     "key_frequencies": Published("key frequencies", 5, low=3, high=5),

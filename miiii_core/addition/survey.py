@@ -119,7 +119,7 @@ def measures(run: Run, *, draws: int = 20, seed: int = 0) -> AdditionMeasures:
         seed: Of the draws.
 
     Raises:
-        ValueError: for a run of another task.
+        ValueError: for a run of another task, or one without snapshots.
     """
     if run.config.task.name != "nanda":
         raise ValueError(

@@ -76,6 +76,9 @@ def prime_anova(values: Values, moduli: Sequence[int]) -> Anova:
         values: One row for each number 0..p²-1, ascending. Give the `interaction_of` neurons,
             whose variance is mostly a function of one digit and tells nothing of n.
         moduli: What to divide by.
+
+    Raises:
+        ValueError: if the number of rows is no square.
     """
     n = len(values)
     side_of(values)
@@ -111,7 +114,11 @@ def digits_shuffled(values: Values, generator: np.random.Generator) -> Values:
 def chance(
     values: Values, moduli: Sequence[int], generator: np.random.Generator, draws: int = 2048
 ) -> Anova:
-    """The shares of units in random order, so many of them, drawn from those that vary."""
+    """The shares of units in random order, so many of them, drawn from those that vary.
+
+    Raises:
+        ValueError: if no unit varies, or the number of rows is no square.
+    """
     alive = np.flatnonzero(np.ptp(np.asarray(values), axis=0) > 0)
     if not len(alive):
         raise ValueError("no unit varies, so there is nothing to put in random order")

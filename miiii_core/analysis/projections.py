@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from ..config import is_prime
+from ..tasks import task_columns
 from .atoms import Waves, class_means, waves_of
 
 Tensor = np.ndarray | Array
@@ -106,16 +107,13 @@ def wave_products(
         moduli: As given to `class_means`.
     """
     columns = columns_of(moduli)
-    parts, start = [], 0
-    for q in moduli:
+    parts = []
+    for q, classes in zip(moduli, task_columns(moduli), strict=True):
         own = columns.waves.modulus[columns.wave] == q
         k, residue = columns.waves.k[columns.wave][own], np.arange(q)
         turns = np.outer(k, residue) % q / q - columns.quarter[own][:, None] / 4
-        sums = (
-            np.asarray(means[:, start : start + q], float).T * ((n - 1 - residue) // q + 1)[:, None]
-        )
+        sums = np.asarray(means[:, classes], float).T * ((n - 1 - residue) // q + 1)[:, None]
         parts.append(np.cos(2 * np.pi * turns) @ sums)
-        start += q
     return np.concatenate(parts)
 
 

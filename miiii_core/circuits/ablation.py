@@ -107,6 +107,9 @@ def neuron_effects(
 
     Returns:
         Changes of loss (nats) and accuracy, axes (neuron, task); a loss above 0 is harm.
+
+    Raises:
+        ValueError: for another fill, logits that do not have one row for each input, or no rows.
     """
     logits, targets = _on_rows(activations.logits, task, rows)
     shift = _swing(activations.neurons, fill)
@@ -123,7 +126,11 @@ def ablate_neurons(
     removed: Bool[Tensor, " neurons"],
     fill: str = "mean",
 ) -> Float[Array, "n n_classes"]:
-    """Logits with all neurons of a set at their mean over the inputs, or at zero."""
+    """Logits with all neurons of a set at their mean over the inputs, or at zero.
+
+    Raises:
+        ValueError: for another fill, or a mask of another length.
+    """
     chosen = _mask(removed, activations.neurons.shape[1], "neurons")
     lost = _swing(activations.neurons, fill) * chosen[None, :]
     with jax.default_matmul_precision("highest"):
@@ -137,7 +144,11 @@ def ablate_heads(
     removed: Bool[Tensor, " heads"],
     fill: str = "mean",
 ) -> Float[Array, "n n_classes"]:
-    """Logits with the output of some heads at its mean or at zero, the neurons computed again."""
+    """Logits with the output of some heads at its mean or at zero, the neurons computed again.
+
+    Raises:
+        ValueError: for another fill, or a mask of another length.
+    """
     chosen = _mask(removed, activations.head_out.shape[1], "heads")
     lost = jnp.einsum("nhd,h->nd", _swing(activations.head_out, fill), chosen, precision="highest")
     return _from_middle(model, activations.resid_mid - lost)
@@ -153,6 +164,9 @@ def fix_attention(
     """Logits with the pattern of some heads at its mean over the inputs; values still vary.
 
     What is lost is what a head does by looking now here, now there.
+
+    Raises:
+        ValueError: for a mask of another length.
     """
     chosen = _mask(fixed, activations.head_out.shape[1], "heads")
     swing = _swing(activations.attention, "mean") * chosen[None, :, None]
@@ -173,6 +187,9 @@ def without_frequencies(model: Transformer, removed: Bool[Tensor, " frequencies"
     and its sin; the mean over the digits stays, and so does the read-out token's row. This is
     one of three places to remove a frequency from: neurons and logits are others, with other
     answers.
+
+    Raises:
+        ValueError: for a mask of another length.
     """
     p = model.p
     gone = jnp.repeat(_mask(removed, (p - 1) // 2, "frequencies"), 2)

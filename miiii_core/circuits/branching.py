@@ -204,7 +204,8 @@ class Experiment:
         reference: The training with nothing clamped.
         split: Of its waves.
         spike: Moment at which branches set out; -1 if there was none.
-        onset: Last moment before the first transient wave; -1 if there was none.
+        onset: Last moment before the first transient wave, or the first moment if one is there
+            from the beginning; -1 if there was none.
         removed: Accuracy of the trained network with each set of waves taken out once.
         branches: From the spike, and from the onset.
         watched: The gradient from the onset, the spike and midway on, as far as there are such.

@@ -12,7 +12,8 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from ..network.model import Activations, Transformer
-from .exam import BROKEN, Exam, Selectivity, Tensor, task_columns
+from ..tasks import task_columns
+from .exam import BROKEN, Exam, Selectivity, Tensor
 
 PRICES = (0.0, 1.0, 2.0, 4.0)  # of the others' evidence, in units of their mean share
 DOSES = 64  # sizes of sets that are tried, evenly spaced

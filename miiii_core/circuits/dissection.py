@@ -57,11 +57,14 @@ class Search:
         parts: What they are made of.
         left: What each circuit keeps of each task, on the inputs to choose by.
         found: The smallest for each task, and what automated methods pick.
+        held_out: What each task's smallest circuit keeps of it on the inputs to score by; NaN
+            for a task that no circuit keeps.
     """
 
     parts: paths.Parts
     left: Float[np.ndarray, "circuits tasks"]
     found: discovery.Found
+    held_out: Float[np.ndarray, " tasks"]
 
 
 @lru_cache(maxsize=1)
@@ -96,10 +99,19 @@ def search_circuits(bench: Bench, groups: int = 3) -> Search:
     run, rows = bench.run, paths.search_rows(bench.run.task)
     exam = make_exam(run.task, bench.activations.logits, rows)
     members = paths.neuron_groups(bench.share, run.task.moduli, groups)
-    parts = paths.take_apart(bench.activations, run.model, run.task.digits, members, rows)
+
+    def apart(rows: Tensor) -> paths.Parts:
+        return paths.take_apart(bench.activations, run.model, run.task.digits, members, rows)
+
+    parts, scored = apart(rows), apart(bench.scoring.rows)
     left = paths.try_all(parts, run.model, exam)
-    estimate = paths.attributions(parts, run.model, exam)
-    return Search(parts, left, discovery.find_circuits(left, estimate))
+    found = discovery.find_circuits(left, paths.attributions(parts, run.model, exam))
+    every = paths.all_circuits(len(parts.names)).astype(np.float32)
+    held_out = np.full(len(exam.guess), np.nan)
+    for i in np.flatnonzero(found.smallest >= 0):
+        logits = paths.gated_logits(scored, run.model, every[found.smallest[i]])
+        held_out[i] = bench.scoring.left(logits)[i]
+    return Search(parts, left, found, held_out)
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,8 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from ..network.model import Activations, Transformer
-from .exam import BROKEN, Exam, Selectivity, Tensor, task_columns
+from ..tasks import task_columns
+from .exam import BROKEN, Exam, Selectivity, Tensor
 
 
 class Stream(NamedTuple):

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
-from ..tasks import Task
+from ..tasks import Task, task_columns
 
 Tensor = np.ndarray | Array
 BROKEN = 0.1  # a task is broken that keeps no more than this share
@@ -104,15 +104,8 @@ def make_exam(task: Task, logits: Float[Tensor, "n n_classes"], rows: Int[Tensor
     targets = task.targets[chosen]
     guess = np.array([np.bincount(t).max() / len(t) for t in targets.T])
     own = np.asarray(logits)[chosen]
-    columns = task_columns(task.class_sizes)
-    right = [_right(own[:, c], t) for c, t in zip(columns, targets.T, strict=True)]
+    right = [_right(own[:, c], t) for c, t in zip(task.columns, targets.T, strict=True)]
     return Exam(chosen, targets, task.class_sizes, guess, np.mean(right, axis=1))
-
-
-def task_columns(class_sizes: tuple[int, ...]) -> tuple[slice, ...]:
-    """Where the logits of each task stand among the packed ones."""
-    ends = np.cumsum(class_sizes)
-    return tuple(slice(int(e) - size, int(e)) for e, size in zip(ends, class_sizes, strict=True))
 
 
 def choosing_rows(task: Task, most: int = SAMPLE) -> Int[np.ndarray, " rows"]:

@@ -1,9 +1,9 @@
 r"""Which tasks share neurons, and whether arithmetic says so.
 
 With $p \equiv \pm s \pmod q$ the number $n = x_0 + p x_1$ is $x_0 \pm s x_1$ modulo q, so the
-waves of n mod q have s times the frequency in $x_1$ that they have in $x_0$. Tasks of one s ask
-for the same lattice of waves: s = 1 are those that see only the sum or the difference of
-the digits.
+waves of n mod q have s times the frequency in $x_1$ that they have in $x_0$. Where two tasks of
+one s have frequencies close in $x_0$, they are as close in $x_1$, s times as far apart: one neuron
+could serve both. s = 1 are those that see only the sum or the difference of the digits.
 """
 
 from collections.abc import Sequence
@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 DRAWS = 2000  # random relabellings of the tasks
+LIKE = 4  # groups of tasks of like modulus, within which they are relabelled
 
 
 class Excess(NamedTuple):
@@ -52,8 +53,11 @@ def family_excess(
 ) -> Excess:
     """Whether pairs of equal slope are closer than others, against random relabellings.
 
+    Tasks are relabelled within quarters of like modulus only: small ones have more of slope 1,
+    and may be close for being small.
+
     Args:
-        closeness: Of each pair of tasks, such as `overlap`.
+        closeness: Of each pair of tasks, such as `overlap`; in the order of their moduli.
         slope: Of each task.
         only: The one slope that makes a family; every slope by default.
         seed: Of the relabellings.
@@ -78,7 +82,9 @@ def family_excess(
 
     generator = np.random.default_rng(seed)
     inside, outside = means(np.arange(len(slope)))
-    drawn = [means(generator.permutation(len(slope))) for _ in range(DRAWS)]
+    alike = np.array_split(np.arange(len(slope)), LIKE)
+    orders = ([generator.permutation(some) for some in alike] for _ in range(DRAWS))
+    drawn = [means(np.concatenate(order)) for order in orders]
     # Relabellings that only swap tasks of one family tie up to rounding, and count.
     larger = sum(a - b >= inside - outside - 1e-9 for a, b in drawn)
     return Excess(inside, outside, (1 + larger) / (1 + DRAWS))

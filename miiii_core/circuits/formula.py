@@ -14,6 +14,7 @@ from jaxtyping import Array, Float, Int
 from ..analysis.progress import excluded, restricted
 from ..tasks import Task
 from .ablation import held_out, score
+from .rules import differences_to, folded
 
 Tensor = np.ndarray | Array
 Ks = Sequence[int] | Int[np.ndarray, " _"]  # of one task; another has another number of them
@@ -166,8 +167,7 @@ def trial(
 
 def _fit(logits: Float[np.ndarray, "n q"], q: int) -> Formula:
     centred = logits - logits.mean(axis=0)
-    difference = (np.arange(len(logits))[:, None] - np.arange(q)) % q
-    sums = np.bincount(difference.ravel(), centred.ravel(), q)
+    sums = folded(centred, np.arange(len(logits)))
     k = np.arange(1, q // 2 + 1)
     turns = 2 * np.pi * (np.outer(k, np.arange(q)) % q) / q
     scale = (1 if q == 2 else 2) / centred.size
@@ -183,13 +183,12 @@ def _spoken(formula: Formula, n: int) -> Float[np.ndarray, "n q"]:
     q, k = formula.modulus, formula.used
     turns = 2 * np.pi * (np.outer(k, np.arange(q)) % q) / q
     table = formula.cos[k - 1] @ np.cos(turns)
-    return table[(np.arange(n)[:, None] - np.arange(q)) % q]
+    return table[differences_to(np.arange(n), q)]
 
 
 def _own(logits: Tensor, task: Task, index: int) -> Float[np.ndarray, "n q"]:
     """The columns of one task, in double precision."""
-    start = task.offsets[index]
-    return np.asarray(logits[:, start : start + task.class_sizes[index]], float)
+    return np.asarray(logits[:, task.columns[index]], float)
 
 
 def _moduli(task: Task) -> tuple[int, ...]:

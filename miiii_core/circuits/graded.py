@@ -52,6 +52,10 @@ def graded_ablation(
         rows: Inputs over which scores are averaged; all by default.
         draws: Random sets for each dose.
         seed: Of the draws.
+
+    Raises:
+        ValueError: for an order that does not name each unit once, no doses or one beyond half
+            of the units, less than one draw, or no rows.
     """
     masks = _graded_masks(np.asarray(order), list(doses), draws, seed)
     flat = jnp.asarray(masks.reshape(-1, masks.shape[-1]))

@@ -44,7 +44,7 @@ class Part(NamedTuple):
 
 def known_epochs(run: Run) -> Int[np.ndarray, " moments"]:
     """Epochs at which a run can be asked: those of all snapshots that it has or had."""
-    return np.array(run.metrics.get(EPOCHS, run.snapshot_epochs))
+    return np.array(run.metrics.get(EPOCHS, run.snapshot_epochs), int)
 
 
 def recall(run: Run, part: str, epochs: Sequence[int] | Int[np.ndarray, " moments"]) -> Values:

@@ -14,11 +14,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from ..config import Config
-from ..presets import differences
+from ..config import Config, differences
 from ..storage.files import FileDamaged, load_arrays, save_arrays
 from ..storage.folders import book_folder
-from ..storage.provenance import code_digest, session
+from ..storage.provenance import code_digest, session, training_code_digest
 from ..storage.saved import RunError
 from ..tasks import primes_below
 from .branching import Branch, Experiment, Reference, places_of, split_of
@@ -72,6 +71,34 @@ def origin(config: Config, device: Any, began: float) -> dict[str, Any]:
         "seconds": round(time.perf_counter() - began, 1),
         **session(device, 0),
     }
+
+
+def check_origin(path: Path, config: Config) -> dict[str, Any]:
+    """The origin of a stored result, which must be one of this very configuration.
+
+    A file is named after task, p and seed only, so another setting has the same name.
+
+    Raises:
+        RunError: if it is of another configuration, missing, damaged or of another format.
+    """
+    header = header_of(path)
+    if header["digest"] != config.digest:
+        other = Config.from_json(json.dumps(header["config"]))
+        differing = "; ".join(
+            f"{field} is {there!r} there and {here!r} here"
+            for field, there, here in differences(other, config)
+        )
+        raise RunError(
+            f"{path} holds results of other settings: {differing}. "
+            "Ask for the same, or name another folder with --out"
+        )
+    return header
+
+
+def same_code(header: Mapping[str, Any]) -> bool:
+    """Whether a stored result was computed by the code as it is now."""
+    now = {"results_code_digest": code_digest(MODULES), "code_digest": training_code_digest()}
+    return all(header.get(name) == digest for name, digest in now.items())
 
 
 def save_experiment(path: Path, found: Experiment, header: Mapping[str, Any]) -> None:

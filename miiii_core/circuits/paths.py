@@ -17,11 +17,15 @@ from jaxtyping import Array, Bool, Float, Int
 
 from ..network.losses import task_losses
 from ..network.model import Activations, Transformer
-from ..tasks import Task
-from .exam import Exam, Tensor, task_columns
+from ..tasks import Task, task_columns
+from .exam import Exam, Tensor
 
 MOST_PARTS = 18  # 2^18 circuits; beyond, trying all is no longer a matter of minutes
 MOST_LOGITS, MOST_ROWS = 150_000, 256  # of the inputs that all circuits are tried on
+
+
+class TooManyParts(ValueError):
+    """A network of which not all circuits can be tried."""
 
 
 class Parts(eqx.Module):
@@ -59,6 +63,9 @@ def neuron_groups(
         share: Of `breaking.shares`.
         moduli: One for each task, ascending.
         most: Groups at most.
+
+    Raises:
+        ValueError: for another number of moduli than of tasks, or no groups.
     """
     if share.shape[1] != len(moduli) or most < 1:
         raise ValueError(
@@ -95,7 +102,8 @@ def take_apart(
         rows: The inputs to keep.
 
     Raises:
-        ValueError: if groups overlap or leave a neuron out, or there are too many parts.
+        ValueError: if groups overlap or leave a neuron out.
+        TooManyParts: if there are more than `MOST_PARTS`.
     """
     n_heads, count = activations.attention.shape[1], activations.neurons.shape[1]
     members = [neuron for group in groups.values() for neuron in group]
@@ -104,7 +112,7 @@ def take_apart(
     names = [f"head {h + 1}, x{t}" for h in range(n_heads) for t in (0, 1)]
     names += ["heads, read-out token", *groups, "past the neurons"]
     if len(names) > MOST_PARTS:
-        raise ValueError(
+        raise TooManyParts(
             f"{len(names)} parts make 2^{len(names)} circuits; {MOST_PARTS} parts are the most "
             "that are tried. Make fewer groups of neurons, or take a model with fewer heads"
         )

@@ -11,7 +11,8 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from .exam import Tensor, task_columns
+from ..tasks import task_columns
+from .exam import Tensor
 
 
 class Confusion(NamedTuple):
@@ -45,7 +46,7 @@ def said_to_divide(
 ) -> Bool[np.ndarray, "n moduli"]:
     """Which moduli a network says divide each number: those whose answer is remainder 0."""
     values = np.asarray(logits)
-    columns = task_columns(tuple(class_sizes))
+    columns = task_columns(class_sizes)
     return np.stack([values[:, o.start] >= values[:, o].max(axis=1) for o in columns], axis=1)
 
 

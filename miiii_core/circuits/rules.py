@@ -15,9 +15,9 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from ..network.model import Transformer
-from ..tasks import Task
+from ..tasks import Task, task_columns
 from .ablation import Scores, score
-from .exam import SAMPLE, Tensor, choosing_rows, scoring_rows, task_columns
+from .exam import SAMPLE, Tensor, choosing_rows, scoring_rows
 
 Table = Float[np.ndarray, " n_classes"]
 
@@ -101,11 +101,25 @@ def fit_rule(
     bias = values.mean(axis=0)
     found = []
     for own, answer in zip(task_columns(class_sizes), np.asarray(targets).T, strict=True):
-        centred = values[:, own] - bias[own]
-        size = centred.shape[1]
-        sums = np.bincount(_difference(answer, size).ravel(), centred.ravel(), size)
+        sums = folded(values[:, own] - bias[own], answer)
         found.append((sums - sums.mean()) / len(values))
     return Rule(np.concatenate(found), bias, class_sizes)
+
+
+def differences_to(answers: Int[np.ndarray, " rows"], size: int) -> Int[np.ndarray, "rows classes"]:
+    """How far each class is from each answer: (answer - class) mod size."""
+    return (answers[:, None] - np.arange(size)) % size
+
+
+def folded(
+    logits: Float[np.ndarray, "rows classes"], answers: Int[np.ndarray, " rows"]
+) -> Float[np.ndarray, " classes"]:
+    """Sums of one task's logits by `differences_to` the answers.
+
+    Each input has one class for each difference, so every sum has as many terms as inputs.
+    """
+    size = logits.shape[1]
+    return np.bincount(differences_to(answers, size).ravel(), logits.ravel(), size)
 
 
 def along_rule(
@@ -114,7 +128,7 @@ def along_rule(
     """What a rule says of each class, for these answers."""
     parts = zip(task_columns(rule.class_sizes), np.asarray(targets).T, strict=True)
     return np.concatenate(
-        [rule.scores[own][_difference(y, own.stop - own.start)] for own, y in parts], axis=1
+        [rule.scores[own][differences_to(y, own.stop - own.start)] for own, y in parts], axis=1
     )
 
 
@@ -141,10 +155,6 @@ def halves(held_out: Int[np.ndarray, " rows"]) -> tuple[np.ndarray, np.ndarray]:
     if len(held_out) < 2:
         raise ValueError(f"{len(held_out)} inputs cannot be halved; hold out two or more")
     return held_out[::2], held_out[1::2]
-
-
-def _difference(answer: Int[np.ndarray, " rows"], size: int) -> Int[np.ndarray, "rows classes"]:
-    return (answer[:, None] - np.arange(size)) % size
 
 
 @eqx.filter_jit

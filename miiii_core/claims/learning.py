@@ -6,14 +6,14 @@ import numpy as np
 from jaxtyping import Float, Int
 from scipy.stats import spearmanr
 
-from ..milestones import GENERALISED, first_epoch
+from ..milestones import GENERALISED, MASTERED, first_epoch
 from ..network.model import WEIGHT_NAMES
 from ..storage.saved import Run
-from .ledger import NEVER, Claim, Measure, Measured, Values, Verdict, decide
+from ..training.schedule import SETTLED
+from .ledger import NEVER, CannotTell, Claim, Measure, Measured, Values, Verdict, decide
 
 EASY = (2, 3, 5, 7)
 NEXT = (11, 13, 17, 19)
-BY_HEART = 0.99  # the same for training accuracy
 CONVERGED = 0.98  # mean validation accuracy of a training that has come to its end
 ATTENTION = ("W_Q", "W_K", "W_V", "W_O")
 
@@ -37,8 +37,8 @@ def _final(run: Run) -> Measured:
     last = run.metrics.split("accuracy", "validation")[-1]
     return {
         "tasks": len(last),
-        "tasks at 0.999": int((last >= 0.999).sum()),
-        "tasks at 0.99": int((last >= 0.99).sum()),
+        "tasks at 0.999": int((last >= SETTLED).sum()),
+        "tasks at 0.99": int((last >= MASTERED).sum()),
         "mean validation accuracy": last.mean(),
         "least validation accuracy": last.min(),
     }
@@ -50,6 +50,11 @@ def _judge_final(values: Values) -> Verdict:
 
 
 def _order(run: Run) -> Measured:
+    if not set(EASY) < set(run.task.moduli):
+        raise CannotTell(
+            f"p = {run.task.p} has the tasks {', '.join(map(str, run.task.moduli))} only; it takes "
+            f"{', '.join(map(str, EASY))} and others, which every p from 13 on has"
+        )
     epochs = dict(zip(run.task.moduli, generalised_at(run), strict=True))
     rest = [epoch for q, epoch in epochs.items() if q not in EASY]
     order = spearmanr(np.arange(len(rest)), rest) if len(set(rest)) > 1 else None
@@ -123,7 +128,7 @@ def _judge_dropout(values: Values) -> Verdict:
     return decide(
         values["tasks generalised without dropout"] == 2 and values["those beside 2 and 3"] == 0,
         fewer,
-        given=values["least training accuracy"] >= BY_HEART and values["tasks generalised"] > 2,
+        given=values["least training accuracy"] >= MASTERED and values["tasks generalised"] > 2,
     )
 
 
@@ -251,7 +256,7 @@ CLAIMS = (
         "frequencies over final ones less than with all tasks; median of the larger tasks at most "
         "a quarter later",
         judge=_judge_masked,
-        measures=(Measure(needs=("miiii", "masked"), of=_masked),),
+        measures=(Measure(needs=("miiii", "masked"), of=_masked, probes=("neuron_spectrum",)),),
         published={},
         page="ablations",
         figure="fig-ablation-controls",
@@ -263,7 +268,7 @@ CLAIMS = (
         criterion="median epoch after which a matrix's gradient norm stays below a tenth of its "
         "largest: for attention at most half of that for the rest; partly: earlier",
         judge=_judge_gradients,
-        measures=(Measure(needs=("miiii",), of=_gradients),),
+        measures=(Measure(needs=("miiii",), of=_gradients, probes=("norms",)),),
         published={},
         page="training",
         figure="fig-gradients",

@@ -16,7 +16,7 @@ from ..circuits.branching import Experiment
 from ..circuits.delays import Delays, amplified, by_accident, control_epochs, delays
 from ..milestones import GENERALISED
 from ..storage.saved import Run
-from .ledger import Claim, Measure, Measured, Values, Verdict, decide
+from .ledger import OURS, Claim, Measure, Measured, Values, Verdict, decide
 
 FEWEST = 5  # seeds, from which on all of them falling one way is no accident
 MARKED = 0.25  # octaves of the epoch, from which a delay counts
@@ -99,8 +99,13 @@ def delay_values(found: Sequence[Experiment]) -> Measured:
     }
 
 
-def _helping(run: Run) -> Measured:
-    return delay_values(outcomes.experiments(run.config))
+def _stored(runs: Sequence[Run]) -> list[Experiment]:
+    """The experiments of the recipe of some runs for which most are stored."""
+    return max((outcomes.experiments(run.config) for run in runs), key=len, default=[])
+
+
+def _helping(*runs: Run) -> Measured:
+    return delay_values(_stored(runs))
 
 
 def _judge_helping(values: Values) -> Verdict:
@@ -123,8 +128,8 @@ def gain_values(found: Sequence[Experiment]) -> Measured:
     }
 
 
-def _gains(run: Run) -> Measured:
-    return gain_values(outcomes.experiments(run.config))
+def _gains(*runs: Run) -> Measured:
+    return gain_values(_stored(runs))
 
 
 def _judge_gains(values: Values) -> Verdict:
@@ -150,8 +155,9 @@ def control_values(found: Sequence[outcomes.Controls]) -> Measured:
     }
 
 
-def _controls(run: Run) -> Measured:
-    return control_values(outcomes.control_trainings(run.config))
+def _controls(*runs: Run) -> Measured:
+    trainings = (outcomes.control_trainings(run.config) for run in runs)
+    return control_values(max(trainings, key=len, default=[]))
 
 
 def _judge_controls(values: Values) -> Verdict:
@@ -167,27 +173,27 @@ CLAIMS = (
     Claim(
         key="transient-waves",
         statement="the ω-spike of T_miiii is waves of n mod q that come and go",
-        source="Ours",
+        source=OURS,
         criterion="of the waves that are ever present (1.5 times chance, and more than chance is "
         "once in a hundred moments) a quarter or more is gone at the end, with less than a "
         "quarter of its peak; and at some moment a quarter more are present than at the end; "
         "partly: one of the two; most tasks must have been learned",
         judge=_judge_transient,
-        measures=(Measure(needs=("miiii",), of=_transient),),
+        measures=(Measure(needs=("miiii",), of=_transient, snapshots=True),),
         published={},
         page="learning_circuits",
         figure="fig-transients",
     ),
     Claim(
         key="learning-circuits",
-        statement="waves of T_miiii that go again help it to learn",
-        source="Ours",
+        statement="waves of T_miiii that come and go help it to learn",
+        source=OURS,
         criterion="clamped to zero from the spike on, they delay the median late task by 0.25 "
         "octaves or more in the median seed, and in more seeds than a fair coin would (sign test, "
         "p < 0.05); and by more than as many random waves do, by the same test; partly: one of "
         "the two; five seeds are needed",
         judge=_judge_helping,
-        measures=(Measure(needs=("miiii",), of=_helping),),
+        measures=(Measure(needs=("miiii",), of=_helping, together=True),),
         published={},
         page="learning_circuits",
         figure="fig-delays",
@@ -195,13 +201,13 @@ CLAIMS = (
     Claim(
         key="grokfast-waves",
         statement="Grokfast amplifies the waves that will stay more than the others",
-        source="Ours",
+        source=OURS,
         criterion="among waves of tasks not learned midway (last moment with half of all tasks "
         "left), one that stays has a larger gain than another more often than not, in more seeds "
         "than a fair coin would give (sign test, p < 0.05); and with odds of 0.75 or more in the "
         "median seed; partly: one of the two; five seeds are needed",
         judge=_judge_gains,
-        measures=(Measure(needs=("miiii",), of=_gains),),
+        measures=(Measure(needs=("miiii",), of=_gains, together=True),),
         published={},
         page="learning_circuits",
         figure="fig-gains",
@@ -209,12 +215,12 @@ CLAIMS = (
     Claim(
         key="grokfast-controls",
         statement="Grokfast does more than a larger step, other decay or more momentum",
-        source="Ours",
+        source=OURS,
         criterion="without the filter the median task is learned 0.25 octaves later or more in the "
         "median seed, with a rate 1 + λ times as large, twice the decay and half of it; and with "
         "β1 = α; partly: one of the two; three seeds are needed",
         judge=_judge_controls,
-        measures=(Measure(needs=("miiii",), of=_controls),),
+        measures=(Measure(needs=("miiii",), of=_controls, together=True),),
         published={},
         page="learning_circuits",
         figure="fig-learning-controls",

@@ -9,10 +9,12 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
 from itertools import chain
 
 import numpy as np
 
+from ..circuits.history import known_epochs
 from ..storage.saved import Run
 
 OURS = "Ours"  # the source of a claim that goes beyond the paper
@@ -21,6 +23,10 @@ Number = float | int | np.number | np.bool_
 Measured = Mapping[str, Number]
 Values = Mapping[str, float | int]
 Evidence = Mapping[str, Sequence[Run]]
+
+
+class CannotTell(ValueError):
+    """A run lacks what a measure needs: the claim stays open, and this is the reason it gives."""
 
 
 class Verdict(StrEnum):
@@ -39,12 +45,37 @@ class Measure:
     Attributes:
         needs: Kinds of run, by the names of their presets without size.
         of: From one run of each kind, in that order, to numbers by name.
+            `CannotTell` where a run has nothing to measure.
         together: Whether all runs of its kinds are measured at once, and not seed by seed.
+        probes: Names of probes, without whose records it cannot be taken.
+        snapshots: Whether it looks at the weights of epochs on the way.
     """
 
     needs: tuple[str, ...]
     of: Callable[..., Measured]
     together: bool = False
+    probes: tuple[str, ...] = ()
+    snapshots: bool = False
+
+    def take(self, runs: Sequence[Run]) -> Measured:
+        """The numbers of one set of runs.
+
+        Raises:
+            CannotTell: if one of them lacks a probe or snapshots, or has nothing to measure.
+        """
+        for run in runs:
+            lacking = [name for name in self.probes if name not in run.config.train.probes]
+            if lacking:
+                raise CannotTell(
+                    f"{run.folder.name} was trained without the probe {', '.join(lacking)}; "
+                    "train it with all probes, as the presets do"
+                )
+            if self.snapshots and not len(known_epochs(run)):
+                raise CannotTell(
+                    f"{run.folder.name} has no snapshots of its weights; "
+                    "train it with n_snapshots of 1 or more, as the presets do"
+                )
+        return self.of(*runs)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,6 +126,7 @@ class Finding:
         spread: Each number, seed by seed.
         missing: Kinds of run that would be needed and were not there.
         bases: The p of the runs that testified.
+        reason: Why the runs that are there cannot tell; empty if they can.
     """
 
     claim: Claim
@@ -103,6 +135,7 @@ class Finding:
     spread: Mapping[str, tuple[float, ...]]
     missing: tuple[str, ...] = ()
     bases: tuple[int, ...] = ()
+    reason: str = ""
 
     @property
     def where(self) -> str:
@@ -127,8 +160,16 @@ def decide(*parts: bool, given: bool = True) -> Verdict:
     return Verdict.REPRODUCED if all(parts) else Verdict.PARTLY if any(parts) else Verdict.NOT
 
 
+def mostly(share: float | int) -> bool:
+    """Whether something holds in more than half of the seeds, by the median of its 0s and 1s.
+
+    A tie has a median of 1/2, and is no majority.
+    """
+    return share > 0.5
+
+
 def examine(claim: Claim, evidence: Evidence) -> Finding:
-    """Measure a claim on runs and judge it.
+    """Measure a claim on runs and judge it; where a run lacks what it takes, the claim is open.
 
     Args:
         claim: What to ask.
@@ -144,19 +185,22 @@ def examine(claim: Claim, evidence: Evidence) -> Finding:
     missing = tuple(dict.fromkeys(kind for lacking, _ in called for kind in lacking))
     if missing or not claim.measures:
         return Finding(claim=claim, verdict=Verdict.OPEN, values={}, spread={}, missing=missing)
+    bases = {run.config.task.p for _, sets in called for runs in sets for run in runs}
+    finding = partial(Finding, claim=claim, bases=tuple(sorted(bases)))
     spread: dict[str, tuple[float, ...]] = {}
-    for measure, (_, sets) in zip(claim.measures, called, strict=True):
-        found = [measure.of(*runs) for runs in sets]
-        spread |= {name: tuple(float(values[name]) for values in found) for name in found[0]}
+    try:
+        for measure, (_, sets) in zip(claim.measures, called, strict=True):
+            spread |= _by_name([measure.take(runs) for runs in sets])
+    except CannotTell as why:
+        return finding(verdict=Verdict.OPEN, values={}, spread={}, reason=str(why))
     values = {name: float(np.median(many)) for name, many in spread.items()}
-    witnesses = tuple(run for _, sets in called for runs in sets for run in runs)
-    return Finding(
-        claim=claim,
-        verdict=claim.judge(values),
-        values=values,
-        spread=spread,
-        bases=tuple(sorted({run.config.task.p for run in witnesses})),
-    )
+    return finding(verdict=claim.judge(values), values=values, spread=spread)
+
+
+def _by_name(found: Sequence[Measured]) -> dict[str, tuple[float, ...]]:
+    """Each number, seed by seed; one that some seeds do not have is that of the others."""
+    names = dict.fromkeys(chain(*found))
+    return {name: tuple(float(each[name]) for each in found if name in each) for name in names}
 
 
 def _witnesses(

@@ -5,10 +5,12 @@ from jaxtyping import Float, Int
 
 from ..analysis.blocks import best_block, centred_power, in_random_order, unit_grids, varying
 from ..analysis.spectral import public_code_omega
+from ..circuits.rules import folded
 from ..milestones import GENERALISED
 from ..storage.saved import Run
 from ..tasks import Task
-from .ledger import Claim, Measure, Measured, Number, Values, Verdict, decide
+from .learning import generalised_at
+from .ledger import Claim, Measure, Measured, Number, Values, Verdict, decide, mostly
 
 PARTS = (256, 64, 16, 4, 1)  # of the training, at which the paper's Table 3 counts
 TABLE_3 = (0, 0, 10, 18, 10)
@@ -50,24 +52,24 @@ def omega(run: Run) -> dict[str, Float[np.ndarray, " wide_ticks"]]:
 
 
 def explained_by_difference(
-    logits: Float[np.ndarray, "n n_classes"], task: Task
+    logits: Float[np.ndarray, "n n_classes"],
+    task: Task,
+    labels: Int[np.ndarray, "n tasks"] | None = None,
 ) -> Float[np.ndarray, " tasks"]:
     """Share of the variance of each task's logits that is a function of (n - c) mod q.
 
     Cosines of 2πk(n - c)/q, whatever their k and size, are functions of n - c modulo q and
     together make up all of them. Means of each class over the inputs are removed first. It is
     the number n that counts, not its label: for T_basis, whose labels are shuffled, the share
-    is what chance and the digits allow.
+    is what chance and the digits allow. With `labels` they stand in the place of n.
     """
-    numbers = task.digits @ [1, task.p]
-    shares, start = [], 0
-    for q in task.class_sizes:
-        own = logits[:, start : start + q].astype(float)
+    if labels is None:
+        labels = (task.digits @ [1, task.p])[:, None] % task.class_sizes
+    shares = []
+    for columns, label in zip(task.columns, labels.T, strict=True):
+        own = logits[:, columns].astype(float)
         own = own - own.mean(axis=0)
-        difference = (numbers[:, None] - np.arange(q)) % q
-        sums = np.bincount(difference.ravel(), own.ravel(), q)
-        shares.append((sums**2 / np.bincount(difference.ravel())).sum() / (own**2).sum())
-        start += q
+        shares.append((folded(own, label) ** 2).sum() / len(own) / (own**2).sum())
     return np.array(shares)
 
 
@@ -92,6 +94,10 @@ def _judge_periods(values: Values) -> Verdict:
 def _spike(run: Run) -> Measured:
     epochs, counts = run.metrics["wide_epoch"], omega(run)
     later, rows = epochs >= 1, records_at(epochs)
+    peaks = {
+        rule: int(epochs[later][counts[by][later].argmax()])
+        for rule, by in {"ours": "ours", "public code": "public label"}.items()
+    }
     return {
         **{
             f"at 1/{n} of the epochs": counts["ours"][row]
@@ -105,15 +111,20 @@ def _spike(run: Run) -> Measured:
         "peak over final": counts["ours"][later].max() / max(counts["ours"][-1], 1e-9),
         "spike": spiked(counts["ours"][later]),
         "spike, public code": spiked(counts["public label"][later]),
+        **{f"peak at epoch, {rule}": epoch for rule, epoch in peaks.items()},
+        **{
+            f"learned by then, {rule}": int((generalised_at(run) <= epoch).sum())
+            for rule, epoch in peaks.items()
+        },
     }
 
 
 def _judge_spike(values: Values) -> Verdict:
-    return decide(bool(values["spike"]), bool(values["spike, public code"]))
+    return decide(mostly(values["spike"]), mostly(values["spike, public code"]))
 
 
 def _judge_reuse(values: Values) -> Verdict:
-    return decide(0.8 <= values["before over after"] <= 1.25, given=bool(values["spike"]))
+    return decide(0.8 <= values["before over after"] <= 1.25, given=mostly(values["spike"]))
 
 
 def _mechanism(run: Run) -> Measured:
@@ -160,7 +171,7 @@ CLAIMS = (
         criterion="a peak above the first count and a quarter above the last one, by our "
         "definition and by the public code's; partly: by one of the two",
         judge=_judge_spike,
-        measures=(Measure(needs=("miiii",), of=_spike),),
+        measures=(Measure(needs=("miiii",), of=_spike, probes=("neuron_spectrum",)),),
         published={
             f"at 1/{n} of the epochs": count for n, count in zip(PARTS, TABLE_3, strict=True)
         },
@@ -174,7 +185,7 @@ CLAIMS = (
         criterion="by our definition, the count at a sixteenth of the epochs is within a quarter "
         "of the last; not testable where there is no spike between the two",
         judge=_judge_reuse,
-        measures=(Measure(needs=("miiii",), of=_spike),),
+        measures=(Measure(needs=("miiii",), of=_spike, probes=("neuron_spectrum",)),),
         published={"before over after": TABLE_3[2] / TABLE_3[-1]},
         page="neurons",
         figure="fig-omega",
@@ -187,7 +198,7 @@ CLAIMS = (
         "the variance of the median task's logits; and functions of n mod q half of the neurons' "
         "interaction part; partly: one of the two",
         judge=_judge_mechanism,
-        measures=(Measure(needs=("miiii",), of=_mechanism),),
+        measures=(Measure(needs=("miiii",), of=_mechanism, probes=("residues",)),),
         published={},
         page="neurons",
         figure="fig-block-shares",

@@ -123,6 +123,8 @@ def _shown(value: Number | None) -> str:
 def _why_open(finding: Finding) -> str:
     if finding.missing:
         return f"needs a run of kind {', '.join(finding.missing)}"
+    if finding.reason:
+        return finding.reason
     return "" if finding.claim.measures else "no run can tell"
 
 

@@ -14,10 +14,11 @@ from ..circuits.dissection import (
     sieve_numbers,
 )
 from ..circuits.exam import BROKEN, KEPT, Selectivity
+from ..circuits.paths import TooManyParts
 from ..circuits.rules import RuleScores, score_rule
 from ..milestones import GENERALISED
 from ..storage.saved import Run
-from .ledger import OURS, Claim, Measure, Measured, Values, Verdict, decide
+from .ledger import OURS, CannotTell, Claim, Measure, Measured, Values, Verdict, decide
 
 
 def rule_counts(scores: RuleScores) -> Measured:
@@ -34,13 +35,13 @@ def rule_counts(scores: RuleScores) -> Measured:
 
 
 def broken_counts(found: Selectivity, solved: Bool[np.ndarray, " tasks"]) -> Measured:
-    """How many of the solved tasks are broken, by what is theirs, and alone."""
+    """How many of the solved tasks are broken, by what is theirs, and sparing the others."""
     broken = solved & (found.own <= BROKEN)
     return {
         "tasks solved": int(solved.sum()),
         "broken": int(broken.sum()),
         "of these, not by random sets": int((broken & (found.random_own >= 0.5)).sum()),
-        "of these, alone": int((broken & (found.others >= KEPT)).sum()),
+        "others spared": int((solved & (found.others >= KEPT)).sum()),
         "median size": float(np.median(found.sizes)),
     }
 
@@ -59,7 +60,8 @@ def circuit_counts(found: discovery.Found, solved: Bool[np.ndarray, " tasks"]) -
 
 def sieve_counts(found: Sieve, bench: Bench) -> Measured:
     """How good the sieve is on numbers held out, and whose numbers slip through where."""
-    rows, solved = bench.scoring.rows, bench.solved
+    rows = np.setdiff1d(found.numbers, bench.run.task.train)
+    solved = bench.solved
     whole = primality.confusion(found.called[rows], found.prime[rows])
     slipped = found.slipped
     own = (slipped & found.guarded).sum(axis=1) / np.maximum(slipped.sum(axis=1), 1)
@@ -100,7 +102,7 @@ def _judge_broken(values: Values) -> Verdict:
     solved = values["tasks solved"]
     return decide(
         values["broken"] == solved and values["of these, not by random sets"] == solved,
-        values["of these, alone"] == solved,
+        values["others spared"] == solved,
         given=solved > 0,
     )
 
@@ -114,8 +116,11 @@ def family_values(bench: Bench) -> Measured:
     """How much the neurons of tasks have in common, within a slope and across."""
     task = bench.run.task
     slope, closeness = families.slopes(task.moduli, task.p), families.overlap(bench.share)
-    unit = families.family_excess(closeness, slope, only=1)
-    every = families.family_excess(closeness, slope)
+    try:
+        unit = families.family_excess(closeness, slope, only=1)
+        every = families.family_excess(closeness, slope)
+    except ValueError as error:
+        raise CannotTell(f"at p = {task.p} there is nothing to compare: {error}") from error
     return {
         "tasks solved": int(bench.solved.sum()),
         "overlap, p = ±1": unit.inside,
@@ -127,12 +132,20 @@ def family_values(bench: Bench) -> Measured:
 
 
 def _judge_families(values: Values) -> Verdict:
-    return decide(values["p-value of that"] < 0.05, given=values["tasks solved"] > 0)
+    return decide(
+        values["p-value of that"] < 0.05,
+        values["overlap, p = ±1"] > 0,
+        given=values["tasks solved"] > 0,
+    )
 
 
 def _circuits(run: Run) -> Measured:
     bench = lay_out(run)
-    return circuit_counts(search_circuits(bench).found, bench.solved)
+    try:
+        found = search_circuits(bench).found
+    except TooManyParts as error:
+        raise CannotTell(f"{run.folder.name} has too many heads: {error}") from error
+    return circuit_counts(found, bench.solved)
 
 
 def _judge_circuits(values: Values) -> Verdict:
@@ -202,7 +215,8 @@ CLAIMS = (
         "digits, share neurons",
         source=OURS,
         criterion="their shares of evidence correlate more over the neurons than those of other "
-        "pairs, with p < 0.05 among relabellings of the tasks",
+        "pairs, with p < 0.05 among relabellings of tasks of like size; and they correlate at "
+        "all, above 0; partly: one of the two",
         judge=_judge_families,
         measures=(Measure(needs=("miiii",), of=_families),),
         published={},

@@ -58,8 +58,7 @@ def spread(logits: Float[np.ndarray, "n n_classes"], task: Task) -> Float[np.nda
         yes = divisibility.yes_over_no(logits).T
         profiles = [divisibility.residue_means(y, q) for y, q in zip(yes, moduli, strict=True)]
     else:
-        parts = np.split(logits, np.cumsum(task.class_sizes)[:-1], axis=1)
-        profiles = [divisibility.answer_profile(part) for part in parts]
+        profiles = [divisibility.answer_profile(logits[:, own]) for own in task.columns]
     used = [divisibility.frequencies_used(profile) for profile in profiles]
     return np.array(used) / (np.array(moduli) // 2)
 

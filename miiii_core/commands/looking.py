@@ -1,15 +1,19 @@
 """Commands that look at runs."""
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import click
 
 from ..options import FOLDER, quiet_option
 from .failure import Failure
 
+EXISTING = click.Path(exists=True, file_okay=False, path_type=Path)
+
 
 @click.command("runs")
-@click.option("--root", type=FOLDER, help="folder of runs  [the book's, and those shipped with it]")
+@click.option("--root", type=EXISTING, help="folder of runs  [the book's, and those shipped]")
 @click.option("--verify", is_flag=True, help="read every file; exit 1 if any is damaged")
 @click.pass_context
 def list_runs(ctx: click.Context, root: Path | None, verify: bool) -> None:
@@ -58,9 +62,8 @@ def pack(folder: Path, name: str | None, room: float | None) -> None:
         raise Failure("there is no book here to pack runs for; run this inside a clone", 1)
     place = shipped.place_for(run, root, name)
     divides = max(run.task.moduli) < run.task.p  # what is measured is about n mod q
-    measured = measure(run) if divides and run.finished and not run.packed else None
     bytes_there = None if room is None else int(room * 1e6)
-    click.echo(packed_line(shipped.pack(run, place, bytes_there, measured)))
+    click.echo(packed_line(shipped.pack(run, place, bytes_there, measure if divides else None)))
 
 
 @click.command()
@@ -80,13 +83,23 @@ def show(folder: Path) -> None:
 def claims(named: tuple[str, ...], keys: tuple[str, ...], quiet: bool) -> None:
     """Judge the paper's claims by runs: those named, or all finished ones that are here.
 
-    Several runs of a kind that differ in the seed are judged by their median.
+    Several runs of a kind that differ in the seed are judged by their median. Damaged ones
+    are named on stderr and left out.
     """
     from .. import claims, runs
+
+    found = [runs.cached(run, progress=not quiet) for run in named] or list(_whole_runs())
+    click.echo(repr(claims.examine_all(claims.gather(found), keys or None)))
+
+
+def _whole_runs() -> Iterator[Any]:
+    """All runs that are here, and a line for each that is damaged."""
+    from .. import runs
     from ..storage import shipped
 
-    roots = [root for root in (shipped.shipped_root(), runs.runs_root()) if root is not None]
-    found = [runs.cached(run, progress=not quiet) for run in named] or [
-        run for root in roots for run in runs.find_runs(root) if isinstance(run, runs.Run)
-    ]
-    click.echo(repr(claims.examine_all(claims.gather(found), keys or None)))
+    for root in filter(None, (shipped.shipped_root(), runs.runs_root())):
+        for run in runs.find_runs(root):
+            if isinstance(run, runs.Run):
+                yield run
+            else:
+                click.echo(f"damaged, left out: {run}", err=True)

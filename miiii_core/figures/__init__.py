@@ -5,8 +5,9 @@ is shown once; ``figure.savefig(path)`` writes it. Functions of one panel also d
 ``axes``, if given. Any array will do: NumPy, JAX, lists.
 """
 
+from .addition import TimePanel, frequency_stations, phase_panels, progress_figure, share_bars
 from .basis import wave_chart
-from .circuits import TimePanel, frequency_stations, phase_panels, progress_figure, share_bars
+from .circuits import circuit_grid, selectivity_maps
 from .effects import by_prime, dose_curves, effect_bars, effect_matrix, ranking
 from .grids import (
     attention_maps,
@@ -21,7 +22,6 @@ from .grids import (
 from .networks import beyond_training, function_maps, network_graph, wave_shares
 from .periods import agreement_panels, polar_naturals, sieve_bars
 from .search import choice_panels
-from .serving import circuit_grid, selectivity_maps
 from .spectra import (
     filter_response,
     fourier_embedding_figure,

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from numpy.typing import ArrayLike
 
+from ..milestones import GENERALISED, first_epoch
 from . import style
 from .style import checked, checked_epochs, checked_names, drawn, line_look, log_time, panel, panels
 
@@ -52,31 +53,33 @@ def training_map(
 @drawn
 def training_maps(
     epochs: ArrayLike,
-    train: ArrayLike,
-    validation: ArrayLike,
+    upper: ArrayLike,
+    lower: ArrayLike,
     moduli: Sequence[Any] | np.ndarray,
     label: str,
     *,
     log: bool = False,
+    titles: tuple[str, str] = ("training", "validation"),
 ) -> Figure:
-    """Training (top) over validation (bottom), task by log-time, one colour scale: Figs. 5, 6.
+    """One map over another, task by log-time, one colour scale: Figs. 5, 6.
 
     Args:
         epochs: increasing; records before epoch 1 are left out.
-        train: (epoch, task).
-        validation: (epoch, task).
+        upper: (epoch, task).
+        lower: (epoch, task).
         moduli: one per task.
         label: the quantity and its unit.
         log: colours on a log scale, as a loss in nats wants; otherwise from 0 to at least 1.
+        titles: above each map.
     """
     ticks, kept = checked_epochs(epochs)
-    top = checked(train, "train", len(kept), "task")
-    bottom = checked(validation, "validation", *top.shape)[kept]
+    top = checked(upper, "upper", len(kept), "task")
+    bottom = checked(lower, "lower", *top.shape)[kept]
     top = top[kept]
     height = 1.4 + 0.28 * max(top.shape[1], 11)
     figure, axes = panels(2, 1, height, sharex=True)
     scale = _colour_scale(np.stack([top, bottom]), log)
-    for row, values, name in ((0, top, "training"), (1, bottom, "validation")):
+    for row, values, name in zip((0, 1), (top, bottom), titles, strict=True):
         mesh = _task_mesh(axes[row, 0], ticks, values, moduli, scale)
         axes[row, 0].set_title(name)
     log_time(axes[1, 0])
@@ -135,7 +138,7 @@ def grokking_figure(
     validation: ArrayLike,
     moduli: Sequence[Any] | np.ndarray,
     *,
-    threshold: float = 0.9,
+    threshold: float = GENERALISED,
 ) -> Figure:
     """Memorised first, understood later: accuracy in training and on unseen inputs.
 
@@ -248,9 +251,9 @@ def _colour_scale(values: np.ndarray, log: bool) -> Normalize:
 
 
 def _first(epochs: np.ndarray, values: np.ndarray, threshold: float) -> float:
-    """The first epoch at which values reach the threshold; nan if never."""
-    reached = np.nonzero(values >= threshold)[0]
-    return float(epochs[reached[0]]) if len(reached) else float("nan")
+    """The first epoch at which values reach the threshold; nan if never, which is not drawn."""
+    record = first_epoch(np.arange(len(epochs)), values.astype(float), threshold)
+    return float("nan") if record is None else float(epochs[record])
 
 
 def _mark_delay(

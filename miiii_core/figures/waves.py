@@ -66,7 +66,8 @@ def seed_dots(
     Seeds stand in the same order in each row, from the top.
 
     Args:
-        values: (seed,) by condition, drawn from the top in this order.
+        values: (seed,) by condition, drawn from the top in this order; a row stays empty that
+            has none.
         label: of the horizontal axis, with its unit.
         baseline: where nothing has changed, drawn as a line.
         log: horizontal axis on a log scale.
@@ -75,15 +76,16 @@ def seed_dots(
         raise ValueError("values is empty; give at least one {condition: (seed,)}")
     figure, axes = panel(None, 1.1 + 0.5 * len(values))
     for row, (name, seeds) in enumerate(values.items()):
-        dots = checked(seeds, name, "seed")
+        dots = checked(seeds, name, "seed") if np.size(seeds) else np.empty(0)
         height = row + np.linspace(-0.25, 0.25, len(dots)) * (len(dots) > 1)
         axes.scatter(dots, height, s=26, color=style.COLOURS[0], zorder=3)
-        middle = float(np.median(dots))
-        axes.plot([middle] * 2, [row - 0.36, row + 0.36], color=style.COLOURS[1], zorder=2)
+        if len(dots):
+            middle = [float(np.median(dots))] * 2
+            axes.plot(middle, [row - 0.36, row + 0.36], color=style.COLOURS[1], zorder=2)
     if baseline is not None:
         axes.axvline(baseline, color=style.INK, linestyle="--", linewidth=1.2, zorder=1)
     axes.set_yticks(range(len(values)), [style.symbols(name) for name in values])
-    if log:
+    if log and any(map(np.size, values.values())):
         axes.set_xscale("log", base=2)
         axes.xaxis.set_major_formatter(lambda x, _: f"{x:g}")
     axes.set(xlabel=label, ylim=(len(values) - 0.5, -0.5))

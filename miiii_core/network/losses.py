@@ -7,6 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
+from ..tasks import task_columns
+
 
 def task_losses(
     logits: Float[Array, "n n_classes"],
@@ -45,11 +47,7 @@ def task_accuracies(
 
     A tie goes to the lower class, and a NaN is never right.
     """
-    starts = _starts(class_sizes)
-    guesses = [
-        jnp.argmax(logits[:, start : start + size], axis=1)
-        for start, size in zip(starts, class_sizes, strict=True)
-    ]
+    guesses = [jnp.argmax(logits[:, own], axis=1) for own in task_columns(class_sizes)]
     correct = jnp.stack(guesses, axis=1) == targets
     return correct * jnp.isfinite(_task_max(logits, class_sizes)).astype(logits.dtype)
 
@@ -107,7 +105,8 @@ def _training_loss(
     exponentials = jnp.exp(logits - jnp.repeat(largest, np.array(class_sizes), axis=1))
     membership = jnp.asarray(_membership(class_sizes))
     sums = jnp.matmul(exponentials, membership, precision="highest")
-    columns = targets + np.array([_starts(class_sizes)], np.int32)
+    starts = [own.start for own in task_columns(class_sizes)]
+    columns = targets + np.array([starts], np.int32)
     right = jnp.take_along_axis(logits, columns, axis=1) - largest
     loss = weighted_loss(jnp.log(sums) - right, loss_weights)
     return loss, (exponentials, sums, targets, loss_weights)
@@ -127,10 +126,6 @@ def _training_gradient(
 training_loss.defvjp(_training_loss, _training_gradient)
 
 
-def _starts(class_sizes: tuple[int, ...]) -> tuple[int, ...]:
-    return tuple(int(start) for start in np.cumsum((0, *class_sizes[:-1])))
-
-
 def _membership(class_sizes: tuple[int, ...]) -> Float[np.ndarray, "n_classes tasks"]:
     return np.repeat(np.eye(len(class_sizes), dtype=np.float32), class_sizes, axis=0)
 
@@ -138,10 +133,7 @@ def _membership(class_sizes: tuple[int, ...]) -> Float[np.ndarray, "n_classes ta
 def _task_max(
     logits: Float[Array, "n n_classes"], class_sizes: tuple[int, ...]
 ) -> Float[Array, "n tasks"]:
-    starts = _starts(class_sizes)
-    return jnp.stack(
-        [logits[:, s : s + c].max(axis=1) for s, c in zip(starts, class_sizes, strict=True)], axis=1
-    )
+    return jnp.stack([logits[:, own].max(axis=1) for own in task_columns(class_sizes)], axis=1)
 
 
 def _is_right(

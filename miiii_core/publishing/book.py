@@ -19,8 +19,8 @@ from tqdm import tqdm
 from .. import runs
 from ..circuits.outcomes import KINDS, stored
 from ..config import fields
-from ..presets import PRESETS
 from ..storage.files import write_atomic
+from ..storage.folders import anchor_folders, folder_named
 from ..storage.shipped import relatives
 from .chapters import (
     Chapter,
@@ -113,7 +113,8 @@ def plan(
         run: value of ``run`` for the chapters that have it.
 
     Raises:
-        ValueError: for an unknown chapter or parameter, or a value of the wrong kind.
+        ValueError: for an unknown chapter or parameter, or a value of the wrong kind; for a
+            run's name that is a preset's and a folder's, or neither's.
     """
     chapters = read_chapters(root)
     chosen = choose(chapters, names)
@@ -121,9 +122,10 @@ def plan(
     wanted = {name: _from_anywhere(v) if names_runs(name) else v for name, v in wanted.items()}
     check_parameters(chosen, wanted)
     given = {c.page: changed(c, wanted if c in chosen else {}) for c in chapters}
-    package = package_digest()
-    with chdir(root):
-        read = {c.page: run_digests({**c.defaults, **given[c.page]}) for c in chapters}
+    package, read = package_digest(), {}
+    for chapter in chapters:
+        with chdir(chapter.path.parent):  # where it runs
+            read[chapter.page] = run_digests({**chapter.defaults, **given[chapter.page]})
     keys = {c.page: chapter_key(c, given[c.page], package, read[c.page]) for c in chapters}
     kept = root / "_run" / "executed"
     return tuple(
@@ -177,6 +179,7 @@ def execute_chapters(
     """
     # Chapters run in processes of their own; none may take all memory of a GPU for itself.
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+    anchor_folders()  # and each in a folder of its own
     executions = plan(root, names, parameters, run)
     stale = [execution for execution in executions if execution.stale]
     failures = []
@@ -253,13 +256,12 @@ def keep(execution: Execution, executed: NotebookNode) -> None:
 def _from_anywhere(run: Any) -> Any:
     """A run's folder, or each of several, as an absolute path, because chapters run in their own.
 
-    The name of a preset stays as it is.
+    The name of a preset stays as it is, and so does what is no folder.
     """
     if isinstance(run, list | tuple):
         return [_from_anywhere(each) for each in run]
-    if not isinstance(run, str) or run in PRESETS or not Path(run).is_dir():
-        return run
-    return str(Path(run).resolve())
+    folder = folder_named(run) if isinstance(run, str) else None
+    return run if folder is None else str(folder.resolve())
 
 
 def _n_cells(execution: Execution) -> int:

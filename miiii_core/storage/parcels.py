@@ -48,17 +48,19 @@ def parcel(
     _refuse_unfit(run)
     added = {} if measured is None else {"measured": {"revision": code_revision()}}
     together = run.metrics if measured is None else run.metrics.joined(measured)
-    metrics, recorded = _metrics(run.config, together)
-    weights, _ = _weights(run.config, run.model.weights, "exact")
-    files = {"metrics.npz": metrics, "weights.npz": weights}
-    left = room - ROOM_FOR_INFO - sum(map(len, files.values()))
-    if left < 0:
-        raise RunError(
-            f"{run.folder} takes {-left / 1e6:.3f} MB more than the {room / 1e6:g} MB that a "
-            "shipped run may have, even without snapshots; record less, or a smaller model"
-        )
-    snapshots, kept = _snapshots(run, left)
+    files, recorded = _always(run, together, room)
+    snapshots, kept = _snapshots(run, room - ROOM_FOR_INFO - sum(map(len, files.values())))
     return files | snapshots, run.info | {"packed": {"recorded": recorded, **added, **kept}}
+
+
+def least_size(run: Run, room: int) -> int:
+    """Bytes of what always travels, the weights and what was recorded; quicker than `parcel`.
+
+    Raises:
+        RunError: as `parcel`.
+    """
+    _refuse_unfit(run)
+    return sum(map(len, _always(run, run.metrics, room)[0].values()))
 
 
 def by_worth(epochs: Iterable[int], end: int) -> list[int]:
@@ -86,6 +88,19 @@ def _refuse_unfit(run: Run) -> None:
     if run.packed:
         raise RunError(f"{run.folder} is packed already: pack the run that it was made from")
     verify(run)
+
+
+def _always(run: Run, metrics: Metrics, room: int) -> tuple[dict[str, bytes], dict[str, Any]]:
+    """The files that always travel, and what of the metrics is exact and what rounded."""
+    arrays, recorded = _metrics(run.config, metrics)
+    weights, _ = _weights(run.config, run.model.weights, "exact")
+    over = len(arrays) + len(weights) + ROOM_FOR_INFO - room
+    if over > 0:
+        raise RunError(
+            f"{run.folder} takes {over / 1e6:.3f} MB more than the {room / 1e6:g} MB that a "
+            "shipped run may have, even without snapshots; record less, or a smaller model"
+        )
+    return {"metrics.npz": arrays, "weights.npz": weights}, recorded
 
 
 def _metrics(config: Config, metrics: Metrics) -> tuple[bytes, dict[str, Any]]:

@@ -50,18 +50,18 @@ def versions() -> dict[str, str]:
 
 @cache
 def code_revision() -> str:
-    """The git commit of this package, with ``+`` if files differ from it, or ``unknown``."""
-    git = ("git", "-C", str(PACKAGE))
+    """The git commit of this package, with ``+`` if files differ from it, or ``unknown``.
+
+    Known is that of a clone only, which has the package at its top: a package that is
+    installed somewhere inside another repository does not come from there.
+    """
     try:
-        commit = subprocess.run(
-            [*git, "rev-parse", "--short=12", "HEAD"], capture_output=True, text=True, check=True
-        )
-        changes = subprocess.run(
-            [*git, "status", "--porcelain", "--", "."], capture_output=True, text=True, check=True
-        )
+        if Path(_git("rev-parse", "--show-toplevel")) != PACKAGE.parent.resolve():
+            return "unknown"
+        changed = _git("status", "--porcelain", "--", ".")
+        return _git("rev-parse", "--short=12", "HEAD") + ("+" if changed else "")
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
-    return commit.stdout.strip() + ("+" if changes.stdout.strip() else "")
 
 
 def device_name(device: jax.Device) -> str:
@@ -85,6 +85,12 @@ def session(device: jax.Device, epoch: int) -> dict[str, Any]:
 def now_utc() -> str:
     """The time, in ISO 8601."""
     return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _git(*words: str) -> str:
+    """What git answers in the package's folder."""
+    command = ["git", "-C", str(PACKAGE), *words]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
 
 def _without_docstrings(tree: ast.Module) -> ast.Module:

@@ -59,7 +59,7 @@ class Run:
 
     @property
     def finished(self) -> bool:
-        """Whether it trained to its last epoch."""
+        """Whether it trained to its end: its last epoch, or all tasks settled before."""
         return self.info["status"] == "finished"
 
     @property

@@ -3,17 +3,17 @@
 import hashlib
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, get_args
 
-from ..config import Config, Precision
-from ..presets import differences, nearest_preset
+from ..config import Config, Precision, differences
+from ..presets import nearest_preset
 from .files import LEFTOVER, FileDamaged, check_writable, load_json, save_json, write_atomic
-from .folders import book_folder
+from .folders import book_folder, held
 from .metrics import Metrics
-from .parcels import parcel
+from .parcels import least_size, parcel
 from .saved import Run, RunError, load, save_info
 
 RUN_BYTES = 8_000_000
@@ -71,18 +71,24 @@ def relatives(config: Config, *fields: str) -> list[Run]:
     return sorted(alike, key=lambda run: (run.config.task.p, run.config.train.seed))
 
 
-def pack(run: Run, folder: Path, room: int | None = None, measured: Metrics | None = None) -> Run:
+def pack(
+    run: Run,
+    folder: Path,
+    room: int | None = None,
+    measure: Callable[[Run], Metrics] | None = None,
+) -> Run:
     """Pack a finished run into a folder of the shelf, and list it in the manifest.
 
     The folder appears whole or not at all. An older packing of the same
-    configuration is replaced.
+    configuration is replaced. One process at a time writes to a shelf.
 
     Args:
         run: To be packed.
         folder: Where on the shelf.
         room: Bytes that it may take; with less room fewer snapshots travel. The most that any
             run may take if not given.
-        measured: At snapshots that may have to stay behind; travels beside what was recorded.
+        measure: What to ask of snapshots, as they may have to stay behind: its answer travels
+            beside what was recorded. Can take minutes, and comes after all that may be refused.
 
     Raises:
         RunError: if the run is unfinished or damaged, the folder is another's, or
@@ -90,21 +96,14 @@ def pack(run: Run, folder: Path, room: int | None = None, measured: Metrics | No
         OSError: if the folder cannot be written.
     """
     _refuse_taken(folder, run.config)
+    read_manifest(folder.parent)
     room = RUN_BYTES if room is None else min(room, RUN_BYTES)
-    files, info = parcel(run, room, measured)
-    root, name = folder.parent, folder.name
-    listed = read_manifest(root)
-    check_writable(root, 2 * RUN_BYTES)
-    with _whole_or_not_there(folder) as part:
-        for path, content in files.items():
-            (part / path).parent.mkdir(exist_ok=True)
-            write_atomic(part / path, content)
-        save_info(part, info)
-        _refuse_too_large(_size(part), room, f"{name} is")
-        others = sum(_size(root / other) for other in _shelf(root) if other != name)
-        _refuse_too_large(others + _size(part), SHELF_BYTES, f"{root} with {name} would be")
-    kept = {other: entry for other, entry in listed.items() if (root / other).is_dir()}
-    _write_manifest(root, kept | {name: _entry(folder)})
+    _refuse_full(folder, least_size(run, room))
+    check_writable(folder.parent, 2 * RUN_BYTES)
+    files, info = parcel(run, room, None if measure is None else measure(run))
+    with held(folder.parent, wait=True):
+        _refuse_taken(folder, run.config)  # again, as another process may have been quicker
+        _place(folder, files, info, room)
     return load(folder)
 
 
@@ -159,6 +158,20 @@ def verify_manifest(root: Path) -> list[str]:
     if (total := sum(_size(root / name) for name in _shelf(root))) > SHELF_BYTES:
         problems.append(_too_large(total, SHELF_BYTES, f"{root} is"))
     return problems
+
+
+def _place(folder: Path, files: Mapping[str, bytes], info: dict[str, Any], room: int) -> None:
+    """Write a packed run and list it, on a shelf that no other process writes to."""
+    root, listed = folder.parent, read_manifest(folder.parent)
+    with _whole_or_not_there(folder) as part:
+        for path, content in files.items():
+            (part / path).parent.mkdir(exist_ok=True)
+            write_atomic(part / path, content)
+        save_info(part, info)
+        _refuse_too_large(_size(part), room, f"{folder.name} is")
+        _refuse_full(folder, _size(part))
+    kept = {other: entry for other, entry in listed.items() if (root / other).is_dir()}
+    _write_manifest(root, kept | {folder.name: _entry(folder)})
 
 
 def _files(entry: Mapping[str, Any]) -> list[Mapping[str, Any]]:
@@ -224,6 +237,13 @@ def _too_large(size: int, limit: int, what: str) -> str:
 def _refuse_too_large(size: int, limit: int, what: str) -> None:
     if size > limit:
         raise RunError(_too_large(size, limit, what))
+
+
+def _refuse_full(folder: Path, size: int) -> None:
+    """Refuse a run for which the shelf has no room beside the others."""
+    root, name = folder.parent, folder.name
+    others = sum(_size(root / other) for other in _shelf(root) if other != name)
+    _refuse_too_large(others + size, SHELF_BYTES, f"{root} with {name} would be")
 
 
 def _refuse_taken(folder: Path, config: Config) -> None:

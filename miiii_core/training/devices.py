@@ -7,12 +7,16 @@ from typing import Literal
 import jax
 
 from ..config import Config
+from ..network.model import weight_type
 from ..tasks import primes_below
+from .schedule import tick_epochs
 
 CONTAINER_LIMITS = tuple(
     Path("/sys/fs/cgroup", name) for name in ("memory.max", "memory/memory.limit_in_bytes")
 )
 OVERHEAD = 700_000_000  # Python, JAX and its compiler; measured: 610 MB on a CPU
+OPERATIONS = 1e11  # a second, on two cores
+MARGIN = 1_000_000  # bytes of headers and of run.json
 DeviceName = Literal["auto", "cpu", "gpu"]
 
 
@@ -66,16 +70,16 @@ def estimate_memory(config: Config, runs: int = 1, abreast: int = 1) -> int:
         runs: How many like it are trained at once.
         abreast: How many of them are stepped side by side.
 
-    Counts float32 activations of the forward and backward pass on the training
-    inputs, or of the evaluation on all inputs, whichever is larger, beside the
-    weights with gradient and optimiser state. Checked against measured peaks by
-    a test.
+    Counts activations of the forward and backward pass on the training inputs, or
+    of the evaluation on all inputs, whichever is larger, beside the weights with
+    gradient and optimiser state, all in the type of the weights. Checked against
+    measured peaks by a test.
     """
     p, d_mlp, d = config.task.p, config.model.d_mlp, config.model.d_model
     width = 4 * n_classes(config) + 4 * d_mlp + 16 * d + 6 * p
     rows = max(2 * config.task.n_train * abreast, p**2)
     numbers = rows * width + runs * (8 + filter_size(config)) * n_parameters(config)
-    return OVERHEAD + 4 * numbers
+    return OVERHEAD + weight_type(config.model).itemsize * numbers
 
 
 def check_memory(config: Config, device: jax.Device, *, runs: int = 1, abreast: int = 1) -> None:
@@ -99,6 +103,29 @@ def check_memory(config: Config, device: jax.Device, *, runs: int = 1, abreast: 
             "choose a smaller p, d_model, mlp_ratio or train_fraction"
             f"{', or fewer runs' if fewer else ''}"
         )
+
+
+def disk_need(config: Config) -> int:
+    """Bytes a run writes at most.
+
+    Snapshots are in half precision and the final weights in single. The other files
+    are in the type of the weights, and count twice, because the old one stays until
+    the new one is whole.
+    """
+    weights, n_ticks = n_parameters(config), len(tick_epochs(config.train))
+    itemsize = weight_type(config.model).itemsize
+    state = itemsize * weights * (4 + filter_size(config))  # with Adam's two moments
+    snapshots = 2 * weights * (config.train.n_snapshots + 1)
+    metrics = itemsize * n_ticks * (config.task.p**2 + 16 * config.task.p + 1000)
+    return 2 * (4 * weights + state + metrics) + snapshots + MARGIN
+
+
+def time_in_words(config: Config) -> str:
+    """Training time: six operations a weight, input and epoch on two quick cores."""
+    operations = 6 * n_parameters(config) * config.task.n_train * config.train.epochs
+    minutes = operations / OPERATIONS / 60
+    spent = f"{minutes:.0f} minutes" if minutes < 100 else f"{minutes / 60:.0f} hours"
+    return f"{spent} on two cores and far less on a GPU"
 
 
 def available_memory(device: jax.Device) -> int:

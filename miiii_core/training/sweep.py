@@ -12,8 +12,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Float, Int
 
-from ..config import SWEEPABLE, Config
-from ..presets import differences
+from ..config import SWEEPABLE, Config, differences
 from . import train
 from .devices import n_classes
 from .schedule import ends_at, next_chunk, settled_since, tick_epochs, wide_epochs
@@ -48,7 +47,7 @@ def fit_many(
         traced: Of `SWEEPABLE`, fields that stay out of the program though these runs agree in
             them, so that a later sweep with other values compiles nothing.
 
-    Returns:
+    Yields:
         What is new, by place in ``configs``: where a run is, good until the next is asked for,
         or once the error of one that diverged. Runs that have ended are left out.
 

@@ -232,7 +232,8 @@ def fit(config: Config, task: Task, state: TrainState) -> Iterator[Progress]:
         yield _record(problem, state)
     chunk = 1
     for tick in (t for t in ticks if t > epoch):
-        if is_settled(config.train, epoch, int(state.settled_since)):
+        # Only at a tick, where a run that was never interrupted would have ended.
+        if epoch in ticks and is_settled(config.train, epoch, int(state.settled_since)):
             return
         while epoch < tick:
             n = min(chunk, tick - epoch)
