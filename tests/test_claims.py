@@ -697,6 +697,16 @@ class TestMeasures:
         expected = sum(len(v) * np.mean(v) ** 2 for v in cells.values()) / (own**2).sum()
         assert explained_by_difference(logits, task)[0] == pytest.approx(expected)
 
+    def test_a_table_of_shuffled_labels_is_a_function_of_them_and_not_of_n(self, small_run):
+        task = small_run.task
+        labels = np.random.default_rng(0).permutation(np.asarray(task.targets))
+        table = np.concatenate(
+            [np.eye(q)[label] for q, label in zip(task.class_sizes, labels.T, strict=True)], axis=1
+        )
+        # What is left out are the means of the classes, which are not quite alike.
+        assert (explained_by_difference(table, task, labels) > 0.99).all()
+        assert (explained_by_difference(table, task) < 0.1).all()
+
     def test_settling_is_the_last_loud_epoch(self):
         norms = np.array([[10.0, 1.0], [2.0, 9.0], [0.5, 0.2], [0.4, 0.95]])
         assert settled_at(np.array([1, 2, 4, 8]), norms).tolist() == [2, 8]
