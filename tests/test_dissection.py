@@ -1,6 +1,6 @@
 import numpy as np
 
-from miiii_core.circuits import dissection
+from miiii_core.circuits import dissection, paths
 from miiii_core.config import is_prime
 
 
