@@ -30,8 +30,9 @@ def main() -> int:
     folder, chosen = Path(sys.argv[1]), sys.argv[2:]
     try:
         pages = find_pages()
-        if unknown := set(chosen) - {Path(name).name for name in pages}:
-            raise Missing(f"no page {', '.join(unknown)}; pages are {', '.join(pages)}")
+        names = [Path(name).name for name in pages]
+        if unknown := set(chosen) - set(names):
+            raise Missing(f"no page {', '.join(unknown)}; pages are {', '.join(names)}")
         folder.mkdir(parents=True, exist_ok=True)
         with chromium() as chrome:
             for page in pages.values():
