@@ -1,7 +1,8 @@
 """Claims about circuits for learning, and about what Grokfast amplifies.
 
 Criteria and thresholds were fixed before any seed but the embedded run's was trained, and before
-any wave was clamped.
+any wave was clamped; two were changed when the first seeds had been seen, and the chapter says
+which and why.
 """
 
 from collections.abc import Sequence

@@ -36,7 +36,8 @@ def grokfast_ema(
         lam: Weight of the slow gradient, at least 0.
         alpha: Decay of the mean, in [0, 1); its time constant is 1 / (1 - alpha) epochs.
         start: ``"zero"`` starts the mean at 0 (the paper's code), ``"first"`` at the
-            first gradient (Lee et al.'s code).
+            first gradient (Lee et al.'s code). That gradient is then asked for some hundred
+            epochs long, which with a large `lam` and learning rate can leave most neurons dead.
 
     Source: Lee et al. (2024), Algorithm 2. Eq. 13 of Syrkis & Sogaard shifts the
     indices by one; their code, and this, do not.
