@@ -116,3 +116,12 @@ def test_the_end_of_a_phase_and_nothing_else_has_a_latest_epoch(tiny_addition):
     late = [name.removesuffix(LATEST) for name in values if name.endswith(LATEST)]
     assert len(late) == 3 and all(name.endswith("ends (epoch)") for name in late)
     assert set(values) >= {FORMS, *late}
+
+
+def test_a_measure_may_be_about_another_base_than_its_runs(tiny_run):
+    claim = find_claim("own-subspace")
+    counts = {"tasks solved": 1, "broken": 1, "of these, not by random sets": 1, "others spared": 1}
+    for told, where in (({}, "p = 7"), ({"p": 41}, "p = 41")):
+        measure = Measure(needs=("miiii",), of=lambda _, told=told: counts | told)
+        found = examine(dataclasses.replace(claim, measures=(measure,)), {"miiii": [tiny_run]})
+        assert found.where == where

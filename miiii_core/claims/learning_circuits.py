@@ -105,8 +105,15 @@ def _stored(runs: Sequence[Run]) -> list[Experiment]:
     return max((outcomes.experiments(run.config) for run in runs), key=len, default=[])
 
 
+def _base_of(kind: str, runs: Sequence[Run]) -> Measured:
+    """The largest p of what is stored for the recipe of some runs; nothing if nothing is."""
+    paths = [path for run in runs for path in outcomes.stored(kind, run.config)]
+    bases = [outcomes.header_of(path)["config"]["task"]["p"] for path in paths]
+    return {"p": max(bases)} if bases else {}
+
+
 def _helping(*runs: Run) -> Measured:
-    return delay_values(_stored(runs))
+    return {**delay_values(_stored(runs)), **_base_of("branches", runs)}
 
 
 def _judge_helping(values: Values) -> Verdict:
@@ -130,7 +137,7 @@ def gain_values(found: Sequence[Experiment]) -> Measured:
 
 
 def _gains(*runs: Run) -> Measured:
-    return gain_values(_stored(runs))
+    return {**gain_values(_stored(runs)), **_base_of("branches", runs)}
 
 
 def _judge_gains(values: Values) -> Verdict:
@@ -158,7 +165,7 @@ def control_values(found: Sequence[outcomes.Controls]) -> Measured:
 
 def _controls(*runs: Run) -> Measured:
     trainings = (outcomes.control_trainings(run.config) for run in runs)
-    return control_values(max(trainings, key=len, default=[]))
+    return {**control_values(max(trainings, key=len, default=[])), **_base_of("controls", runs)}
 
 
 def _judge_controls(values: Values) -> Verdict:

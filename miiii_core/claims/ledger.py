@@ -7,7 +7,7 @@ kind. With several runs of a kind, one for each seed, each number is the median 
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import partial
 from itertools import chain
@@ -44,7 +44,8 @@ class Measure:
 
     Attributes:
         needs: Kinds of run, by the names of their presets without size.
-        of: From one run of each kind, in that order, to numbers by name.
+        of: From one run of each kind, in that order, to numbers by name. One by the name ``p``
+            says for which base they are, if not for that of the runs.
             `CannotTell` where a run has nothing to measure.
         together: Whether all runs of its kinds are measured at once, and not seed by seed.
         probes: Names of probes, without whose records it cannot be taken.
@@ -194,7 +195,8 @@ def examine(claim: Claim, evidence: Evidence) -> Finding:
     except CannotTell as why:
         return finding(verdict=Verdict.OPEN, values={}, spread={}, reason=str(why))
     values = {name: float(np.median(many)) for name, many in spread.items()}
-    return finding(verdict=claim.judge(values), values=values, spread=spread)
+    found = finding(verdict=claim.judge(values), values=values, spread=spread)
+    return replace(found, bases=(int(values["p"]),)) if "p" in values else found
 
 
 def _by_name(found: Sequence[Measured]) -> dict[str, tuple[float, ...]]:
