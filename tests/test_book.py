@@ -232,8 +232,11 @@ def test_a_name_that_is_a_presets_and_a_folders_is_refused(root):
 
 
 def test_runs_are_looked_for_from_where_the_chapters_run(root, monkeypatch):
+    def cached(name, **_):
+        found.append(Path.cwd())
+        return stand_in(root / name)
+
     found = []
-    cached = lambda name, **_: found.append(Path.cwd()) or stand_in(root / name)  # noqa: E731
     monkeypatch.setattr(book.runs, "cached", cached)
     book.plan(root)
     assert found == [root / "book"]

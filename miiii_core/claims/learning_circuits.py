@@ -15,6 +15,7 @@ from ..analysis.transients import Split, Strengths, chance_share, split_waves
 from ..circuits import history, outcomes
 from ..circuits.branching import Experiment
 from ..circuits.delays import Delays, amplified, by_accident, control_epochs, delays
+from ..config import Config
 from ..milestones import GENERALISED
 from ..storage.saved import Run
 from .ledger import OURS, Claim, Measure, Measured, Values, Verdict, decide
@@ -100,20 +101,17 @@ def delay_values(found: Sequence[Experiment]) -> Measured:
     }
 
 
-def _stored(runs: Sequence[Run]) -> list[Experiment]:
-    """The experiments of the recipe of some runs for which most are stored."""
-    return max((outcomes.experiments(run.config) for run in runs), key=len, default=[])
-
-
-def _base_of(kind: str, runs: Sequence[Run]) -> Measured:
-    """The largest p of what is stored for the recipe of some runs; nothing if nothing is."""
-    paths = [path for run in runs for path in outcomes.stored(kind, run.config)]
-    bases = [outcomes.header_of(path)["config"]["task"]["p"] for path in paths]
-    return {"p": max(bases)} if bases else {}
+def _recipe(kind: str, runs: Sequence[Run]) -> tuple[Config, Measured]:
+    """The recipe of the run for which most is stored, and the largest p of that, if any is."""
+    stored = {run.config: outcomes.stored(kind, run.config) for run in runs}
+    config = max(stored, key=lambda config: len(stored[config]))
+    bases = [outcomes.header_of(path)["config"]["task"]["p"] for path in stored[config]]
+    return config, {"p": max(bases)} if bases else {}
 
 
 def _helping(*runs: Run) -> Measured:
-    return {**delay_values(_stored(runs)), **_base_of("branches", runs)}
+    config, base = _recipe("branches", runs)
+    return {**delay_values(outcomes.experiments(config)), **base}
 
 
 def _judge_helping(values: Values) -> Verdict:
@@ -137,7 +135,8 @@ def gain_values(found: Sequence[Experiment]) -> Measured:
 
 
 def _gains(*runs: Run) -> Measured:
-    return {**gain_values(_stored(runs)), **_base_of("branches", runs)}
+    config, base = _recipe("branches", runs)
+    return {**gain_values(outcomes.experiments(config)), **base}
 
 
 def _judge_gains(values: Values) -> Verdict:
@@ -164,8 +163,8 @@ def control_values(found: Sequence[outcomes.Controls]) -> Measured:
 
 
 def _controls(*runs: Run) -> Measured:
-    trainings = (outcomes.control_trainings(run.config) for run in runs)
-    return {**control_values(max(trainings, key=len, default=[])), **_base_of("controls", runs)}
+    config, base = _recipe("controls", runs)
+    return {**control_values(outcomes.control_trainings(config)), **base}
 
 
 def _judge_controls(values: Values) -> Verdict:
