@@ -19,9 +19,12 @@ def product(
         x: Activations.
         weight: A matrix of weights.
         precision: ``"bfloat16"`` rounds what is multiplied, here and in the backward
-            pass; others multiply in the operands' own type.
+            pass; others multiply in the operands' own type, on a GPU too, which left
+            to itself would round float32 to TF32's eleven digits.
     """
-    return _bfloat16_product(x, weight) if precision == "bfloat16" else x @ weight
+    if precision == "bfloat16":
+        return _bfloat16_product(x, weight)
+    return jnp.matmul(x, weight, precision="highest")
 
 
 @jax.custom_vjp
@@ -48,11 +51,15 @@ _multiply = partial(jnp.matmul, preferred_element_type=jnp.float32)
 
 
 def _transposed(matrix: Float[Array, "rows columns"]) -> Float[Array, "columns rows"]:
-    """The transpose as a row-major copy.
+    """The transpose, on a CPU as a row-major copy.
 
     XLA would fold a plain transpose into the product, which on a CPU is slower than
-    the copy and the product together.
+    the copy and the product together; a GPU reads either way equally fast.
     """
+    return jax.lax.platform_dependent(matrix, cpu=_row_major_transpose, default=jnp.transpose)
+
+
+def _row_major_transpose(matrix: Array) -> Array:
     return with_layout_constraint(
         jax.lax.optimization_barrier(matrix.T), Layout(major_to_minor=(0, 1))
     )
