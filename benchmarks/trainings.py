@@ -1,37 +1,43 @@
-"""Short trainings that are kept: a line of JSON each, and none is trained twice."""
+"""Trainings of which the curve is kept: a line of JSON each, and none is trained twice."""
 
 import json
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from tqdm import tqdm
 
-from miiii_core.config import Config
+from miiii_core.config import SWEEPABLE, Config
 from miiii_core.milestones import GENERALISED, first_epoch
-from miiii_core.training.train import fit, initial_state, task_of
+from miiii_core.training.sweep import fit_many
+from miiii_core.training.train import Progress, TrainingDiverged, fit, initial_state, task_of
 
 
-def collect(path: Path, configs: Iterable[Config], fields: tuple[str, ...]) -> None:
+def collect(
+    path: Path, configs: Iterable[Config], fields: tuple[str, ...], *, together: bool = False
+) -> None:
     """Train what is not in a file yet, and append a line for each: stopped, it goes on.
 
     Args:
         path: Of lines as `read` returns them.
         configs: What to train.
         fields: Of the configuration, to stand in each line.
+        together: Whether to train all at once that one program can; a GPU is quicker so.
     """
     known = {row["digest"] for row in read(path)}
-    for config in tqdm([c for c in configs if c.digest not in known], unit="training"):
-        row = train(config)
-        row = {"digest": row["digest"], **{f: config.values[f] for f in fields}, **row}
+    new = [config for config in configs if config.digest not in known]
+    for group in tqdm(_groups(new) if together else [[config] for config in new], unit="training"):
+        rows = train_together(group) if together else [train(group[0])]
         with path.open("a") as file:
-            file.write(json.dumps(row) + "\n")
+            for config, row in zip(group, rows, strict=True):
+                chosen = {field: config.values[field] for field in fields}
+                file.write(json.dumps({"digest": config.digest, **chosen, **row}) + "\n")
 
 
 def train(config: Config) -> dict[str, Any]:
-    """Train to the end; its digest, seed, seconds and curve.
+    """Train to the end; its seed, seconds and curve.
 
     A point of the curve is the epoch, mean accuracies in training and validation, and the
     least in validation with its modulus.
@@ -39,13 +45,46 @@ def train(config: Config) -> dict[str, Any]:
     task, curve, began = task_of(config), [], time.perf_counter()
     for now in fit(config, task, initial_state(config, task)):
         if now.metrics is not None:
-            trained, validation = now.metrics["accuracy"][:2]
-            means = [float(x) for x in (trained.mean(), validation.mean(), validation.min())]
-            curve.append([now.epoch, *means, task.moduli[int(np.argmin(validation))]])
-    seconds = round(time.perf_counter() - began, 1)
-    return {
-        "digest": config.digest, "seed": config.train.seed, "seconds": seconds, "curve": curve
-    }  # fmt: skip
+            curve.append(_point(now, task.moduli))
+    return _row(config, curve, time.perf_counter() - began)
+
+
+def train_together(configs: Sequence[Config]) -> list[dict[str, Any]]:
+    """Train to their ends, side by side, runs that one program can; the seconds are of all.
+
+    Raises:
+        TrainingDiverged: if one of them does.
+    """
+    moduli, began = task_of(configs[0]).moduli, time.perf_counter()
+    curves: list[list[Any]] = [[] for _ in configs]
+    for news in fit_many(configs):
+        for place, now in news.items():
+            if isinstance(now, TrainingDiverged):
+                raise now
+            if now.metrics is not None:
+                curves[place].append(_point(now, moduli))
+    seconds = time.perf_counter() - began
+    return [_row(config, curve, seconds) for config, curve in zip(configs, curves, strict=True)]
+
+
+def _groups(configs: Iterable[Config]) -> list[list[Config]]:
+    """Configurations that differ only in what one program can train side by side."""
+    found: dict[Config, list[Config]] = {}
+    for config in configs:
+        usual = {field: Config().values[field] for field in SWEEPABLE}
+        found.setdefault(config.replace(**usual), []).append(config)
+    return list(found.values())
+
+
+def _point(now: Progress, moduli: Sequence[int]) -> list[Any]:
+    assert now.metrics is not None
+    trained, validation = now.metrics["accuracy"][:2]
+    means = [float(x) for x in (trained.mean(), validation.mean(), validation.min())]
+    return [now.epoch, *means, moduli[int(np.argmin(validation))]]
+
+
+def _row(config: Config, curve: list[Any], seconds: float) -> dict[str, Any]:
+    return {"seed": config.train.seed, "seconds": round(seconds, 1), "curve": curve}
 
 
 def read(path: Path) -> list[dict[str, Any]]:

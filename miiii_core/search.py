@@ -26,22 +26,11 @@ with warnings.catch_warnings():
 
 from .config import SWEEPABLE, Config
 from .runs import runs_root
-from .spaces import RECORDING, Space, check_space
+from .spaces import RECORDING, SMALL, TABLE_1, Space, check_space
 from .storage.provenance import training_code_digest
 from .training.sweep import fit_many
 from .training.train import Progress, TrainingDiverged, numerics, task_of
 
-# The paper's Table 1.
-TABLE_1: Space = {
-    "dropout": (0.0, 0.5, 0.2, 0.1),
-    "grokfast_lambda": (0.0, 0.5, 2.0),
-    "weight_decay": (0.0, 0.1, 0.5, 1.0),
-    "d_model": (128, 256),
-    "learning_rate": (3e-4, 1e-4),
-    "n_heads": (4, 8),
-}
-# The same questions where two cores answer in seconds: smaller models take larger steps.
-SMALL: Space = {**TABLE_1, "d_model": (32, 64), "learning_rate": (3e-3, 1e-3)}
 PATIENCE = 0.25  # share of its epochs that every trial is given
 DONE = (TrialState.COMPLETE, TrialState.PRUNED)
 

@@ -1,4 +1,4 @@
-"""What a search may choose from, and what makes no sense to choose from."""
+"""What the paper chose from, what a search may choose from, and what makes no sense."""
 
 from collections.abc import Mapping
 from itertools import combinations, product
@@ -7,6 +7,17 @@ from typing import Any
 from .config import Config, fields
 
 Space = Mapping[str, tuple[Any, ...]]  # values by field
+# The paper's Table 1.
+TABLE_1: Space = {
+    "dropout": (0.0, 0.5, 0.2, 0.1),
+    "grokfast_lambda": (0.0, 0.5, 2.0),
+    "weight_decay": (0.0, 0.1, 0.5, 1.0),
+    "d_model": (128, 256),
+    "learning_rate": (3e-4, 1e-4),
+    "n_heads": (4, 8),
+}
+# The same questions where two cores answer in seconds: smaller models take larger steps.
+SMALL: Space = {**TABLE_1, "d_model": (32, 64), "learning_rate": (3e-3, 1e-3)}
 # What a trial records changes nothing of its loss, so all trials record as little as will do.
 RECORDING: dict[str, Any] = {
     "probes": (),

@@ -7,7 +7,8 @@ from optuna.trial import TrialState
 from miiii_core import search
 from miiii_core.config import Config
 from miiii_core.report import search_table
-from miiii_core.search import SMALL, TABLE_1, SearchError
+from miiii_core.search import SearchError
+from miiii_core.spaces import SMALL, TABLE_1
 from miiii_core.training import train
 
 BASE = Config().replace(p=7, d_model=8, n_heads=2, mlp_ratio=2, epochs=8, eval_every=2)
