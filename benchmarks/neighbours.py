@@ -13,14 +13,14 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from miiii_core.claims.hyperparameters import APART, FILE
 from miiii_core.config import Config
 from miiii_core.presets import preset
-from miiii_core.spaces import RECORDING, TABLE_1
+from miiii_core.spaces import RECORDING, TABLE_1, neighbours
 
 from .trainings import collect
 
-SHIPPED = (("dropout", 0.0), ("grokfast_lambda", 0.0))
-RESULTS = Path(__file__).parent.parent / "book" / "results" / "neighbours.jsonl"
+RESULTS = Path(__file__).parent.parent / FILE
 
 
 def main() -> None:
@@ -29,24 +29,20 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=RESULTS, help="file of lines to add to")
     parser.add_argument("--field", action="append", choices=TABLE_1, help="only neighbours in it")
     given = parser.parse_args()
-    configs = neighbours(given.field or TABLE_1)
+    configs = chosen(given.field or TABLE_1)
     collect(given.out, configs, ("p", "epochs", "precision", *TABLE_1), together=True)
 
 
-def neighbours(fields: Iterable[str] = TABLE_1, **changes: Any) -> list[Config]:
-    """Configurations that are one step of the paper's grid away from its choice.
+def chosen(fields: Iterable[str] = TABLE_1, **changes: Any) -> list[Config]:
+    """The neighbours to train.
 
     Args:
-        fields: In which the step may be.
+        fields: In which they may differ from the paper's choice.
         changes: Fields that all of them have otherwise, for a smaller experiment.
     """
-    chosen = preset("miiii").replace(precision="bfloat16", **RECORDING | changes)
-    return [
-        chosen.replace(**{field: value})
-        for field in fields
-        for value in TABLE_1[field]
-        if value != chosen.values[field] and (field, value) not in SHIPPED
-    ]
+    center = preset("miiii").replace(precision="bfloat16", **RECORDING | changes)
+    found = neighbours(center, {field: TABLE_1[field] for field in fields})
+    return [config for step, config in found.items() if step not in APART]
 
 
 if __name__ == "__main__":

@@ -27,6 +27,16 @@ RECORDING: dict[str, Any] = {
 }
 
 
+def neighbours(config: Config, space: Space) -> dict[tuple[str, Any], Config]:
+    """Configurations one step of a grid away: another value in one field, by field and value."""
+    return {
+        (field, value): config.replace(**{field: value})
+        for field, values in space.items()
+        for value in values
+        if value != config.values[field]
+    }
+
+
 def check_space(base: Config, space: Space) -> None:
     """Refuse what no search could train to its end, before anything is trained.
 

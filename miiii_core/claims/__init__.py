@@ -12,6 +12,7 @@ from . import (
     basis,
     circuit,
     embeddings,
+    hyperparameters,
     learning,
     learning_circuits,
     neurons,
@@ -20,6 +21,7 @@ from . import (
 )
 from .ledger import NEVER, Claim, Evidence, Finding, Measure, Verdict, decide, examine
 from .page import Expectations, Ledger, summary
+from .seeds import Seed, stored_seeds
 from .sources import BASES, gather, kind_of
 
 __all__ = [
@@ -32,6 +34,7 @@ __all__ = [
     "Finding",
     "Ledger",
     "Measure",
+    "Seed",
     "Verdict",
     "decide",
     "examine",
@@ -39,10 +42,12 @@ __all__ = [
     "find_claim",
     "gather",
     "kind_of",
+    "stored_seeds",
     "summary",
 ]
 
 LEDGER: tuple[Claim, ...] = (
+    *hyperparameters.CLAIMS,
     *learning.CLAIMS,
     *embeddings.CLAIMS,
     *neurons.CLAIMS,
@@ -67,7 +72,19 @@ def find_claim(key: str) -> Claim:
     return known[key]
 
 
-def examine_all(evidence: Evidence, keys: Sequence[str] | None = None) -> Ledger:
-    """Put the claims of these keys, or all, to runs."""
+def examine_all(
+    evidence: Evidence, keys: Sequence[str] | None = None, seeds: Sequence[Seed] = ()
+) -> Ledger:
+    """Put claims to runs.
+
+    Args:
+        evidence: Runs by kind, from `gather`.
+        keys: Of the claims; all if not given.
+        seeds: Such as `stored_seeds`: where one tells more of a claim, it joins in.
+    """
     chosen = LEDGER if keys is None else [find_claim(key) for key in keys]
-    return Ledger([examine(claim, evidence) for claim in chosen], evidence)
+    beside = {
+        claim.key: [seed.claims[claim.key] for seed in seeds if seed.tells(claim, evidence)]
+        for claim in chosen
+    }
+    return Ledger([examine(claim, evidence, beside[claim.key]) for claim in chosen], evidence)

@@ -186,18 +186,6 @@ def _median(values: Sequence[float] | np.ndarray) -> float:
 
 CLAIMS = (
     Claim(
-        key="hyperparameters",
-        statement="of the choices searched, dropout 0.1, λ 1/2, weight decay 1/3, d 256, "
-        "learning rate 3e-4 and 4 heads are best for T_miiii",
-        source="Tables 1 and 2",
-        criterion="needs a search at p = 113; the appendix searches a small one",
-        judge=lambda _: Verdict.OPEN,
-        measures=(),
-        published={},
-        page="search",
-        figure="fig-search-choices",
-    ),
-    Claim(
         key="all-tasks",
         statement="T_miiii is learned perfectly: accuracy 1 in validation on every task",
         source="Fig. 5",

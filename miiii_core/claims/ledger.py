@@ -139,6 +139,14 @@ class Finding:
     reason: str = ""
 
     @property
+    def alone(self) -> tuple[Verdict, ...]:
+        """What each seed says by itself; empty if not all numbers are known of each."""
+        if len({len(many) for many in self.spread.values()}) != 1:
+            return ()
+        each = zip(*self.spread.values(), strict=True)
+        return tuple(self.claim.judge(dict(zip(self.spread, one, strict=True))) for one in each)
+
+    @property
     def where(self) -> str:
         """The p of the runs that testified; empty if none did."""
         return f"p = {', '.join(map(str, self.bases))}" if self.bases else ""
@@ -169,7 +177,7 @@ def mostly(share: float | int) -> bool:
     return share > 0.5
 
 
-def examine(claim: Claim, evidence: Evidence) -> Finding:
+def examine(claim: Claim, evidence: Evidence, beside: Sequence[Measured] = ()) -> Finding:
     """Measure a claim on runs and judge it; where a run lacks what it takes, the claim is open.
 
     Args:
@@ -178,6 +186,7 @@ def examine(claim: Claim, evidence: Evidence) -> Finding:
             run; T_nanda, which is another task, may have another base. Runs of one base differ
             in the seed: a measure of several kinds takes the first of each together, then the
             second, as far as all go.
+        beside: The same numbers from runs of other seeds that are not here, each as one more.
 
     Raises:
         RunError: if what a run recorded is damaged.
@@ -191,7 +200,8 @@ def examine(claim: Claim, evidence: Evidence) -> Finding:
     spread: dict[str, tuple[float, ...]] = {}
     try:
         for measure, (_, sets) in zip(claim.measures, called, strict=True):
-            spread |= _by_name([measure.take(runs) for runs in sets])
+            taken = [measure.take(runs) for runs in sets]
+            spread |= _by_name(taken, beside)
     except CannotTell as why:
         return finding(verdict=Verdict.OPEN, values={}, spread={}, reason=str(why))
     values = {name: float(np.median(many)) for name, many in spread.items()}
@@ -199,9 +209,9 @@ def examine(claim: Claim, evidence: Evidence) -> Finding:
     return replace(found, bases=(int(values["p"]),)) if "p" in values else found
 
 
-def _by_name(found: Sequence[Measured]) -> dict[str, tuple[float, ...]]:
-    """Each number, seed by seed; one that some seeds do not have is that of the others."""
-    names = dict.fromkeys(chain(*found))
+def _by_name(taken: Sequence[Measured], beside: Sequence[Measured]) -> dict[str, tuple[float, ...]]:
+    """Each number taken, seed by seed; one that some seeds do not have is that of the others."""
+    found, names = (*taken, *beside), dict.fromkeys(chain(*taken))
     return {name: tuple(float(each[name]) for each in found if name in each) for name in names}
 
 

@@ -1,0 +1,125 @@
+"""What other seeds say: numbers of claims from runs whose weights do not travel with the book.
+
+Three more seeds of the large runs would take forty megabytes, and the numbers that the ledger
+takes from them a few kilobytes. ``python -m benchmarks.seeds`` writes these; here they join the
+evidence, each seed as one more witness, for a claim that is put to runs which differ from them in
+the seed alone.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from ..config import Config
+from ..storage.folders import book_folder
+from ..storage.saved import Run, RunError
+from .ledger import NEVER, Claim, Evidence, Measured
+
+FILE = Path("book", "results", "seeds.json")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Witness:
+    """One run of a seed, without its weights.
+
+    Attributes:
+        kind: Of run, such as ``miiii``.
+        config: What was trained.
+        epochs: At which it was recorded.
+        accuracy: In validation, mean over tasks, at these epochs.
+        final: In validation, of each task at the end.
+        origin: Device, seconds, and the revision of the code.
+    """
+
+    kind: str
+    config: Config
+    epochs: Int[np.ndarray, " ticks"]
+    accuracy: Float[np.ndarray, " ticks"]
+    final: Float[np.ndarray, " tasks"]
+    origin: Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Seed:
+    """All that is known of one seed.
+
+    Attributes:
+        seed: Of these runs.
+        runs: By kind.
+        beside: Digests of the shipped runs, such as controls, that were measured beside them.
+        claims: The numbers of each claim, by its key.
+    """
+
+    seed: int
+    runs: Mapping[str, Witness]
+    beside: Mapping[str, str]
+    claims: Mapping[str, Measured]
+
+    def tells(self, claim: Claim, evidence: Evidence) -> bool:
+        """Whether it says something of a claim that the runs at hand do not say themselves."""
+        return claim.key in self.claims and all(
+            self._fits(kind, evidence.get(kind, ())) for kind in claim.needs
+        )
+
+    def _fits(self, kind: str, runs: Sequence[Run]) -> bool:
+        """Whether the runs of a kind are those of another seed, or those measured beside it."""
+        first = runs[0].config if runs else None
+        if first is None or kind not in self.runs:
+            return first is not None and first.digest == self.beside.get(kind)
+        # A seed that is there with all its weights speaks for itself.
+        there = {run.config.digest for run in runs}
+        own = self.runs[kind].config
+        return own.replace(seed=first.train.seed) == first and own.digest not in there
+
+
+def stored_seeds(path: Path | None = None) -> list[Seed]:
+    """What is stored with the book, by seed; nothing outside it.
+
+    Args:
+        path: Another file than the book's.
+
+    Raises:
+        RunError: if the file is damaged.
+    """
+    home = book_folder()
+    path = path or (home / FILE if home else None)
+    if path is None or not path.is_file():
+        return []
+    try:
+        found = [_seed(row) for row in json.loads(path.read_text())]
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise RunError(f"{path} is damaged: {error!r}; restore it, or compute it again") from error
+    return sorted(found, key=lambda seed: seed.seed)
+
+
+def number_as_json(value: float) -> float | str:
+    """A number that JSON can hold; `NEVER` as a word."""
+    return "never" if value == NEVER else float(value)
+
+
+def _seed(row: Mapping[str, Any]) -> Seed:
+    return Seed(
+        seed=row["seed"],
+        runs={kind: _witness(kind, one) for kind, one in row["runs"].items()},
+        beside=row["beside"],
+        claims={
+            key: {name: NEVER if x == "never" else x for name, x in values.items()}
+            for key, values in row["claims"].items()
+        },
+    )
+
+
+def _witness(kind: str, row: Mapping[str, Any]) -> Witness:
+    return Witness(
+        kind=kind,
+        config=Config.from_json(json.dumps(row["config"])),
+        epochs=np.array(row["epochs"], int),
+        accuracy=np.array(row["accuracy"], float),
+        final=np.array(row["final"], float),
+        origin=row["origin"],
+    )
