@@ -8,7 +8,16 @@ import pytest
 from miiii_core import claims, runs
 from miiii_core.addition.published import NANDA
 from miiii_core.analysis.progress import fourier_gini
-from miiii_core.claims import LEDGER, NEVER, Measure, Verdict, decide, examine, find_claim
+from miiii_core.claims import (
+    LEDGER,
+    NEVER,
+    Measure,
+    Verdict,
+    decide,
+    examine,
+    find_claim,
+    hyperparameters,
+)
 from miiii_core.claims.attention import heads
 from miiii_core.claims.circuit import FORMS
 from miiii_core.claims.embeddings import best_frequency_share, frequencies_for
@@ -17,12 +26,20 @@ from miiii_core.claims.neurons import explained_by_difference, records_at, spike
 from miiii_core.claims.page import numbers
 from miiii_core.config import Config
 from miiii_core.presets import preset
+from miiii_core.spaces import TABLE_1, neighbours
 from miiii_core.storage.saved import Run
 
 YES, PARTLY, NO, OPEN = Verdict
 
 # Numbers that fulfil each criterion, and changes of them with the verdict that follows.
 CRITERIA = {
+    "hyperparameters": (
+        {"fields": 6, "fields in which one ends higher": 0},
+        [
+            ({"fields in which one ends higher": 2}, PARTLY),
+            ({"fields in which one ends higher": 3}, NO),
+        ],
+    ),
     "all-tasks": (
         {"tasks": 29, "tasks at 0.999": 29, "tasks at 0.99": 29},
         [
@@ -565,7 +582,8 @@ def addition_run(tmp_path_factory):
 
 
 @pytest.mark.parametrize("claim", TESTABLE, ids=by_key)
-def test_a_claim_measures_what_it_is_judged_by(claim, small_run, addition_run):
+def test_a_claim_measures_what_it_is_judged_by(claim, small_run, addition_run, monkeypatch):
+    monkeypatch.setattr(hyperparameters, "stored_neighbours", all_neighbours)
     kinds = {kind: [small_run] for kind in claim.needs}
     found = examine(claim, kinds | {"nanda": [addition_run]})
     assert found.verdict in Verdict and not found.missing
@@ -574,6 +592,13 @@ def test_a_claim_measures_what_it_is_judged_by(claim, small_run, addition_run):
     # A phase that cannot be placed has no epoch; all else is a number.
     blank = {name for name, value in found.values.items() if math.isnan(value)}
     assert all("(epoch)" in name for name in blank)
+
+
+def all_neighbours(config):
+    """Every neighbour of a configuration, none of which learns anything."""
+    steps = set(neighbours(config, TABLE_1)) - set(hyperparameters.APART)
+    flat = {"epochs": np.array([0, 1]), "accuracy": np.zeros(2)}
+    return [hyperparameters.Neighbour(field=f, value=value, **flat) for f, value in steps]
 
 
 @pytest.mark.parametrize("claim", LEDGER, ids=by_key)

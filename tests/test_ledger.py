@@ -19,10 +19,12 @@ BARE = TINY.replace(p=11, n_heads=8, n_validation=30, probes=(), n_snapshots=0)
 # What these runs cannot tell for want of tasks, probes, snapshots or few heads, and why.
 REASONS = {
     SMALLEST: {
+        "hyperparameters": r"0 of the 15 neighbours of \S+ are stored",
         "order": r"p = 5 has the tasks 2, 3 only; it takes 2, 3, 5, 7 and others",
         "families": r"at p = 5 there is nothing to compare: .*some pairs must be of one",
     },
     BARE: {
+        "hyperparameters": r"0 of the 15 neighbours of \S+ are stored",
         "order": r"p = 11 has the tasks 2, 3, 5, 7 only; .* every p from 13 on",
         "smallest-circuits": r"\S+ has too many heads: .*; 18 parts are the most",
         "masked": "without the probe neuron_spectrum; train it with all probes",

@@ -87,7 +87,7 @@ def seed_dots(
     axes.set_yticks(range(len(values)), [style.symbols(name) for name in values])
     if log and any(map(np.size, values.values())):
         axes.set_xscale("log", base=2)
-        axes.xaxis.set_major_formatter(lambda x, _: f"{x:g}")
+        axes.xaxis.set_major_formatter(lambda x, _: f"{x:.2g}" if x < 1 else f"{x:g}")
     axes.set(xlabel=label, ylim=(len(values) - 0.5, -0.5))
     axes.grid(axis="x", color=style.FAINT, linewidth=0.5, alpha=0.4)
     return figure
