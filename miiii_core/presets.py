@@ -41,7 +41,7 @@ _FULL: dict[str, dict[str, Any]] = {
     "miiii-30": {"train_fraction": 0.3},
     "sample-dropout": {"dropout_mask": "sample"},
     "nanda-he": _NANDA | {"init": "he"},
-    "nanda-as-miiii": {"name": "nanda", "train_fraction": 0.3, "epochs": 20000},
+    "nanda-as-miiii": {"name": "nanda", "train_fraction": 0.3},
 }
 # Found by a search: with one mask a step for all samples the small grid groks far later.
 _SMALL: dict[str, Any] = {
