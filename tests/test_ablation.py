@@ -6,6 +6,7 @@ import pytest
 
 from miiii_core.circuits import ablation
 from miiii_core.config import ModelConfig, TaskConfig
+from miiii_core.network.losses import task_accuracies, task_losses
 from miiii_core.network.model import Transformer
 from miiii_core.tasks import make_task
 
@@ -83,6 +84,22 @@ def test_neurons_removed_together(small, fill, removed):
     mask = ablation.unit_mask(list(removed), 16)
     logits = ablation.ablate_neurons(activations, model, mask, fill)
     np.testing.assert_allclose(logits, expected, rtol=1e-4, atol=1e-4)
+    rows = np.array([40, 3])
+    some = ablation.ablate_neurons(activations, model, mask, fill, rows)
+    np.testing.assert_allclose(some, expected[rows], rtol=1e-4, atol=1e-4)
+
+
+def test_scores_are_those_of_training_ties_and_broken_logits_too():
+    sizes, generator = (2, 3, 5), np.random.default_rng(3)
+    logits = generator.integers(-2, 3, (200, 10)).astype(np.float32)  # many ties
+    logits[0, 3], logits[1, 1], logits[2, 9] = np.nan, np.inf, -np.inf
+    targets = np.stack([generator.integers(0, size, 200) for size in sizes], axis=1)
+    losses, hits = ablation._losses_and_hits(jnp.asarray(logits), jnp.asarray(targets), sizes)
+    expected = task_losses(jnp.asarray(logits), jnp.asarray(targets), sizes)
+    finite = np.isfinite(logits).all(axis=1)
+    np.testing.assert_allclose(losses[finite], expected[finite], rtol=1e-5, atol=1e-6)
+    again = task_accuracies(jnp.asarray(logits), jnp.asarray(targets), sizes)
+    np.testing.assert_array_equal(hits, again)
 
 
 @pytest.mark.parametrize("fill", FILLS)

@@ -20,7 +20,9 @@ def ablate(removed):
 
 def test_each_dose_is_scored_as_if_alone():
     rows = np.array([0, 7, 9])
-    graded = graded_ablation(ablate, ORDER, [0, 1, 3], TASK, rows=rows, draws=20)
+    graded = graded_ablation(
+        lambda removed: ablate(removed)[rows], ORDER, [0, 1, 3], TASK, rows=rows, draws=20
+    )
     for i, gone in enumerate(([], [3], [3, 0, 5])):
         expected = score(ablate(np.isin(np.arange(6), gone)), TASK, rows)
         np.testing.assert_allclose(graded.chosen.loss[i], expected.loss, rtol=1e-5)
@@ -52,3 +54,10 @@ def test_doses_that_leave_no_controls_are_refused(doses, draws):
 def test_an_order_that_misses_a_unit_is_refused():
     with pytest.raises(ValueError, match="each of its 3 units once"):
         graded_ablation(ablate, np.array([0, 1, 1]), [1], TASK)
+
+
+def test_no_rows_and_logits_of_other_rows_are_refused():
+    with pytest.raises(ValueError, match="no rows were given"):
+        graded_ablation(ablate, ORDER, [1], TASK, rows=np.array([], int))
+    with pytest.raises(ValueError, match=r"shape \(25, 5\); those of the rows have \(2, 5\)"):
+        graded_ablation(ablate, ORDER, [1], TASK, rows=np.array([3, 4]))

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from ..tasks import Task
-from .ablation import Scores, score
+from .ablation import Scores, mean_scores
 
 Tensor = np.ndarray | Array
 
@@ -29,7 +29,7 @@ class Graded(NamedTuple):
 
 
 def graded_ablation(
-    ablate: Callable[[Bool[Array, " units"]], Float[Array, "n n_classes"]],
+    ablate: Callable[[Bool[Array, " units"]], Float[Array, "rows n_classes"]],
     order: Int[Tensor, " units"],
     doses: Sequence[int],
     task: Task,
@@ -45,7 +45,7 @@ def graded_ablation(
     enough: no dose exceeds half of the units.
 
     Args:
-        ablate: Logits of all inputs for a mask of the units taken out.
+        ablate: Logits of those rows for a mask of the units taken out.
         order: All units, the first to go first.
         doses: How many to take out.
         task: The targets.
@@ -55,11 +55,24 @@ def graded_ablation(
 
     Raises:
         ValueError: for an order that does not name each unit once, no doses or one beyond half
-            of the units, less than one draw, or no rows.
+            of the units, less than one draw, no rows, or logits of other rows.
     """
+    targets = jnp.asarray(task.targets if rows is None else task.targets[np.asarray(rows)])
+    if not len(targets):
+        raise ValueError("no rows were given to average over; give at least one, or None for all")
+
+    def scored(removed: Bool[Array, " units"]) -> Scores:
+        logits = ablate(removed)
+        if logits.shape != (len(targets), task.n_classes):
+            raise ValueError(
+                f"ablate gave logits of shape {logits.shape}; those of the rows have "
+                f"{(len(targets), task.n_classes)}"
+            )
+        return mean_scores(logits, targets, task.class_sizes)
+
     masks = _graded_masks(np.asarray(order), list(doses), draws, seed)
     flat = jnp.asarray(masks.reshape(-1, masks.shape[-1]))
-    scores = jax.lax.map(lambda removed: score(ablate(removed), task, rows), flat)
+    scores = jax.lax.map(scored, flat)
     loss, accuracy = (np.asarray(s).reshape(*masks.shape[:2], -1) for s in scores)
     return Graded(np.asarray(doses), Scores(loss[0], accuracy[0]), Scores(loss[1:], accuracy[1:]))
 
