@@ -450,6 +450,11 @@ def test_dose_curves_lie_over_the_median_of_random_draws():
     assert band[:, 1].min() == 0.0
 
 
+def test_doses_on_a_log_scale_say_so():
+    axes = figures.dose_curves([1, 8], {"a": [1, 0]}, "accuracy", units="neurons", log=True).axes[0]
+    assert axes.get_xscale() == "log" and axes.get_xlabel() == "neurons (log scale)"
+
+
 # Input that cannot be drawn
 
 

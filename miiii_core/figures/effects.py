@@ -162,6 +162,7 @@ def dose_curves(
     *,
     controls: ArrayLike | None = None,
     units: str = "units removed",
+    log: bool = False,
     axes: Axes | None = None,
 ) -> Figure:
     """An effect as more and more units are removed, over the spread of random removals.
@@ -172,6 +173,7 @@ def dose_curves(
         label: of the vertical axis, with its unit.
         controls: (draw, dose) values of random removals: their median, and all of their range.
         units: what is removed.
+        log: numbers removed on a log scale, which has no place for 0.
         axes: where to draw; a new figure by default.
     """
     doses = checked(removed, "removed", "dose")
@@ -184,6 +186,9 @@ def dose_curves(
         axes.plot(doses, middle, color="#666666", label=f"random ({len(draws)} draws)")
     for index, (name, values) in enumerate(chosen.items()):
         axes.plot(doses, checked(values, name, len(doses)), label=name, **line_look(index))
-    axes.set(xlabel=units, ylabel=label)
+    if log:
+        axes.set_xscale("log")
+        plain_log(axes.xaxis)
+    axes.set(xlabel=f"{units} (log scale)" if log else units, ylabel=label)
     axes.legend(loc="best")
     return figure
