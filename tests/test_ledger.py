@@ -19,12 +19,12 @@ BARE = TINY.replace(p=11, n_heads=8, n_validation=30, probes=(), n_snapshots=0)
 # What these runs cannot tell for want of tasks, probes, snapshots or few heads, and why.
 REASONS = {
     SMALLEST: {
-        "hyperparameters": r"0 of the 15 neighbours of \S+ are stored",
+        "hyperparameters": r"0 of the 11 neighbours of \S+ are stored",
         "order": r"p = 5 has the tasks 2, 3 only; it takes 2, 3, 5, 7 and others",
         "families": r"at p = 5 there is nothing to compare: .*some pairs must be of one",
     },
     BARE: {
-        "hyperparameters": r"0 of the 15 neighbours of \S+ are stored",
+        "hyperparameters": r"0 of the 11 neighbours of \S+ are stored",
         "order": r"p = 11 has the tasks 2, 3, 5, 7 only; .* every p from 13 on",
         "smallest-circuits": r"\S+ has too many heads: .*; 18 parts are the most",
         "masked": "without the probe neuron_spectrum; train it with all probes",
@@ -32,7 +32,7 @@ REASONS = {
         "reuse": "without the probe neuron_spectrum",
         "gradients": "without the probe norms",
         "mechanism": "without the probe residues",
-        "nanda-circuit": "no snapshots of its weights; train it with n_snapshots of 1",
+        "nanda-circuit": "no snapshots of its weights on the way; train it with n_snapshots of 2",
         "spike-in-waves": "no snapshots",
         "transient-waves": "no snapshots",
     },
@@ -91,6 +91,18 @@ def test_one_run_that_cannot_tell_leaves_a_claim_open():
     assert (found.verdict, found.reason) == (Verdict.OPEN, "the second is blank")
     assert found.bases == (7,) and "the second is blank" in repr(Ledger([found], {}))
     assert examine(claim, {"a": [seed(1)]}).reason == ""
+
+
+def test_one_moment_has_no_course(tiny_run):
+    """A packed run of which only the end has travelled says nothing of a peak before it."""
+    only_the_end = Run(tiny_run.folder, tiny_run.info, tiny_run.config)
+    only_the_end.__dict__["snapshot_epochs"] = (tiny_run.epoch,)
+    for key in ("spike-in-waves", "transient-waves"):
+        found = examine(find_claim(key), {"miiii": [only_the_end]})
+        assert (
+            found.verdict is Verdict.OPEN
+            and "no snapshots of its weights on the way" in found.reason
+        )
 
 
 def test_a_number_that_some_seeds_lack_is_that_of_the_others():

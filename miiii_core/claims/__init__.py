@@ -20,7 +20,7 @@ from . import (
     variations,
 )
 from .ledger import NEVER, Claim, Evidence, Finding, Measure, Verdict, decide, examine
-from .page import Expectations, Ledger, summary
+from .page import Expectations, Ledger, seeds_table, summary
 from .seeds import Seed, stored_seeds
 from .sources import BASES, gather, kind_of
 
@@ -42,6 +42,7 @@ __all__ = [
     "find_claim",
     "gather",
     "kind_of",
+    "seeds_table",
     "stored_seeds",
     "summary",
 ]

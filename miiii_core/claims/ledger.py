@@ -71,10 +71,11 @@ class Measure:
                     f"{run.folder.name} was trained without the probe {', '.join(lacking)}; "
                     "train it with all probes, as the presets do"
                 )
-            if self.snapshots and not len(known_epochs(run)):
+            # One moment has no course: its only count would be the largest and the last.
+            if self.snapshots and len(known_epochs(run)) < 2:
                 raise CannotTell(
-                    f"{run.folder.name} has no snapshots of its weights; "
-                    "train it with n_snapshots of 1 or more, as the presets do"
+                    f"{run.folder.name} has no snapshots of its weights on the way; "
+                    "train it with n_snapshots of 2 or more, as the presets do"
                 )
         return self.of(*runs)
 

@@ -123,9 +123,10 @@ def _shown(value: Number | None) -> str:
 def _why_open(finding: Finding) -> str:
     if finding.missing:
         return f"needs a run of kind {', '.join(finding.missing)}"
-    if finding.reason:
+    if finding.reason or finding.verdict is not Verdict.OPEN:
         return finding.reason
-    return "" if finding.claim.measures else "no run can tell"
+    where = f" ({finding.where})" if finding.where else ""
+    return f"the runs did not come to where this claim begins{where}"
 
 
 def _as_text(finding: Finding) -> str:
@@ -168,6 +169,20 @@ def _compared(finding: Finding, name: str) -> str:
     spread = f" ({_shown(min(many))} to {_shown(max(many))})" if len(many) > 1 else ""
     paper, ours = finding.claim.published[name], finding.values[name]
     return f"{_set(name)}: {_shown(paper)} → {_shown(ours)}{spread}"
+
+
+def seeds_table(findings: Sequence[Finding]) -> Table:
+    """What each seed says alone of the claims that several can speak of, by verdict."""
+    several = [finding for finding in findings if len(finding.alone) > 1]
+    counts = {v: [f.alone.count(v) for f in several] for v in Verdict}
+    return table(
+        {
+            "claim": [finding.claim.key for finding in several],
+            "together": [str(finding.verdict) for finding in several],
+            "seeds": [len(finding.alone) for finding in several],
+            **{str(verdict): each for verdict, each in counts.items() if any(each)},
+        }
+    )
 
 
 def _as_fold(finding: Finding) -> str:
