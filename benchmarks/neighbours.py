@@ -20,7 +20,7 @@ from miiii_core.spaces import RECORDING, TABLE_1, neighbours
 
 from .trainings import collect
 
-RESULTS = Path(__file__).parent.parent / FILE
+RESULTS = Path(__file__).parent.parent / "book" / "results" / FILE
 
 
 def main() -> None:

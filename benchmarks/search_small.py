@@ -17,8 +17,9 @@ from typing import Any
 from miiii_core.config import Config
 from miiii_core.milestones import GENERALISED
 from miiii_core.presets import preset
+from miiii_core.storage.results import read_lines
 
-from .trainings import collect, markdown, passed_at, read
+from .trainings import collect, markdown, passed_at
 
 RESULTS = Path(__file__).with_suffix(".jsonl")
 TABLE = Path(__file__).with_suffix(".md")
@@ -62,7 +63,7 @@ def main() -> None:
     seeds = parser.parse_args().seeds
     configs = [config_of(variant, seed) for seed in range(seeds) for variant in VARIANTS]
     collect(RESULTS, configs, FIELDS)
-    TABLE.write_text(table(read(RESULTS)))
+    TABLE.write_text(table(read_lines(RESULTS)))
 
 
 def config_of(variant: dict[str, Any], seed: int) -> Config:

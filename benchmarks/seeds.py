@@ -21,9 +21,12 @@ from miiii_core import claims
 from miiii_core.claims.ledger import CannotTell, Measured
 from miiii_core.claims.seeds import FILE, number_as_json
 from miiii_core.runs import cached
+from miiii_core.storage.files import write_atomic
 from miiii_core.storage.saved import Run, load
 
+RESULTS = Path(__file__).parent.parent / "book" / "results" / FILE
 SHIPPED = ("nanda", "basis")
+DERIVED = ("hyperparameters",)  # measured on other stored results, which may grow
 DIGITS = 4  # of accuracies in the curves; a thousand inputs tell them no finer
 
 
@@ -31,14 +34,19 @@ def main() -> None:
     """Measure all claims on the runs given, seed by seed, and write what came out."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("runs", type=Path, nargs="+", help="finished runs, of any seeds")
-    parser.add_argument("--out", type=Path, default=FILE, help="file of all seeds, written anew")
+    parser.add_argument("--out", type=Path, default=RESULTS, help="file of all seeds, written anew")
     given = parser.parse_args()
     own: dict[int, dict[str, Run]] = defaultdict(dict)
     for run in map(load, given.runs):
-        own[run.config.train.seed][claims.kind_of(run)] = run
+        seed, kind = run.config.train.seed, claims.kind_of(run)
+        if kind in own[seed]:
+            parser.error(
+                f"{own[seed][kind].folder} and {run.folder} are both {kind} of seed {seed}"
+            )
+        own[seed][kind] = run
     beside = {name: cached(name) for name in SHIPPED}
     rows = [row_of(seed, own[seed], beside) for seed in tqdm(sorted(own), unit="seed")]
-    given.out.write_text(json.dumps(rows) + "\n")
+    write_atomic(given.out, (json.dumps(rows, allow_nan=False) + "\n").encode())
 
 
 def row_of(seed: int, own: Mapping[str, Run], beside: Mapping[str, Run]) -> dict[str, Any]:
@@ -49,7 +57,8 @@ def row_of(seed: int, own: Mapping[str, Run], beside: Mapping[str, Run]) -> dict
         own: Runs of this seed, by kind.
         beside: Runs of another, to compare with.
     """
-    measured = {claim.key: numbers_of(claim, own, beside) for claim in claims.LEDGER}
+    asked = [claim for claim in claims.LEDGER if claim.key not in DERIVED]
+    measured = {claim.key: numbers_of(claim, own, beside) for claim in asked}
     return {
         "seed": seed,
         "runs": {kind: _witness(run) for kind, run in own.items()},

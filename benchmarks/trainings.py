@@ -6,11 +6,14 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 from tqdm import tqdm
 
 from miiii_core.config import SWEEPABLE, Config
 from miiii_core.milestones import GENERALISED, first_epoch
+from miiii_core.storage.provenance import code_revision, device_name
+from miiii_core.storage.results import read_lines
 from miiii_core.training.sweep import fit_many
 from miiii_core.training.train import Progress, TrainingDiverged, fit, initial_state, task_of
 
@@ -21,12 +24,12 @@ def collect(
     """Train what is not in a file yet, and append a line for each: stopped, it goes on.
 
     Args:
-        path: Of lines as `read` returns them.
+        path: Of lines, each a JSON object.
         configs: What to train.
         fields: Of the configuration, to stand in each line.
         together: Whether to train all at once that one program can; a GPU is quicker so.
     """
-    known = {row["digest"] for row in read(path)}
+    known = {row["digest"] for row in read_lines(path)}
     new = [config for config in configs if config.digest not in known]
     for group in tqdm(_groups(new) if together else [[config] for config in new], unit="training"):
         rows = train_together(group) if together else [train(group[0])]
@@ -37,7 +40,7 @@ def collect(
 
 
 def train(config: Config) -> dict[str, Any]:
-    """Train to the end; its seed, seconds and curve.
+    """Train to the end; its seed, seconds, origin and curve.
 
     A point of the curve is the epoch, mean accuracies in training and validation, and the
     least in validation with its modulus.
@@ -50,21 +53,18 @@ def train(config: Config) -> dict[str, Any]:
 
 
 def train_together(configs: Sequence[Config]) -> list[dict[str, Any]]:
-    """Train to their ends, side by side, runs that one program can; the seconds are of all.
+    """The same of runs that one program can train side by side, each with its share of the seconds.
 
-    Raises:
-        TrainingDiverged: if one of them does.
+    The curve of one that diverges ends there.
     """
     moduli, began = task_of(configs[0]).moduli, time.perf_counter()
     curves: list[list[Any]] = [[] for _ in configs]
     for news in fit_many(configs):
         for place, now in news.items():
-            if isinstance(now, TrainingDiverged):
-                raise now
-            if now.metrics is not None:
+            if not isinstance(now, TrainingDiverged) and now.metrics is not None:
                 curves[place].append(_point(now, moduli))
-    seconds = time.perf_counter() - began
-    return [_row(config, curve, seconds) for config, curve in zip(configs, curves, strict=True)]
+    share = (time.perf_counter() - began) / len(configs)
+    return [_row(config, curve, share) for config, curve in zip(configs, curves, strict=True)]
 
 
 def _groups(configs: Iterable[Config]) -> list[list[Config]]:
@@ -84,13 +84,8 @@ def _point(now: Progress, moduli: Sequence[int]) -> list[Any]:
 
 
 def _row(config: Config, curve: list[Any], seconds: float) -> dict[str, Any]:
-    return {"seed": config.train.seed, "seconds": round(seconds, 1), "curve": curve}
-
-
-def read(path: Path) -> list[dict[str, Any]]:
-    """Every training that a file has."""
-    lines = path.read_text().splitlines() if path.exists() else []
-    return [json.loads(line) for line in lines]
+    origin = {"device": device_name(jax.devices()[0]), "code_revision": code_revision()}
+    return {"seed": config.train.seed, "seconds": round(seconds, 1), **origin, "curve": curve}
 
 
 def passed_at(row: dict[str, Any]) -> int | None:

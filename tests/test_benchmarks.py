@@ -21,6 +21,7 @@ from benchmarks import (
 )
 from miiii_core.config import Config
 from miiii_core.network.products import product
+from miiii_core.storage.results import read_lines
 from miiii_core.training import train
 from miiii_core.training.optim import optimiser
 from miiii_core.training.schedule import tick_epochs, wide_epochs
@@ -339,12 +340,12 @@ def test_a_training_is_kept_and_not_repeated(tmp_path, monkeypatch):
 
     path, config = tmp_path / "kept.jsonl", TINY.replace(n_snapshots=0, probes=(), epochs=40)
     trainings.collect(path, [config], ("p", "dropout"))
-    (row,) = trainings.read(path)
+    (row,) = read_lines(path)
     assert (row["p"], row["dropout"], row["seed"]) == (7, 0.2, 0)
     assert [point[0] for point in row["curve"]][-1] == 40
     monkeypatch.setattr(trainings, "train", lambda config: pytest.fail("trained again"))
     trainings.collect(path, [config], ("p",))
-    assert trainings.read(path) == [row]
+    assert read_lines(path) == [row]
 
 
 def test_a_training_passes_where_its_mean_does():
@@ -356,11 +357,11 @@ def test_a_training_passes_where_its_mean_does():
 
 
 def test_stored_forks_are_those_that_would_be_trained():
-    from benchmarks import forks, trainings
+    from benchmarks import forks
 
     digests = {forks.config_of(fork, seed).digest for fork in forks.FORKS for seed in range(9)}
     assert len(digests) == 9 * len(forks.FORKS)
-    rows = trainings.read(forks.RESULTS)
+    rows = read_lines(forks.RESULTS)
     stored = [row["digest"] for row in rows]
     assert len(stored) == len(set(stored)) and set(stored) <= digests
     assert all(row["curve"][-1][0] == forks.BASE["epochs"] for row in rows)

@@ -24,6 +24,7 @@ from miiii_core.claims.embeddings import best_frequency_share, frequencies_for
 from miiii_core.claims.learning import settled_at
 from miiii_core.claims.neurons import explained_by_difference, records_at, spiked
 from miiii_core.claims.page import numbers
+from miiii_core.claims.seeds import Curve
 from miiii_core.config import Config
 from miiii_core.presets import preset
 from miiii_core.spaces import TABLE_1, neighbours
@@ -597,8 +598,8 @@ def test_a_claim_measures_what_it_is_judged_by(claim, small_run, addition_run, m
 def all_neighbours(config):
     """Every neighbour of a configuration, none of which learns anything."""
     steps = set(neighbours(config, TABLE_1)) - set(hyperparameters.APART)
-    flat = {"epochs": np.array([0, 1]), "accuracy": np.zeros(2)}
-    return [hyperparameters.Neighbour(field=f, value=value, **flat) for f, value in steps]
+    flat = Curve(np.array([0, 1]), np.zeros(2))
+    return [hyperparameters.Neighbour(field, value, 0, flat) for field, value in steps]
 
 
 @pytest.mark.parametrize("claim", LEDGER, ids=by_key)

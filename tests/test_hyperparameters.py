@@ -31,7 +31,7 @@ def test_a_neighbour_differs_in_one_field_and_every_other_value_is_one():
 def test_those_stored_are_those_that_would_be_trained_to_the_same_end():
     stored = {(one.field, one.value): one for one in stored_neighbours(PAPER)}
     assert set(stored) == set(neighbours(PAPER, TABLE_1)) - set(APART)
-    assert all(one.epochs[-1] == PAPER.train.epochs for one in stored.values())
+    assert all(one.curve.epochs[-1] == PAPER.train.epochs for one in stored.values())
     assert len(benchmark.chosen()) == len(stored)
     assert {c.digest for c in benchmark.chosen(["d_model"])} == {
         PAPER.replace(d_model=128, **RECORDING).digest
@@ -59,8 +59,28 @@ def lines(tmp_path, accuracies):
 
 def test_a_neighbour_says_when_it_had_generalised(tmp_path):
     first, second = stored_neighbours(TINY, lines(tmp_path, [0.95, 0.5]))
-    assert (first.generalised, second.generalised) == (40, NEVER)
-    np.testing.assert_array_equal(first.accuracy, [0.1, 0.95])
+    assert (first.curve.reached(0.9), second.curve.reached(0.9)) == (40, NEVER)
+    np.testing.assert_array_equal(first.curve.accuracy, [0.1, 0.95])
+
+
+def test_a_neighbour_may_have_several_seeds_and_counts_by_its_median(
+    tiny_run, tmp_path, monkeypatch
+):
+    path = lines(tmp_path, [0.0] * STEPS)
+    first = json.loads(path.read_text().splitlines()[0])
+    field, value = next(iter(s for s in neighbours(TINY, TABLE_1) if s not in APART))
+    for seed, end in ((1, 1.0), (2, 1.0)):
+        config = TINY.replace(seed=seed, **{field: value}, **RECORDING)
+        row = first | {"digest": config.digest, "seed": seed, "curve": [[0, 0, end, 0, 2]]}
+        with path.open("a") as file:
+            file.write(json.dumps(row) + "\n")
+    found = stored_neighbours(TINY, path)
+    assert [one.seed for one in found if (one.field, one.value) == (field, value)] == [0, 1, 2]
+    monkeypatch.setattr(
+        hyperparameters, "stored_neighbours", lambda config: stored_neighbours(config, path)
+    )
+    values = examine(find_claim("hyperparameters"), {"miiii": [tiny_run]}).values
+    assert (values["neighbours"], values["neighbours that end higher"]) == (STEPS, 1)
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ ORDER = (
     "training.schedule", "training.train", "training.clamp", "training.devices", "training.sweep",
     "storage.provenance", "storage.files", "storage.packing", "storage.metrics",
     "storage.saved", "storage.folders", "storage.parcels", "storage.shipped",
-    "storage.recorder", "runs", "sweep_runs", "spaces", "search",
+    "storage.recorder", "storage.results", "runs", "sweep_runs", "spaces", "search",
     "circuits.ablation", "circuits.graded", "circuits.exam", "circuits.rules", "circuits.history",
     "circuits.formula", "circuits.breaking", "circuits.erasure", "circuits.families",
     "circuits.paths", "circuits.discovery", "circuits.primality", "circuits.dissection",

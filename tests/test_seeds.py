@@ -61,6 +61,23 @@ def test_a_seed_testifies_like_a_run(stored, first, second):
         assert len(pooled[key].alone) == 2
 
 
+def test_curves_of_a_run_and_its_seeds_stand_together(stored, first, second):
+    found = claims.curves_of(first, stored)
+    assert set(found) == {0, 1}
+    for curve, run in ((found[0], first), (found[1], second)):
+        seen = run.metrics.split("accuracy", "validation").mean(axis=1)
+        np.testing.assert_allclose(curve.accuracy, seen, atol=1e-4)
+        assert curve.reached(2.0) == NEVER and curve.reached(0.0) == 0
+    assert set(claims.curves_of(second, ())) == {1}
+
+
+def test_two_runs_of_one_kind_and_seed_are_refused(second, monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["seeds", str(second.folder), str(second.folder)])
+    with pytest.raises(SystemExit):
+        benchmark.main()
+    assert "are both miiii of seed 1" in capsys.readouterr().err
+
+
 def test_a_seed_that_is_there_is_not_counted_twice(stored, first, second):
     found = claims.examine_all({"miiii": [first, second]}, ["order"], stored)["order"]
     assert len(found.spread["first of the others"]) == 2

@@ -21,7 +21,7 @@ from . import (
 )
 from .ledger import NEVER, Claim, Evidence, Finding, Measure, Verdict, decide, examine
 from .page import Expectations, Ledger, seeds_table, summary
-from .seeds import Seed, stored_seeds
+from .seeds import Seed, curves_of, stored_seeds
 from .sources import BASES, gather, kind_of
 
 __all__ = [
@@ -36,6 +36,7 @@ __all__ = [
     "Measure",
     "Seed",
     "Verdict",
+    "curves_of",
     "decide",
     "examine",
     "examine_all",

@@ -5,51 +5,43 @@ takes less: if one step from it, in one field, leads to a better run, it is not.
 are trained by ``python -m benchmarks.neighbours``, and their curves travel with the book.
 """
 
-import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Int
 
 from ..config import Config
-from ..milestones import GENERALISED, first_epoch
+from ..milestones import GENERALISED
 from ..spaces import RECORDING, TABLE_1, neighbours
-from ..storage.folders import book_folder
-from ..storage.saved import Run, RunError
-from .ledger import NEVER, CannotTell, Claim, Measure, Measured, Values, Verdict, decide
+from ..storage.results import find_results, read_lines, refusing_damage
+from ..storage.saved import Run
+from .ledger import CannotTell, Claim, Measure, Measured, Values, Verdict, decide
+from .seeds import Curve, curves_of
 
-FILE = Path("book", "results", "neighbours.jsonl")
+FILE = "neighbours.jsonl"
 # What happens without dropout or filter at all are claims of their own, with runs of their own.
 APART = (("dropout", 0.0), ("grokfast_lambda", 0.0))
 
 
-@dataclass(frozen=True, kw_only=True)
-class Neighbour:
+class Neighbour(NamedTuple):
     """A run that has another value in one field.
 
     Attributes:
         field: In which it differs.
         value: What it has there.
-        epochs: At which it was recorded.
-        accuracy: In validation, mean over tasks, at these epochs.
+        seed: Of the run.
+        curve: Its mean validation accuracy.
     """
 
     field: str
     value: Any
-    epochs: Int[np.ndarray, " ticks"]
-    accuracy: Float[np.ndarray, " ticks"]
-
-    @property
-    def generalised(self) -> float:
-        """Epoch at which the mean passed `GENERALISED`; `NEVER` if it did not."""
-        return _passed(self.epochs, self.accuracy)
+    seed: int
+    curve: Curve
 
 
 def stored_neighbours(config: Config, path: Path | None = None) -> list[Neighbour]:
-    """Neighbours of a configuration that are stored with the book; trained with any one seed.
+    """Neighbours of a configuration that are stored with the book, whatever their seed.
 
     Args:
         config: Of the run in the middle.
@@ -58,56 +50,58 @@ def stored_neighbours(config: Config, path: Path | None = None) -> list[Neighbou
     Raises:
         RunError: if the file is damaged.
     """
-    home = book_folder()
-    path = path or (home / FILE if home else None)
-    if path is None or not path.is_file():
+    path = path or find_results(FILE)
+    if path is None:
         return []
-    try:
-        rows = {row["digest"]: row for row in map(json.loads, path.read_text().splitlines())}
-        seeds = {row["seed"] for row in rows.values()}
-        wanted = {
-            step: rows.get(one.digest)
-            for seed in sorted(seeds, reverse=True)
-            for step, one in neighbours(config.replace(seed=seed, **RECORDING), TABLE_1).items()
-        }
-        return [_neighbour(*step, row) for step, row in wanted.items() if row]
-    except (KeyError, TypeError, ValueError) as error:
-        raise RunError(f"{path} is damaged: {error!r}; restore it, or compute it again") from error
+    with refusing_damage(path):
+        rows = {row["digest"]: row for row in read_lines(path)}
+        return [
+            Neighbour(field, value, seed, _curve(rows[one.digest]))
+            for seed in sorted({row["seed"] for row in rows.values()})
+            for (field, value), one in _steps(config.replace(seed=seed, **RECORDING)).items()
+            if one.digest in rows
+        ]
 
 
-def _neighbour(field: str, value: Any, row: Mapping[str, Any]) -> Neighbour:
+def _steps(config: Config) -> dict[tuple[str, Any], Config]:
+    """Neighbours by field and value, but for those with runs of their own."""
+    found = neighbours(config, TABLE_1)
+    return {step: one for step, one in found.items() if step not in APART}
+
+
+def _curve(row: Mapping[str, Any]) -> Curve:
     epochs, _, accuracy, *_ = zip(*row["curve"], strict=True)
-    return Neighbour(
-        field=field, value=value, epochs=np.array(epochs, int), accuracy=np.array(accuracy, float)
-    )
-
-
-def _passed(epochs: np.ndarray, accuracy: np.ndarray) -> float:
-    found = first_epoch(epochs, accuracy, GENERALISED)
-    return NEVER if found is None else float(found)
+    return Curve(np.array(epochs, int), np.array(accuracy, float))
 
 
 def _best(run: Run) -> Measured:
     found = stored_neighbours(run.config)
-    steps = set(neighbours(run.config, TABLE_1)) - set(APART)
-    if {(one.field, one.value) for one in found} != steps:
+    steps, there = set(_steps(run.config)), {(one.field, one.value) for one in found}
+    if there != steps:
         raise CannotTell(
-            f"{len(found)} of the {len(steps)} neighbours of {run.folder.name} are stored; "
+            f"{len(there)} of the {len(steps)} neighbours of {run.folder.name} are stored; "
             "python -m benchmarks.neighbours trains those of the paper's settings"
         )
-    curve = run.metrics.split("accuracy", "validation").mean(axis=1)
-    own, own_epoch = float(curve[-1]), _passed(run.metrics["epoch"], curve)
-    higher = [one for one in found if one.accuracy[-1] > own]
+    own = curves_of(run, ())[run.config.train.seed]
+    ends = {
+        step: _end(one.curve for one in found if step == (one.field, one.value)) for step in steps
+    }
+    higher = {step for step, end in ends.items() if end > own.accuracy[-1]}
     return {
-        "mean validation accuracy": own,
-        "the highest of a neighbour": max(float(one.accuracy[-1]) for one in found),
-        "neighbours": len(found),
+        "mean validation accuracy": own.accuracy[-1],
+        "the highest of a neighbour": max(ends.values()),
+        "neighbours": len(steps),
         "neighbours that end higher": len(higher),
         "fields": len(TABLE_1),
-        "fields in which one ends higher": len({one.field for one in higher}),
-        "epoch of mean 0.9": own_epoch,
-        "the earliest of a neighbour": min(one.generalised for one in found),
+        "fields in which one ends higher": len({field for field, _ in higher}),
+        "epoch of mean 0.9": own.reached(GENERALISED),
+        "the earliest of a neighbour": min(one.curve.reached(GENERALISED) for one in found),
     }
+
+
+def _end(curves: Iterable[Curve]) -> float:
+    """Median over seeds of the accuracy at the end."""
+    return float(np.median([curve.accuracy[-1] for curve in curves]))
 
 
 def _judge_best(values: Values) -> Verdict:

@@ -148,6 +148,13 @@ class Finding:
         return tuple(self.claim.judge(dict(zip(self.spread, one, strict=True))) for one in each)
 
     @property
+    def disagreement(self) -> str:
+        """How many seeds give the verdict by themselves; empty if all do, or there is one."""
+        if set(self.alone) <= {self.verdict}:
+            return ""
+        return f"{self.alone.count(self.verdict)} of {len(self.alone)} seeds alone"
+
+    @property
     def where(self) -> str:
         """The p of the runs that testified; empty if none did."""
         return f"p = {', '.join(map(str, self.bases))}" if self.bases else ""

@@ -125,8 +125,9 @@ def _why_open(finding: Finding) -> str:
         return f"needs a run of kind {', '.join(finding.missing)}"
     if finding.reason or finding.verdict is not Verdict.OPEN:
         return finding.reason
-    where = f" ({finding.where})" if finding.where else ""
-    return f"the runs did not come to where this claim begins{where}"
+    if not finding.claim.measures:
+        return "no run can tell"
+    return f"the runs at {finding.where} did not come to where this claim begins"
 
 
 def _as_text(finding: Finding) -> str:
@@ -154,10 +155,11 @@ def _as_row(finding: Finding, compared: bool) -> str:
     claim, why = finding.claim, _why_open(finding)
     both = [_compared(finding, name) for name in claim.published if name in finding.values]
     link = f'<a href="{claim.page}.html#{claim.figure}">where it is shown</a>'
+    said = "; ".join(filter(None, [why or finding.where, finding.disagreement]))
     cells = [
         f"{_set(_sentence(claim.statement))}<br><small>{_set(claim.source)}; {link}</small>",
         *(["<br>".join(both)] if compared else []),
-        f"<strong>{finding.verdict}</strong><br><small>{_set(why or finding.where)}</small>",
+        f"<strong>{finding.verdict}</strong><br><small>{_set(said)}</small>",
     ]
     marked = f'<tr id="claim-{claim.key}" class="{finding.verdict.name.lower()}">'
     return marked + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>"

@@ -10,17 +10,35 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int
 
 from ..config import Config
-from ..storage.folders import book_folder
-from ..storage.saved import Run, RunError
+from ..milestones import first_epoch
+from ..storage.results import find_results, refusing_damage
+from ..storage.saved import Run
 from .ledger import NEVER, Claim, Evidence, Measured
 
-FILE = Path("book", "results", "seeds.json")
+FILE = "seeds.json"
+
+
+class Curve(NamedTuple):
+    """How one run came along.
+
+    Attributes:
+        epochs: At which it was recorded.
+        accuracy: In validation, mean over tasks, at these epochs.
+    """
+
+    epochs: Int[np.ndarray, " ticks"]
+    accuracy: Float[np.ndarray, " ticks"]
+
+    def reached(self, level: float) -> float:
+        """First epoch at which the mean had a level; `NEVER` for not at all."""
+        found = first_epoch(self.epochs, self.accuracy, level)
+        return NEVER if found is None else float(found)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,15 +104,30 @@ def stored_seeds(path: Path | None = None) -> list[Seed]:
     Raises:
         RunError: if the file is damaged.
     """
-    home = book_folder()
-    path = path or (home / FILE if home else None)
-    if path is None or not path.is_file():
+    path = path or find_results(FILE)
+    if path is None:
         return []
-    try:
+    with refusing_damage(path):
         found = [_seed(row) for row in json.loads(path.read_text())]
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise RunError(f"{path} is damaged: {error!r}; restore it, or compute it again") from error
     return sorted(found, key=lambda seed: seed.seed)
+
+
+def curves_of(run: Run, seeds: Sequence[Seed]) -> dict[int, Curve]:
+    """Mean validation accuracy of a run and of those that differ from it in the seed, by seed.
+
+    Args:
+        run: With all its records.
+        seeds: Among which its likes may be.
+    """
+    own = Curve(run.metrics["epoch"], run.metrics.split("accuracy", "validation").mean(axis=1))
+    first = run.config.train.seed
+    alike = {
+        seed.seed: Curve(one.epochs, one.accuracy)
+        for seed in seeds
+        for one in seed.runs.values()
+        if one.config.replace(seed=first) == run.config
+    }
+    return alike | {first: own}
 
 
 def number_as_json(value: float) -> float | str:
