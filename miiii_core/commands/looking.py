@@ -83,13 +83,15 @@ def show(folder: Path) -> None:
 def claims(named: tuple[str, ...], keys: tuple[str, ...], quiet: bool) -> None:
     """Judge the paper's claims by runs: those named, or all finished ones that are here.
 
-    Several runs of a kind that differ in the seed are judged by their median. Damaged ones
-    are named on stderr and left out.
+    Several runs of a kind that differ in the seed are judged by their median; where none is
+    named, so are the seeds of which the book has the numbers alone. Damaged runs are named on
+    stderr and left out.
     """
     from .. import claims, runs
 
     found = [runs.cached(run, progress=not quiet) for run in named] or list(_whole_runs())
-    click.echo(repr(claims.examine_all(claims.gather(found), keys or None)))
+    seeds = () if named else claims.stored_seeds()
+    click.echo(repr(claims.examine_all(claims.gather(found), keys or None, seeds)))
 
 
 def _whole_runs() -> Iterator[Any]:
