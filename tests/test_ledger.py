@@ -139,3 +139,26 @@ def test_a_measure_may_be_about_another_base_than_its_runs(tiny_run):
         measure = Measure(needs=("miiii",), of=lambda _, told=told: counts | told)
         found = examine(dataclasses.replace(claim, measures=(measure,)), {"miiii": [tiny_run]})
         assert found.where == where
+
+
+def test_a_claim_that_nothing_can_measure_says_so():
+    nothing = dataclasses.replace(find_claim("filter"), measures=())
+    assert "no run can tell" in repr(Ledger([examine(nothing, {})], {}))
+
+
+def test_a_verdict_of_runs_that_did_not_come_so_far_gives_a_reason(tiny_run):
+    claim = asking(
+        Measure(needs=("a",), of=lambda _: {"so": 1}), judge=lambda _: decide(True, given=False)
+    )
+    found = examine(claim, {"a": [tiny_run]})
+    text = repr(Ledger([found], {}))
+    assert "(the runs at p = 7 did not come to where this claim begins)" in text
+
+
+def test_a_line_of_the_ledger_says_how_many_seeds_agree():
+    claim = asking(Measure(needs=("a",), of=lambda run: {"so": run.info["value"]}))
+    split = examine(claim, {"a": [seed(value) for value in (True, False, True)]})
+    assert split.disagreement == "2 of 3 seeds alone"
+    assert split.disagreement in Ledger([split], {})._repr_html_()
+    same = examine(claim, {"a": [seed(True), seed(True)]})
+    assert same.disagreement == "" and same.alone == (Verdict.REPRODUCED,) * 2
