@@ -348,6 +348,22 @@ def test_a_training_is_kept_and_not_repeated(tmp_path, monkeypatch):
     assert read_lines(path) == [row]
 
 
+def test_trainings_side_by_side_are_those_alone(tmp_path):
+    from benchmarks import trainings
+
+    usual = TINY.replace(n_snapshots=0, probes=(), epochs=24, p=5, n_validation=5)
+    configs = [usual, usual.replace(n_heads=2), usual.replace(seed=1), usual.replace(dropout=0.3)]
+    paths = [tmp_path / "together.jsonl", tmp_path / "alone.jsonl"]
+    for path in paths:
+        trainings.collect(path, configs, ("dropout", "n_heads"), together=path is paths[0])
+    together, alone = ({row["digest"]: row for row in read_lines(path)} for path in paths)
+    assert set(together) == set(alone) == {config.digest for config in configs}
+    for digest, row in together.items():
+        np.testing.assert_allclose(row["curve"], alone[digest]["curve"], atol=1e-6)
+        assert (row["seed"], row["n_heads"]) == (alone[digest]["seed"], alone[digest]["n_heads"])
+        assert row["device"].startswith("cpu")
+
+
 def test_a_training_passes_where_its_mean_does():
     from benchmarks.trainings import passed_at
 
