@@ -74,12 +74,14 @@ def row_of(seed: int, own: Mapping[str, Run], beside: Mapping[str, Run]) -> dict
 def numbers_of(claim: claims.Claim, own: Mapping[str, Run], beside: Mapping[str, Run]) -> Measured:
     """What a claim measures on runs of this seed; nothing if they cannot tell."""
     found: dict[str, Any] = {}
+    there = {**beside, **own}
     for measure in claim.measures:
         if measure.together or not set(measure.needs) & set(own):
             continue
-        runs = [own.get(kind) or beside.get(kind) for kind in measure.needs]
+        if not set(measure.needs) <= set(there):
+            continue
         try:
-            found |= measure.take([run for run in runs if run]) if all(runs) else {}
+            found |= measure.take([there[kind] for kind in measure.needs])
         except CannotTell:
             return {}
     return found

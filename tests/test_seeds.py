@@ -44,8 +44,8 @@ def test_numbers_and_curve_come_back_as_they_were(stored, second):
     (seed,) = stored
     assert seed.seed == 1 and seed.runs["miiii"].config == second.config
     accuracy = second.metrics.split("accuracy", "validation")
-    np.testing.assert_array_equal(seed.runs["miiii"].epochs, second.metrics["epoch"])
-    np.testing.assert_allclose(seed.runs["miiii"].accuracy, accuracy.mean(axis=1), atol=1e-4)
+    np.testing.assert_array_equal(seed.runs["miiii"].curve.epochs, second.metrics["epoch"])
+    np.testing.assert_allclose(seed.runs["miiii"].curve.accuracy, accuracy.mean(axis=1), atol=1e-4)
     np.testing.assert_allclose(seed.runs["miiii"].final, accuracy[-1], atol=1e-4)
     alone = claims.examine(ORDER, {"miiii": [second]})
     assert seed.claims["order"] == alone.values and NEVER in seed.claims["order"].values()
@@ -124,8 +124,8 @@ def test_the_stored_ones_are_seeds_of_the_shipped_runs():
         for kind, run in seed.runs.items():
             shipped = runs.cached(kind)
             assert run.config.replace(seed=0) == shipped.config.replace(seed=0)
-            assert run.epochs[-1] == shipped.config.train.epochs
-            assert run.accuracy[-1] == pytest.approx(run.final.mean(), abs=1e-4)
+            assert run.curve.epochs[-1] == shipped.config.train.epochs
+            assert run.curve.accuracy[-1] == pytest.approx(run.final.mean(), abs=1e-4)
         assert seed.beside == {name: runs.cached(name).config.digest for name in benchmark.SHIPPED}
 
 

@@ -6,6 +6,7 @@ are trained by ``python -m benchmarks.neighbours``, and their curves travel with
 """
 
 from collections.abc import Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,7 +15,7 @@ import numpy as np
 from ..config import Config
 from ..milestones import GENERALISED
 from ..spaces import RECORDING, TABLE_1, neighbours
-from ..storage.results import find_results, read_lines, refusing_damage
+from ..storage.results import find_results, read_lines, read_results
 from ..storage.saved import Run
 from .ledger import CannotTell, Claim, Measure, Measured, Values, Verdict, decide
 from .seeds import Curve, curves_of
@@ -50,17 +51,17 @@ def stored_neighbours(config: Config, path: Path | None = None) -> list[Neighbou
     Raises:
         RunError: if the file is damaged.
     """
-    path = path or find_results(FILE)
-    if path is None:
-        return []
-    with refusing_damage(path):
-        rows = {row["digest"]: row for row in read_lines(path)}
-        return [
-            Neighbour(field, value, seed, _curve(rows[one.digest]))
-            for seed in sorted({row["seed"] for row in rows.values()})
-            for (field, value), one in _steps(config.replace(seed=seed, **RECORDING)).items()
-            if one.digest in rows
-        ]
+    return read_results(path or find_results(FILE), partial(_parse, config))
+
+
+def _parse(config: Config, path: Path) -> list[Neighbour]:
+    rows = {row["digest"]: row for row in read_lines(path)}
+    return [
+        Neighbour(field, value, seed, _curve(rows[one.digest]))
+        for seed in sorted({row["seed"] for row in rows.values()})
+        for (field, value), one in _steps(config.replace(seed=seed, **RECORDING)).items()
+        if one.digest in rows
+    ]
 
 
 def _steps(config: Config) -> dict[tuple[str, Any], Config]:

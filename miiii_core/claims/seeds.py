@@ -17,7 +17,7 @@ from jaxtyping import Float, Int
 
 from ..config import Config
 from ..milestones import first_epoch
-from ..storage.results import find_results, refusing_damage
+from ..storage.results import find_results, read_results
 from ..storage.saved import Run
 from .ledger import NEVER, Claim, Evidence, Measured
 
@@ -46,18 +46,14 @@ class Witness:
     """One run of a seed, without its weights.
 
     Attributes:
-        kind: Of run, such as ``miiii``.
         config: What was trained.
-        epochs: At which it was recorded.
-        accuracy: In validation, mean over tasks, at these epochs.
+        curve: How it came along.
         final: In validation, of each task at the end.
         origin: Device, seconds, and the revision of the code.
     """
 
-    kind: str
     config: Config
-    epochs: Int[np.ndarray, " ticks"]
-    accuracy: Float[np.ndarray, " ticks"]
+    curve: Curve
     final: Float[np.ndarray, " tasks"]
     origin: Mapping[str, Any]
 
@@ -104,12 +100,7 @@ def stored_seeds(path: Path | None = None) -> list[Seed]:
     Raises:
         RunError: if the file is damaged.
     """
-    path = path or find_results(FILE)
-    if path is None:
-        return []
-    with refusing_damage(path):
-        found = [_seed(row) for row in json.loads(path.read_text())]
-    return sorted(found, key=lambda seed: seed.seed)
+    return read_results(path or find_results(FILE), _parse)
 
 
 def curves_of(run: Run, seeds: Sequence[Seed]) -> dict[int, Curve]:
@@ -122,7 +113,7 @@ def curves_of(run: Run, seeds: Sequence[Seed]) -> dict[int, Curve]:
     own = Curve(run.metrics["epoch"], run.metrics.split("accuracy", "validation").mean(axis=1))
     first = run.config.train.seed
     alike = {
-        seed.seed: Curve(one.epochs, one.accuracy)
+        seed.seed: one.curve
         for seed in seeds
         for one in seed.runs.values()
         if one.config.replace(seed=first) == run.config
@@ -135,10 +126,15 @@ def number_as_json(value: float) -> float | str:
     return "never" if value == NEVER else float(value)
 
 
+def _parse(path: Path) -> list[Seed]:
+    found = [_seed(row) for row in json.loads(path.read_text())]
+    return sorted(found, key=lambda seed: seed.seed)
+
+
 def _seed(row: Mapping[str, Any]) -> Seed:
     return Seed(
         seed=row["seed"],
-        runs={kind: _witness(kind, one) for kind, one in row["runs"].items()},
+        runs={kind: _witness(one) for kind, one in row["runs"].items()},
         beside=row["beside"],
         claims={
             key: {name: NEVER if x == "never" else x for name, x in values.items()}
@@ -147,12 +143,10 @@ def _seed(row: Mapping[str, Any]) -> Seed:
     )
 
 
-def _witness(kind: str, row: Mapping[str, Any]) -> Witness:
+def _witness(row: Mapping[str, Any]) -> Witness:
     return Witness(
-        kind=kind,
         config=Config.from_json(json.dumps(row["config"])),
-        epochs=np.array(row["epochs"], int),
-        accuracy=np.array(row["accuracy"], float),
+        curve=Curve(np.array(row["epochs"], int), np.array(row["accuracy"], float)),
         final=np.array(row["final"], float),
         origin=row["origin"],
     )

@@ -1,13 +1,14 @@
 """Results that travel with the book: numbers of trainings whose weights do not."""
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from .folders import book_folder
 from .saved import RunError
+
+T = TypeVar("T")
 
 
 def find_results(name: str) -> Path | None:
@@ -23,14 +24,19 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in lines]
 
 
-@contextmanager
-def refusing_damage(path: Path) -> Iterator[None]:
-    """Inside it, what a file lacks or has wrongly is told by its name.
+def read_results(path: Path | None, parse: Callable[[Path], list[T]]) -> list[T]:
+    """What a file of results holds; nothing where there is no file.
+
+    Args:
+        path: Of the file, such as from `find_results`.
+        parse: Reads it.
 
     Raises:
-        RunError: in place of what reading raised.
+        RunError: if it cannot be read; names the file.
     """
+    if path is None:
+        return []
     try:
-        yield
+        return parse(path)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise RunError(f"{path} is damaged: {error!r}; restore it, or compute it again") from error
