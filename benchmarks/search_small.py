@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from miiii_core.config import Config
-from miiii_core.milestones import GENERALISED
+from miiii_core.milestones import GENERALISED, NEVER
 from miiii_core.presets import preset
-from miiii_core.storage.results import read_lines
+from miiii_core.storage.results import curve_of, read_lines
 
-from .trainings import collect, markdown, passed_at
+from .trainings import collect, markdown
 
 RESULTS = Path(__file__).with_suffix(".jsonl")
 TABLE = Path(__file__).with_suffix(".md")
@@ -74,7 +74,7 @@ def config_of(variant: dict[str, Any], seed: int) -> Config:
 
 def table(rows: list[dict[str, Any]]) -> str:
     """The results as Markdown, best first."""
-    rows = sorted(rows, key=lambda row: (passed_at(row) or EPOCHS + 1, -row["curve"][-1][2]))
+    rows = sorted(rows, key=_rank)
     head = [
         *FIELDS,
         "seed",
@@ -86,10 +86,16 @@ def table(rows: list[dict[str, Any]]) -> str:
     return f"{INTRODUCTION}\n" + markdown(head, map(_cells, rows))
 
 
+def _rank(row: dict[str, Any]) -> tuple[float, float]:
+    curve = curve_of(row)
+    return curve.reached(GENERALISED), -curve.accuracy[-1]
+
+
 def _cells(row: dict[str, Any]) -> list[str]:
     _, _, mean, worst, modulus = row["curve"][-1]
     values = [_short(row[name]) for name in FIELDS]
-    values += [str(row["seed"]), str(passed_at(row) or "no"), f"{mean:.3f}"]
+    came = curve_of(row).reached(GENERALISED)
+    values += [str(row["seed"]), "no" if came == NEVER else f"{came:.0f}", f"{mean:.3f}"]
     return [*values, f"{worst:.3f} (mod {modulus})", f"{row['seconds']:.0f}"]
 
 

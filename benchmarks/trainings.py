@@ -11,7 +11,6 @@ import numpy as np
 from tqdm import tqdm
 
 from miiii_core.config import SWEEPABLE, Config
-from miiii_core.milestones import GENERALISED, first_epoch
 from miiii_core.storage.provenance import code_revision, device_name
 from miiii_core.storage.results import read_lines
 from miiii_core.training.sweep import fit_many
@@ -86,12 +85,6 @@ def _point(now: Progress, moduli: Sequence[int]) -> list[Any]:
 def _row(config: Config, curve: list[Any], seconds: float) -> dict[str, Any]:
     origin = {"device": device_name(jax.devices()[0]), "code_revision": code_revision()}
     return {"seed": config.train.seed, "seconds": round(seconds, 1), **origin, "curve": curve}
-
-
-def passed_at(row: dict[str, Any]) -> int | None:
-    """First epoch at which the mean validation accuracy is `GENERALISED`; None for never."""
-    epochs, _, means, *_ = zip(*row["curve"], strict=True)
-    return first_epoch(np.array(epochs, int), np.array(means, float), GENERALISED)
 
 
 def markdown(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:

@@ -364,14 +364,6 @@ def test_trainings_side_by_side_are_those_alone(tmp_path):
         assert row["device"].startswith("cpu")
 
 
-def test_a_training_passes_where_its_mean_does():
-    from benchmarks.trainings import passed_at
-
-    curve = [[0, 0, 0.1, 0, 2], [8, 1, 0.9, 0.5, 2], [16, 1, 0.95, 0.5, 2]]
-    assert passed_at({"curve": curve}) == 8
-    assert passed_at({"curve": curve[:1]}) is None
-
-
 def test_stored_forks_are_those_that_would_be_trained():
     from benchmarks import forks
 

@@ -10,7 +10,6 @@ from miiii_core.addition.published import NANDA
 from miiii_core.analysis.progress import fourier_gini
 from miiii_core.claims import (
     LEDGER,
-    NEVER,
     Measure,
     Verdict,
     decide,
@@ -24,8 +23,8 @@ from miiii_core.claims.embeddings import best_frequency_share, frequencies_for
 from miiii_core.claims.learning import settled_at
 from miiii_core.claims.neurons import explained_by_difference, records_at, spiked
 from miiii_core.claims.page import numbers
-from miiii_core.claims.seeds import Curve
 from miiii_core.config import Config
+from miiii_core.milestones import NEVER, Curve
 from miiii_core.presets import preset
 from miiii_core.spaces import TABLE_1, neighbours
 from miiii_core.storage.saved import Run

@@ -9,7 +9,7 @@ from tiny import TINY
 from benchmarks import neighbours as benchmark
 from miiii_core.claims import Verdict, examine, find_claim, hyperparameters
 from miiii_core.claims.hyperparameters import APART, stored_neighbours
-from miiii_core.claims.ledger import NEVER
+from miiii_core.milestones import NEVER
 from miiii_core.presets import preset
 from miiii_core.runs import cached
 from miiii_core.spaces import RECORDING, TABLE_1, neighbours

@@ -10,8 +10,7 @@ from tiny import TINY
 from benchmarks import seeds as benchmark
 from miiii_core import claims, runs
 from miiii_core.claims import find_claim, stored_seeds
-from miiii_core.claims.ledger import NEVER
-from miiii_core.milestones import GENERALISED
+from miiii_core.milestones import GENERALISED, NEVER
 from miiii_core.storage.saved import RunError
 
 ORDER = find_claim("order")

@@ -19,7 +19,7 @@ from . import (
     serving,
     variations,
 )
-from .ledger import NEVER, Claim, Evidence, Finding, Measure, Verdict, decide, examine
+from .ledger import Claim, Evidence, Finding, Measure, Verdict, decide, examine
 from .page import Expectations, Ledger, seeds_table, summary
 from .seeds import Seed, curves_of, stored_seeds
 from .sources import BASES, gather, kind_of
@@ -27,7 +27,6 @@ from .sources import BASES, gather, kind_of
 __all__ = [
     "BASES",
     "LEDGER",
-    "NEVER",
     "Claim",
     "Evidence",
     "Expectations",

@@ -5,7 +5,7 @@ takes less: if one step from it, in one field, leads to a better run, it is not.
 are trained by ``python -m benchmarks.neighbours``, and their curves travel with the book.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,12 +13,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..config import Config
-from ..milestones import GENERALISED
+from ..milestones import GENERALISED, Curve
 from ..spaces import RECORDING, TABLE_1, neighbours
-from ..storage.results import find_results, read_lines, read_results
+from ..storage.results import curve_of, find_results, read_lines, read_results
 from ..storage.saved import Run
 from .ledger import CannotTell, Claim, Measure, Measured, Values, Verdict, decide
-from .seeds import Curve, curves_of
+from .seeds import curves_of
 
 FILE = "neighbours.jsonl"
 # What happens without dropout or filter at all are claims of their own, with runs of their own.
@@ -57,7 +57,7 @@ def stored_neighbours(config: Config, path: Path | None = None) -> list[Neighbou
 def _parse(config: Config, path: Path) -> list[Neighbour]:
     rows = {row["digest"]: row for row in read_lines(path)}
     return [
-        Neighbour(field, value, seed, _curve(rows[one.digest]))
+        Neighbour(field, value, seed, curve_of(rows[one.digest]))
         for seed in sorted({row["seed"] for row in rows.values()})
         for (field, value), one in _steps(config.replace(seed=seed, **RECORDING)).items()
         if one.digest in rows
@@ -68,11 +68,6 @@ def _steps(config: Config) -> dict[tuple[str, Any], Config]:
     """Neighbours by field and value, but for those with runs of their own."""
     found = neighbours(config, TABLE_1)
     return {step: one for step, one in found.items() if step not in APART}
-
-
-def _curve(row: Mapping[str, Any]) -> Curve:
-    epochs, _, accuracy, *_ = zip(*row["curve"], strict=True)
-    return Curve(np.array(epochs, int), np.array(accuracy, float))
 
 
 def _best(run: Run) -> Measured:

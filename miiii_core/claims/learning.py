@@ -6,11 +6,11 @@ import numpy as np
 from jaxtyping import Float, Int
 from scipy.stats import spearmanr
 
-from ..milestones import GENERALISED, MASTERED, first_epoch
+from ..milestones import GENERALISED, MASTERED, NEVER, first_epoch
 from ..network.model import WEIGHT_NAMES
 from ..storage.saved import Run
 from ..training.schedule import SETTLED
-from .ledger import NEVER, CannotTell, Claim, Measure, Measured, Values, Verdict, decide
+from .ledger import CannotTell, Claim, Measure, Measured, Values, Verdict, decide
 
 EASY = (2, 3, 5, 7)
 NEXT = (11, 13, 17, 19)

@@ -5,7 +5,6 @@ run was looked at. The judge sees numbers only, so that a test can show it numbe
 kind. With several runs of a kind, one for each seed, each number is the median over them.
 """
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -18,7 +17,6 @@ from ..circuits.history import known_epochs
 from ..storage.saved import Run
 
 OURS = "Ours"  # the source of a claim that goes beyond the paper
-NEVER = math.inf  # the epoch at which something happened that did not
 Number = float | int | np.number | np.bool_
 Measured = Mapping[str, Number]
 Values = Mapping[str, float | int]

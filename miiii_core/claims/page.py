@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..figures.tables import Table, table
+from ..milestones import NEVER
 from ..storage.saved import Run
-from .ledger import NEVER, Claim, Evidence, Finding, Number, Verdict
+from .ledger import Claim, Evidence, Finding, Number, Verdict
 
 
 @dataclass(frozen=True)

@@ -10,35 +10,18 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float
 
 from ..config import Config
-from ..milestones import first_epoch
+from ..milestones import NEVER, Curve
 from ..storage.results import find_results, read_results
 from ..storage.saved import Run
-from .ledger import NEVER, Claim, Evidence, Measured
+from .ledger import Claim, Evidence, Measured
 
 FILE = "seeds.json"
-
-
-class Curve(NamedTuple):
-    """How one run came along.
-
-    Attributes:
-        epochs: At which it was recorded.
-        accuracy: In validation, mean over tasks, at these epochs.
-    """
-
-    epochs: Int[np.ndarray, " ticks"]
-    accuracy: Float[np.ndarray, " ticks"]
-
-    def reached(self, level: float) -> float:
-        """First epoch at which the mean had a level; `NEVER` for not at all."""
-        found = first_epoch(self.epochs, self.accuracy, level)
-        return NEVER if found is None else float(found)
 
 
 @dataclass(frozen=True, kw_only=True)

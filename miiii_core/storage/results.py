@@ -1,10 +1,13 @@
 """Results that travel with the book: numbers of trainings whose weights do not."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
+import numpy as np
+
+from ..milestones import Curve
 from .folders import book_folder
 from .saved import RunError
 
@@ -22,6 +25,12 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
     """The objects of a file that has one in each line; none if there is no file."""
     lines = path.read_text().splitlines() if path.exists() else []
     return [json.loads(line) for line in lines]
+
+
+def curve_of(line: Mapping[str, Any]) -> Curve:
+    """How the training came along that a line of trainings stores."""
+    epochs, _, accuracy, *_ = zip(*line["curve"], strict=True)
+    return Curve(np.array(epochs, int), np.array(accuracy, float))
 
 
 def read_results(path: Path | None, parse: Callable[[Path], list[T]]) -> list[T]:
