@@ -156,16 +156,6 @@ def test_the_constant_neither_counts_nor_raises_the_threshold():
         assert set(zip(*np.nonzero(active), strict=True)) == {(2, 5), (6, 6)}
 
 
-def test_distinct_active_counts_pairs_once_and_by_share_of_neurons():
-    active = np.zeros((4, 3, 3), bool)
-    active[:, 1, 1] = True
-    active[:2, 2, 2] = True
-    active[0, 0, 1] = True
-    assert spectral.distinct_active(active) == 3
-    assert spectral.distinct_active(active, share=0.5) == 2
-    assert spectral.distinct_active(active, share=1.0) == 1
-
-
 def test_public_omega_follows_the_public_code():
     epochs = np.array([0, 1, 2, 4, 8, 16, 32, 64, 128])
     power = noise(3, 9, 12, 12) ** 2
@@ -283,7 +273,6 @@ CALLS = {
     "frequency_power_2d": (spectral.frequency_power_2d, noise(1, 3, 11, 11)),
     "neuron_frequency": (spectral.neuron_frequency, noise(1, 3, 11, 11)),
     "active_frequencies": (spectral.active_frequencies, noise(1, 3, 6, 6) ** 2),
-    "distinct_active": (spectral.distinct_active, noise(1, 3, 6, 6) > 0.5),
     "key_frequencies": (spectral.key_frequencies, noise(1, 11, 5)),
     "singular_values": (lambda W: spectral.singular_spectrum(W)[::2], noise(1, 6, 4)),
     "ranks_for": (lambda c: spectral.ranks_for(c, 0.9), np.linspace(0.2, 1, 5)),

@@ -126,12 +126,6 @@ def active_frequencies(
     return xp.concat([xp.zeros_like(active[..., :1]), active], axis=-1).reshape(power.shape)
 
 
-def distinct_active(active: Bool[Tensor, "neurons k0 k1"], share: float = 0.0) -> Scalar:
-    """How many distinct pairs are active in some neuron, and in at least a share of them."""
-    neurons = active.sum(axis=0)
-    return ((neurons > 0) & (neurons >= share * active.shape[0])).sum()
-
-
 class PublicOmega(NamedTuple):
     """What the authors' code counts and what it prints, per column of its log-time map."""
 
