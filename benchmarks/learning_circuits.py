@@ -16,7 +16,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from miiii_core.circuits import branching, outcomes
+from miiii_core.circuits import branching, laboratory, outcomes
 from miiii_core.config import Config
 from miiii_core.presets import preset
 from miiii_core.storage.saved import RunError
@@ -80,8 +80,10 @@ def branches(root: Path, config: Config) -> None:
     def tell(text: str) -> None:
         print(f"{path.stem} {time.perf_counter() - began:5.0f} s  {text}", flush=True)
 
-    found = branching.run_experiment(branching.Laboratory.of(config), tell)
-    outcomes.save_experiment(path, found, outcomes.origin(config, jax.devices()[0], began))
+    found = branching.run_experiment(laboratory.Laboratory.of(config), tell)
+    outcomes.save_experiment(
+        path, found, outcomes.origin("branches", config, jax.devices()[0], began)
+    )
     tell("stored")
 
 
@@ -93,11 +95,11 @@ def controls(root: Path, config: Config) -> None:
             is to be joined by what other code computes.
     """
     path = outcomes.place_of(root, "controls", config)
-    known, last = {}, {}
+    known, last, spent = {}, {}, 0.0
     if path.exists():
         header = outcomes.check_origin(path, config)
         stored, _ = outcomes.load_controls(path)
-        known, last = dict(stored.learned), dict(stored.last)
+        known, last, spent = dict(stored.learned), dict(stored.last), header["seconds"]
         if set(settings_of(config)) - set(known) and not outcomes.same_code(header):
             raise RunError(
                 f"{path} was computed by other code than this, and settings of one file are to "
@@ -107,18 +109,21 @@ def controls(root: Path, config: Config) -> None:
         if name not in known:
             began = time.perf_counter()
             known[name], last[name] = train(config.replace(**changes))
-            found = outcomes.Controls(branching.Laboratory.of(config).task.moduli, known, last)
-            origin = outcomes.origin(config, jax.devices()[0], began)
-            outcomes.save_controls(path, found, origin)
+            found = outcomes.Controls(laboratory.Laboratory.of(config).task.moduli, known, last)
+            origin = outcomes.origin("controls", config, jax.devices()[0], began)
+            spent += origin["seconds"]
+            outcomes.save_controls(path, found, {**origin, "seconds": round(spent, 1)})
             print(f"{path.stem}  {name}: epoch {last[name]}", flush=True)
 
 
 def train(config: Config) -> tuple[np.ndarray, int]:
     """Epochs at which tasks are learned, and the epoch at which most of them were."""
-    lab = branching.Laboratory.of(config)
+    lab = laboratory.Laboratory.of(config)
     try:
         state = initial_state(config, lab.task)
-        grown = branching.grow_branch(lab, state, "control", [], config.train.epochs)
+        grown = branching.grow_branch(
+            lab, state, [], config.train.epochs, kind="control", place="start"
+        )
     except TrainingDiverged:
         return np.full(len(lab.task.moduli), np.inf), config.train.epochs
     return grown.learned, grown.end

@@ -1,25 +1,26 @@
 """Waves of n mod q that come and stay in the neurons, and waves that come and go.
 
 What counts was fixed on one run, the small one of T_miiii that the book embeds, before any
-other was looked at and before any wave was clamped, but for `FALSE_FINDS`: that was added when a
-seed had a transient wave at the first moment, in neurons that were nearly as drawn. By that
-measure too the wave was there, and it still counts.
+other was looked at and before any wave was clamped, but for `ORDERS`. Neurons read one stream and
+are alike, so that chance alone gives a wave to many at once; what chance gives is found with all
+of them in one random order. That was seen when all seeds had been.
 """
 
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
-from scipy.stats import gamma
 
 from ..milestones import GENERALISED
-from .anova import interaction_of, prime_anova
+from .anova import interaction_of, prime_anova, side_of
 from .atoms import Waves, waves_of
 
 Tensor = np.ndarray | Array
 PRESENT = 1.5  # times the level of chance, from which a wave may count as there
-FALSE_FINDS = 0.01  # waves that chance makes count as there at one moment, at most
+ORDERS = 100  # random ones of the digits, whose strongest wave is what chance can do
+WHOLE = 0.99  # of the energy, which the leading directions of the neurons hold together
 FALLEN = 0.25  # of its peak, below which a wave that is gone was transient
 KEPT = 0.5  # of its peak, above which a wave that is there has stayed
 
@@ -30,12 +31,13 @@ class Strengths(NamedTuple):
     Attributes:
         energy: Mean square of the interaction part along each wave, summed over neurons.
         total: Mean square of the interaction part, summed over neurons.
-        effective: How many neurons share in it: the square of the sum over the sum of squares.
+        chance: The most that any wave has in any of `ORDERS` random orders of the digits, as a
+            multiple of its `chance_share`.
     """
 
     energy: Float[np.ndarray, " waves"]
     total: float
-    effective: float
+    chance: float
 
 
 class Split(NamedTuple):
@@ -43,7 +45,8 @@ class Split(NamedTuple):
 
     Attributes:
         waves: Which there are.
-        present: Whether each is there, moment by moment.
+        present: Whether each is there, moment by moment: stronger than `PRESENT` times its
+            share by chance, and than any was in a random order.
         transient: Present at some moment, gone at the last, with less than `FALLEN` of the peak.
         persistent: Present at the last moment with more than `KEPT` of the peak.
     """
@@ -61,9 +64,11 @@ def strengths(neurons: Float[Tensor, "n units"], moduli: Sequence[int]) -> Stren
         neurons: After the ReLU, one row for each number 0..p²-1.
         moduli: What to divide by.
     """
-    found = prime_anova(interaction_of(neurons), moduli)
-    total, squares = float(found.variance.sum()), float((found.variance**2).sum())
-    return Strengths(found.variance @ found.waves, total, total**2 / squares if squares else 0.0)
+    both = interaction_of(neurons)
+    found = prime_anova(both, moduli)
+    total = float(found.variance.sum())
+    chance = strongest_by_chance(both, moduli) if total else 0.0
+    return Strengths(found.variance @ found.waves, total, chance)
 
 
 def chance_share(moduli: Sequence[int], p: int) -> Float[np.ndarray, " waves"]:
@@ -75,31 +80,48 @@ def chance_share(moduli: Sequence[int], p: int) -> Float[np.ndarray, " waves"]:
     return np.where(waves_of(moduli).modulus == 2, 1, 2) / (p - 1) ** 2
 
 
-def presence_level(
-    effective: Float[np.ndarray, " moments"], moduli: Sequence[int]
-) -> Float[np.ndarray, "moments waves"]:
-    r"""Strength, in multiples of chance, from which a wave counts as there: `PRESENT`, or more.
+def strongest_by_chance(both: Float[Tensor, "n units"], moduli: Sequence[int]) -> float:
+    """The most that any wave has of the interaction in any of `ORDERS` random orders of the digits.
 
-    The share of one neuron in random order along a wave of d dimensions is about chi-square
-    with d degrees of freedom. So the share of n neurons alike is a gamma variable of shape
-    n d / 2 and mean 1, and few neurons exceed any multiple easily: before a network has
-    learned anything, most of the interaction is in few. The level is what chance exceeds
-    for `FALSE_FINDS` of all waves together.
+    All units are put in the same order, a random one for each digit, as they read one stream and
+    have much in common. The same orders are taken each time.
 
     Args:
-        effective: `Strengths.effective` of each moment.
-        moduli: As given to `strengths`.
+        both: The `interaction_of` some units, which must not all be zero.
+        moduli: What to divide by.
+
+    Returns:
+        A multiple of `chance_share`.
     """
-    dimensions = np.where(waves_of(moduli).modulus == 2, 1, 2)
-    shape = np.maximum(np.asarray(effective, float)[:, None], 1) * dimensions / 2
-    chance = gamma.ppf(1 - FALSE_FINDS / len(dimensions), shape) / shape
-    return np.maximum(PRESENT, chance)
+    p, waves, generator = side_of(both), waves_of(moduli), np.random.default_rng(0)
+    turns = 2 * np.pi * (np.outer(np.arange(p * p), waves.k) % waves.modulus) / waves.modulus
+    columns = jnp.asarray(np.concatenate([np.cos(turns), np.sin(turns)], axis=1).T, jnp.float32)
+    parts = _leading(both)
+    size = np.where(waves.modulus == 2, 1, 2) / chance_share(moduli, p) / len(parts) ** 2
+    most = 0.0
+    for _ in range(ORDERS):
+        high, low = generator.permutation(p), generator.permutation(p)
+        order = (high[:, None] * p + low).reshape(-1)
+        along = jnp.matmul(columns, parts[order], precision="highest")
+        energy = np.asarray((along**2).sum(axis=1), float).reshape(2, -1).sum(axis=0)
+        most = max(most, float((energy * size).max()))
+    return most / float((np.asarray(parts, float) ** 2).mean(axis=0).sum())
+
+
+def _leading(both: Float[Tensor, "n units"]) -> Float[Array, "n directions"]:
+    """Units turned into directions of falling energy, as many as hold `WHOLE` of it."""
+    gram = jnp.matmul(both.T, both, precision="highest")
+    energy, directions = np.linalg.eigh(np.asarray(gram, float))
+    held = np.cumsum(energy[::-1]) / energy.sum()
+    count = int(np.searchsorted(held, WHOLE)) + 1
+    turned = jnp.asarray(directions[:, : -count - 1 : -1], jnp.float32)
+    return jnp.matmul(both, turned, precision="highest")
 
 
 def split_waves(
     energy: Float[np.ndarray, "moments waves"],
     total: Float[np.ndarray, " moments"],
-    effective: Float[np.ndarray, " moments"],
+    chance: Float[np.ndarray, " moments"],
     moduli: Sequence[int],
     p: int,
 ) -> Split:
@@ -108,7 +130,7 @@ def split_waves(
     Args:
         energy: `Strengths.energy` of each moment, in order of time.
         total: `Strengths.total` of each moment.
-        effective: `Strengths.effective` of each moment.
+        chance: `Strengths.chance` of each moment.
         moduli: As given to `strengths`.
         p: Base of the digits.
 
@@ -121,7 +143,8 @@ def split_waves(
             f"energy of shape {found.shape} and {len(total)} totals were given; these moduli take "
             f"(moments, {len(level)}) and one total for each of one or more moments"
         )
-    present = found > presence_level(effective, moduli) * level * np.asarray(total)[:, None]
+    needed = np.maximum(PRESENT, chance) * np.asarray(total)
+    present = found > needed[:, None] * level
     peak = np.where(present, found, 0).max(axis=0)
     gone = present.any(axis=0) & ~present[-1] & (found[-1] < FALLEN * peak)
     return Split(waves_of(moduli), present, gone, present[-1] & (found[-1] > KEPT * peak))
@@ -176,6 +199,8 @@ def matched(
     return np.sort(np.array(drawn, int))
 
 
-def fractions(waves: Waves, indices: Int[np.ndarray, " some"]) -> list[tuple[int, int]]:
+def fractions(
+    waves: Waves, indices: Sequence[int] | Int[np.ndarray, " some"]
+) -> list[tuple[int, int]]:
     """The waves of some indices as pairs (k, q)."""
     return [(int(waves.k[i]), int(waves.modulus[i])) for i in indices]

@@ -5,110 +5,34 @@ the way branches set out, all with the batches and dropout masks that the refere
 the transient waves clamped, others with as many persistent ones, and as many at random.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Int
 
-from ..analysis.transients import (
-    Split,
-    fractions,
-    matched,
-    spike_of,
-    split_waves,
-    strengths,
-)
-from ..config import Config
+from ..analysis.transients import Split, fractions, matched, spike_of
 from ..milestones import GENERALISED
-from ..tasks import Task
-from ..training.clamp import Clamp, clamped_accuracy, clamped_advance
-from ..training.train import Problem, TrainingDiverged, TrainState, initial_state, task_of
+from ..training.clamp import directions
+from ..training.train import TrainState
 from .gradients import GradientWaves, watch
+from .laboratory import (
+    EVERY,
+    SETTLING,
+    Laboratory,
+    Reference,
+    Tell,
+    midway_of,
+    split_of,
+    train_reference,
+)
 
-EVERY = 64  # epochs between two looks at the accuracies
-PER_OCTAVE = 4  # looks at the waves per doubling of the epoch
-SETTLING = 1.25  # times the epoch at which all tasks are learned, until which a reference goes on
-HOPELESS = 0.5  # share of tasks below which a reference is given up at half of its epochs
 ENOUGH = 0.75  # share of its tasks that a branch must have learned to be called off
 WINDOW = 256  # epochs over which the gradient is watched
-RANDOM_DRAWS = 2
-Tell = Callable[[str], None]
-
-
-@dataclass(frozen=True)
-class Laboratory:
-    """All that the branches of one training share.
-
-    Attributes:
-        config: What is trained.
-        task: Its data.
-        problem: The same on the device.
-        rank: Directions that a clamp has room for.
-    """
-
-    config: Config
-    task: Task
-    problem: Problem
-    rank: int
-
-    @classmethod
-    def of(cls, config: Config, rank: int = 64) -> "Laboratory":
-        """Set up.
-
-        Raises:
-            ValueError: for tasks that are not remainders.
-        """
-        task = task_of(config)
-        if task.class_sizes != task.moduli or config.task.name == "nanda":
-            raise ValueError(
-                f"name={config.task.name!r} has no waves of n mod q to clamp; take miiii or masked"
-            )
-        return cls(config, task, Problem.of(config, task), rank)
-
-    def clamp(self, waves: Sequence[tuple[int, int]]) -> Clamp:
-        """Hold these waves at zero."""
-        return Clamp.of(self.task, waves, self.rank)
-
-    def advance(self, clamp: Clamp, state: TrainState, n: int) -> TrainState:
-        """Train on.
-
-        Raises:
-            TrainingDiverged: if the loss is no longer finite.
-        """
-        state, loss = clamped_advance(self.problem, clamp, state, jnp.asarray(n, jnp.int32))
-        if not jnp.isfinite(loss):
-            raise TrainingDiverged(f"the loss became {loss} at epoch {int(state.epoch) - 1}")
-        return state
-
-    def validation(self, clamp: Clamp, state: TrainState) -> Float[np.ndarray, " tasks"]:
-        """Accuracy of each task on validation inputs."""
-        return np.asarray(clamped_accuracy(self.problem, state.model, clamp.every)[1])
-
-
-@dataclass(frozen=True)
-class Reference:
-    """A training with nothing clamped, to its end.
-
-    Attributes:
-        learned: Epoch at which each task generalised; infinite for never.
-        moments: Epochs at which the waves were looked at.
-        states: As they were then; the last is the end.
-        accuracy: On validation inputs then.
-        energy: Of each wave then.
-        total: Of the interaction part then.
-        effective: Neurons that shared in it.
-    """
-
-    learned: Float[np.ndarray, " tasks"]
-    moments: Int[np.ndarray, " moments"]
-    states: list[TrainState]
-    accuracy: Float[np.ndarray, "moments tasks"]
-    energy: Float[np.ndarray, "moments waves"]
-    total: Float[np.ndarray, " moments"]
-    effective: Float[np.ndarray, " moments"]
+RANDOM_DRAWS = 2  # of random sets to clamp, each of which costs a training
+ONCE_DRAWS = 20  # of sets to take out of a network once, which costs next to nothing
+CONTROL_KINDS = ("persistent", "random")
 
 
 class Branch(NamedTuple):
@@ -116,6 +40,7 @@ class Branch(NamedTuple):
 
     Attributes:
         kind: ``transient``, ``persistent`` or ``random``.
+        place: Where it set out: at the ``spike``, or at the ``onset``.
         start: Epoch from which on they were.
         waves: Fractions (k, q).
         once: Accuracy of each task on validation inputs right after taking them out.
@@ -124,6 +49,7 @@ class Branch(NamedTuple):
     """
 
     kind: str
+    place: str
     start: int
     waves: list[tuple[int, int]]
     once: Float[np.ndarray, " tasks"]
@@ -131,44 +57,14 @@ class Branch(NamedTuple):
     end: int
 
 
-def moments_of(epochs: int) -> tuple[int, ...]:
-    """Log-spaced multiples of `EVERY` up to the last epoch."""
-    octaves = np.log2(epochs / EVERY) if epochs > EVERY else 0
-    spaced = np.round(2 ** np.arange(0, octaves + 1e-9, 1 / PER_OCTAVE)).astype(int)
-    return tuple(sorted({int(n) * EVERY for n in spaced if n * EVERY <= epochs}))
-
-
-def train_reference(lab: Laboratory, tell: Tell = lambda _: None) -> Reference:
-    """Train with nothing clamped, until all tasks are learned and some time beyond.
-
-    One that has learned less than `HOPELESS` of its tasks by half of its epochs is given up.
-
-    Args:
-        lab: What to train.
-        tell: Told now and then how far it got.
-    """
-    free, state = lab.clamp([]), initial_state(lab.config, lab.task)
-    learned = np.full(len(lab.task.moduli), np.inf)
-    epochs, seen = lab.config.train.epochs, []
-    moments = set(moments_of(epochs))
-    for epoch in (*range(EVERY, epochs, EVERY), epochs):
-        state = lab.advance(free, state, epoch - int(state.epoch))
-        accuracy = lab.validation(free, state)
-        learned[(accuracy >= GENERALISED) & np.isinf(learned)] = epoch
-        slow = 2 * epoch >= epochs and np.isfinite(learned).mean() < HOPELESS
-        over = epoch == epochs or epoch >= SETTLING * learned.max() or slow
-        if epoch in moments or over:
-            neurons = state.model.activations(jnp.asarray(lab.task.digits)).neurons
-            seen.append((epoch, state, accuracy, *strengths(neurons, lab.task.moduli)))
-            tell(f"epoch {epoch}, {np.isfinite(learned).sum()} of {len(learned)} tasks learned")
-        if over:
-            break
-    at, states, *measured = zip(*seen, strict=True)
-    return Reference(learned, np.array(at), list(states), *map(np.array, measured))
-
-
 def grow_branch(
-    lab: Laboratory, state: TrainState, kind: str, waves: Sequence[tuple[int, int]], last: int
+    lab: Laboratory,
+    state: TrainState,
+    waves: Sequence[tuple[int, int]],
+    last: int,
+    *,
+    kind: str,
+    place: str,
 ) -> Branch:
     """Train on from a state with waves clamped, until most late tasks are learned.
 
@@ -178,9 +74,10 @@ def grow_branch(
     Args:
         lab: What is trained.
         state: Where to start; it stays as it is.
-        kind: What to call it.
         waves: To clamp.
         last: Epoch at which to stop anyway.
+        kind: Of the waves, as in `Branch`.
+        place: Of the state, as in `Branch`.
     """
     clamp, start = lab.clamp(waves), int(state.epoch)
     late = lab.validation(lab.clamp([]), state) < GENERALISED
@@ -193,7 +90,7 @@ def grow_branch(
         epoch += n
         accuracy = lab.validation(clamp, state)
         learned[(accuracy >= GENERALISED) & np.isinf(learned)] = epoch
-    return Branch(kind, start, list(waves), once, learned, epoch)
+    return Branch(kind, place, start, list(waves), once, learned, epoch)
 
 
 @dataclass(frozen=True)
@@ -206,7 +103,10 @@ class Experiment:
         spike: Moment at which branches set out; -1 if there was none.
         onset: Last moment before the first transient wave, or the first moment if one is there
             from the beginning; -1 if there was none.
-        removed: Accuracy of the trained network with each set of waves taken out once.
+        alone: Accuracy on validation inputs with each wave by itself taken out once, at the spike
+            if there is one and at the end.
+        removed: The same at the end with sets of waves taken out, by kind: the transient ones, and
+            draws of as many persistent and of as many random ones.
         branches: From the spike, and from the onset.
         watched: The gradient from the onset, the spike and midway on, as far as there are such.
     """
@@ -215,15 +115,10 @@ class Experiment:
     split: Split
     spike: int
     onset: int
-    removed: Mapping[str, Float[np.ndarray, " tasks"]]
+    alone: Mapping[str, Float[np.ndarray, "waves tasks"]]
+    removed: Mapping[str, Float[np.ndarray, "draws tasks"]]
     branches: list[Branch]
     watched: Mapping[str, GradientWaves]
-
-
-def split_of(reference: Reference, moduli: Sequence[int], p: int) -> Split:
-    """What becomes of the waves of a reference."""
-    measured = reference.energy, reference.total, reference.effective
-    return split_waves(*measured, moduli, p)
 
 
 def places_of(split: Split, accuracy: Float[np.ndarray, "moments tasks"]) -> tuple[int, int]:
@@ -236,20 +131,42 @@ def places_of(split: Split, accuracy: Float[np.ndarray, "moments tasks"]) -> tup
     return max(first - 1, 0), spike
 
 
-def midway_of(accuracy: Float[np.ndarray, "moments tasks"]) -> int:
-    """The last moment at which half of the tasks, or more, were not learned; the first if none."""
-    left = (accuracy < GENERALISED).mean(axis=1) >= 0.5
-    return int(np.flatnonzero(left).max(initial=0))
-
-
 def sets_of(
-    split: Split, generator: np.random.Generator
+    split: Split, generator: np.random.Generator, draws: Mapping[str, int]
 ) -> list[tuple[str, Int[np.ndarray, " some"]]]:
-    """Which waves to clamp: transient ones, and as many others, by kind; random ones repeatedly."""
-    chosen, anything = split.transient, np.ones(len(split.transient), bool)
-    pools = [("persistent", split.persistent), *[("random", anything)] * RANDOM_DRAWS]
-    drawn = [(kind, matched(chosen, pool, split.waves, generator)) for kind, pool in pools]
-    return [("transient", np.flatnonzero(chosen)), *drawn]
+    """The transient waves, and as many others of the same moduli, by kind.
+
+    Args:
+        split: Of the waves.
+        generator: Of the draws.
+        draws: How many of ``persistent`` ones, and of ``random`` ones from all the others.
+    """
+    pools = {"persistent": split.persistent, "random": ~split.transient}
+    drawn = [
+        (kind, matched(split.transient, pools[kind], split.waves, generator))
+        for kind, count in draws.items()
+        for _ in range(count)
+    ]
+    return [("transient", np.flatnonzero(split.transient)), *drawn]
+
+
+def take_out_alone(
+    lab: Laboratory, state: TrainState, split: Split
+) -> Float[np.ndarray, "waves tasks"]:
+    """Accuracy of each task on validation inputs with each wave by itself taken out once."""
+    each = (lab.clamp(fractions(split.waves, [i])) for i in range(len(split.transient)))
+    return np.array([lab.validation(clamp, state) for clamp in each])
+
+
+def take_out_sets(
+    lab: Laboratory, state: TrainState, split: Split, generator: np.random.Generator
+) -> dict[str, Float[np.ndarray, "draws tasks"]]:
+    """The same with sets of waves taken out together, by kind."""
+    found: dict[str, list[np.ndarray]] = {}
+    for kind, some in sets_of(split, generator, dict.fromkeys(CONTROL_KINDS, ONCE_DRAWS)):
+        accuracy = lab.validation(lab.clamp(fractions(split.waves, some)), state)
+        found.setdefault(kind, []).append(accuracy)
+    return {kind: np.array(several) for kind, several in found.items()}
 
 
 def run_experiment(lab: Laboratory, tell: Tell = lambda _: None) -> Experiment:
@@ -268,13 +185,13 @@ def run_experiment(lab: Laboratory, tell: Tell = lambda _: None) -> Experiment:
     split = split_of(reference, lab.task.moduli, lab.task.p)
     onset, spike = places_of(split, reference.accuracy)
     generator = np.random.default_rng(lab.config.train.seed)
-    sets = sets_of(split, generator)
+    sets = sets_of(split, generator, {"persistent": 1, "random": RANDOM_DRAWS})
+    needed = max(directions(fractions(split.waves, some)) for _, some in sets)
+    lab = replace(lab, rank=max(lab.rank, needed))
     tell(f"{split.transient.sum()} transient, {split.persistent.sum()} persistent waves")
     watched, branches = {}, []
-    removed = {
-        f"{kind} {i}": lab.validation(lab.clamp(fractions(split.waves, some)), reference.states[-1])
-        for i, (kind, some) in enumerate(sets)
-    }
+    alone = {"end": take_out_alone(lab, reference.states[-1], split)}
+    removed = take_out_sets(lab, reference.states[-1], split, generator)
     places = {"onset": onset, "spike": spike} if spike >= 0 else {}
     if np.isfinite(reference.learned).mean() > 0.5:
         places["midway"] = midway_of(reference.accuracy)
@@ -282,10 +199,12 @@ def run_experiment(lab: Laboratory, tell: Tell = lambda _: None) -> Experiment:
         watched[place] = watch(lab.problem, lab.clamp([]), reference.states[at], WINDOW)
     last = min(lab.config.train.epochs, 2 * int(reference.moments[-1] / SETTLING))
     if spike >= 0:
+        alone["spike"] = take_out_alone(lab, reference.states[spike], split)
         jobs = [("spike", spike, *one) for one in sets]
         jobs += [("onset", onset, *one) for one in (sets[0], sets[2])]
         for place, at, kind, some in jobs:
             waves = fractions(split.waves, some)
-            branches.append(grow_branch(lab, reference.states[at], kind, waves, last))
+            grown = grow_branch(lab, reference.states[at], waves, last, kind=kind, place=place)
+            branches.append(grown)
             tell(f"{kind} from the {place} on: epoch {branches[-1].end}")
-    return Experiment(reference, split, spike, onset, removed, branches, watched)
+    return Experiment(reference, split, spike, onset, alone, removed, branches, watched)

@@ -8,13 +8,16 @@ from jaxtyping import Bool, Float
 from scipy.stats import binomtest
 
 from ..milestones import GENERALISED
-from .branching import Branch, Experiment, midway_of
+from .branching import Branch, Experiment
 from .gradients import odds
+from .laboratory import midway_of
 from .outcomes import Controls
 
 
 class Delays(NamedTuple):
     """How much later tasks were learned with waves clamped, in octaves, one number a seed.
+
+    NaN where a seed has no such branch.
 
     Attributes:
         transient: With the transient ones.
@@ -63,22 +66,21 @@ def delays(found: Sequence[Experiment]) -> Delays:
     """Delays of all testable experiments."""
     return Delays(
         *(
-            np.array([_mean_delay(one, kind, early) for one in testable(found)])
-            for kind, early in (
-                ("transient", False),
-                ("persistent", False),
-                ("random", False),
-                ("transient", True),
-                ("random", True),
+            np.array([_mean_delay(one, kind, place) for one in testable(found)])
+            for kind, place in (
+                ("transient", "spike"),
+                ("persistent", "spike"),
+                ("random", "spike"),
+                ("transient", "onset"),
+                ("random", "onset"),
             )
         )
     )
 
 
-def _mean_delay(found: Experiment, kind: str, early: bool) -> float:
-    spike = found.reference.moments[found.spike]
-    chosen = [b for b in found.branches if b.kind == kind and (b.start < spike) == early]
-    return float(np.mean([delay_of(found, branch) for branch in chosen])) if chosen else 0.0
+def _mean_delay(found: Experiment, kind: str, place: str) -> float:
+    chosen = [one for one in found.branches if one.waves and (one.kind, one.place) == (kind, place)]
+    return float(np.mean([delay_of(found, one) for one in chosen])) if chosen else float("nan")
 
 
 def by_accident(larger: Sequence[bool] | Bool[np.ndarray, " seeds"]) -> float:

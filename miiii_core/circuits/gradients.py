@@ -28,7 +28,8 @@ class GradientWaves(NamedTuple):
 
     Attributes:
         raw: Of the gradient.
-        steady: Of its mean over these epochs.
+        steady: Of what stays the same: the mean over every other epoch times the mean over those
+            between, so that what is drawn anew each epoch adds nothing on average.
         added: Of what the filter adds.
         filtered: Of what the optimiser is given.
     """
@@ -40,7 +41,10 @@ class GradientWaves(NamedTuple):
 
     @property
     def signal_to_noise(self) -> Float[np.ndarray, " waves"]:
-        """What stays the same over what changes from epoch to epoch; 0 where nothing does."""
+        """What stays the same over what changes from epoch to epoch; 0 where nothing does.
+
+        Without a signal it is zero on average, and may be below.
+        """
         return _ratio(self.steady, self.raw - self.steady)
 
     @property
@@ -104,18 +108,23 @@ def _watch(
     def part(matrix: Array) -> Array:
         return jnp.matmul(matrix, transform, precision="highest")
 
-    def step(carry: tuple[TrainState, Array], _: None) -> tuple[tuple[TrainState, Array], Array]:
-        now, sum_ = carry
+    def step(
+        carry: tuple[TrainState, Array], turn: Array
+    ) -> tuple[tuple[TrainState, Array], Array]:
+        now, sums = carry
         gradient = clamped_gradient(problem, clamp, now)[1]
         filtered = chosen.update(gradient, now.opt_state[0])[0]
         raw, given = part(gradient.W_U), part(filtered.W_U)
         squares = jnp.stack([wave_squares(raw), wave_squares(given - raw), wave_squares(given)])
-        return (follow(problem, now, gradient), sum_ + raw), squares
+        return (follow(problem, now, gradient), sums.at[turn].add(raw)), squares
 
-    nothing = part(jnp.zeros_like(state.model.W_U))
-    (_, total), squares = jax.lax.scan(step, (state, nothing), length=n_epochs)
+    nothing, turns = part(jnp.zeros_like(state.model.W_U)), jnp.arange(n_epochs) % 2
+    start = (state, jnp.stack([nothing, nothing]))
+    (_, sums), squares = jax.lax.scan(step, start, turns)
+    one, other = sums / jnp.bincount(turns, length=2)[:, None, None]
+    steady = (wave_squares(one + other) - wave_squares(one - other)) / 4
     raw, added, filtered = squares.mean(axis=0)
-    return raw, wave_squares(total / n_epochs), added, filtered
+    return raw, steady, added, filtered
 
 
 def _ratio(top: np.ndarray, bottom: np.ndarray) -> Float[np.ndarray, " waves"]:

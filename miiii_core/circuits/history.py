@@ -42,9 +42,16 @@ class Part(NamedTuple):
     axes: dict[str, tuple[str, ...]]
 
 
-def known_epochs(run: Run) -> Int[np.ndarray, " moments"]:
-    """Epochs at which a run can be asked: those of all snapshots that it has or had."""
-    return np.array(run.metrics.get(EPOCHS, run.snapshot_epochs), int)
+def known_epochs(run: Run, part: str | None = None) -> Int[np.ndarray, " moments"]:
+    """Epochs at which a run can be asked: those of all snapshots that it has or had.
+
+    Args:
+        run: Any.
+        part: One of `PARTS`. A run that was measured before the part was what it is now can be
+            asked for it only where there are weights.
+    """
+    recorded = EPOCHS in run.metrics and (part is None or _came_along(run, part))
+    return np.array(run.metrics[EPOCHS] if recorded else run.snapshot_epochs, int)
 
 
 def recall(run: Run, part: str, epochs: Sequence[int] | Int[np.ndarray, " moments"]) -> Values:
@@ -65,14 +72,18 @@ def recall(run: Run, part: str, epochs: Sequence[int] | Int[np.ndarray, " moment
     """
     if part not in PARTS:
         raise KeyError(f"{part!r} is no part of what is measured; parts are {', '.join(PARTS)}")
-    known = known_epochs(run)
+    known = known_epochs(run, part)
     if not np.isin(epochs, known).all():
         raise ValueError(f"epochs {list(epochs)} were asked for; known are {known.tolist()}")
-    if EPOCHS in run.metrics:
+    if _came_along(run, part):
         rows = np.searchsorted(known, epochs)
         return {name: run.metrics[f"{part}/{name}"][rows] for name in PARTS[part].axes}
     found = [PARTS[part].measure(*moment) for moment in _moments(run, epochs)]
     return {name: np.array([each[name] for each in found]) for name in PARTS[part].axes}
+
+
+def _came_along(run: Run, part: str) -> bool:
+    return all(f"{part}/{name}" in run.metrics for name in PARTS[part].axes)
 
 
 def measure(run: Run) -> Metrics:
@@ -123,7 +134,7 @@ def _arrays(values: Mapping[str, Any]) -> Values:
 
 
 PARTS = {
-    "strengths": Part(_strengths, {"energy": ("wave",), "total": (), "effective": ()}),
+    "strengths": Part(_strengths, {"energy": ("wave",), "total": (), "chance": ()}),
     "counts": Part(_counts, {"active": (), "distinct": (), "by_rule": (), "by_chance": ()}),
     "purity": Part(_purity, {"grid": (), "right": (), "wrong": ()}),
     "rule": Part(_rule, dict.fromkeys(RULE, ("task",))),

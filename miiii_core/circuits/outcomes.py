@@ -5,7 +5,6 @@ the versions and the machine it came from.
 """
 
 import json
-import os
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,17 +15,21 @@ from jaxtyping import Float
 
 from ..config import Config, differences
 from ..storage.files import FileDamaged, load_arrays, save_arrays
-from ..storage.folders import book_folder
 from ..storage.provenance import code_digest, session, training_code_digest
+from ..storage.results import results_folder
 from ..storage.saved import RunError
 from ..tasks import primes_below
-from .branching import Branch, Experiment, Reference, places_of, split_of
+from .branching import Branch, Experiment, places_of
 from .gradients import GradientWaves
+from .laboratory import Reference, split_of
 
-FORMAT = 1
-KINDS = ("branches", "controls")
-MEASURED = ("energy", "total", "effective")  # of the waves of a reference
-MODULES = ("training/clamp", "analysis/transients", "circuits/gradients", "circuits/branching")
+FORMATS = {"branches": 2, "controls": 1}  # by kind of result
+LISTED = ("kind", "place", "start", "waves", "end")  # of a branch, in the header
+MEASURED = ("energy", "total", "chance")  # of the waves of a reference
+MODULES = (
+    "training/clamp", "analysis/transients", "circuits/gradients", "circuits/laboratory",
+    "circuits/branching",
+)  # fmt: skip
 RECORDING: dict[str, Any] = {"probes": (), "n_snapshots": 0}  # nothing else is kept of a training
 IGNORED = (
     "p", "seed", "epochs", "probes", "n_snapshots", "eval_every", "evals_per_octave",
@@ -49,11 +52,9 @@ class Controls(NamedTuple):
 
 
 def results_root() -> Path | None:
-    """The folder of stored results: ``$MIIII_RESULTS``, or ``book/results`` where the book is."""
-    if "MIIII_RESULTS" in os.environ:
-        return Path(os.environ["MIIII_RESULTS"])
-    home = book_folder()
-    return home / "book" / "results" / "learning-circuits" if home else None
+    """The folder of these among the stored results; None outside the book."""
+    root = results_folder()
+    return root / "learning-circuits" if root else None
 
 
 def place_of(root: Path, kind: str, config: Config) -> Path:
@@ -61,10 +62,11 @@ def place_of(root: Path, kind: str, config: Config) -> Path:
     return root / f"{kind}-{config.task.name}-p{config.task.p}-seed{config.train.seed}.npz"
 
 
-def origin(config: Config, device: Any, began: float) -> dict[str, Any]:
-    """Where a result comes from, and the seconds since it was begun."""
+def origin(kind: str, config: Config, device: Any, began: float) -> dict[str, Any]:
+    """Where a result of a kind comes from, and the seconds since it was begun."""
     return {
-        "format": FORMAT,
+        "kind": kind,
+        "format": FORMATS[kind],
         "config": json.loads(config.to_json()),
         "digest": config.digest,
         "results_code_digest": code_digest(MODULES),
@@ -108,12 +110,13 @@ def save_experiment(path: Path, found: Experiment, header: Mapping[str, Any]) ->
         name: np.asarray(getattr(reference, name))
         for name in ("learned", "moments", "accuracy", *MEASURED)
     }
-    arrays |= {f"removed/{name}": values for name, values in found.removed.items()}
+    for several in ("alone", "removed"):
+        arrays |= {f"{several}/{name}": v for name, v in getattr(found, several).items()}
     for i, branch in enumerate(branches):
         arrays |= {f"branch{i}/once": branch.once, f"branch{i}/learned": branch.learned}
     for place, gradient in found.watched.items():
         arrays |= {f"watched/{place}/{n}": v for n, v in gradient._asdict().items()}
-    listed = [{"kind": b.kind, "start": b.start, "waves": b.waves, "end": b.end} for b in branches]
+    listed = [{name: getattr(branch, name) for name in LISTED} for branch in branches]
     path.parent.mkdir(parents=True, exist_ok=True)
     save_arrays(path, arrays, {**header, "branches": listed}, compress=True)
 
@@ -133,7 +136,7 @@ def load_experiment(path: Path) -> tuple[Experiment, dict[str, Any]]:
         onset, spike = places_of(split, reference.accuracy)
         branches = [
             Branch(
-                b["kind"], b["start"], [(int(k), int(q)) for k, q in b["waves"]],
+                b["kind"], b["place"], b["start"], [(int(k), int(q)) for k, q in b["waves"]],
                 arrays[f"branch{i}/once"], arrays[f"branch{i}/learned"], b["end"],
             )
             for i, b in enumerate(header["branches"])
@@ -145,14 +148,10 @@ def load_experiment(path: Path) -> tuple[Experiment, dict[str, Any]]:
             for place in ("onset", "spike", "midway")
             if f"watched/{place}/raw" in arrays
         }
-        removed = {
-            name.removeprefix("removed/"): values
-            for name, values in arrays.items()
-            if name.startswith("removed/")
-        }
+        alone, removed = (_below(arrays, several) for several in ("alone/", "removed/"))
     except (KeyError, TypeError, ValueError) as error:
         raise RunError(f"{path} is damaged: {error!r}; restore it, or compute it again") from error
-    return Experiment(reference, split, spike, onset, removed, branches, watched), header
+    return Experiment(reference, split, spike, onset, alone, removed, branches, watched), header
 
 
 def save_controls(path: Path, found: Controls, header: Mapping[str, Any]) -> None:
@@ -218,14 +217,20 @@ def control_trainings(config: Config) -> list[Controls]:
     return [load_controls(path)[0] for path in stored("controls", config)]
 
 
+def _below(arrays: Mapping[str, np.ndarray], folder: str) -> dict[str, np.ndarray]:
+    found = {name: values for name, values in arrays.items() if name.startswith(folder)}
+    return {name.removeprefix(folder): values for name, values in found.items()}
+
+
 def _read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     try:
         arrays, header = load_arrays(path)
     except FileDamaged as error:
         raise RunError(f"{error}; restore the file, or compute it again") from error
-    if header.get("format") != FORMAT:
+    known = FORMATS.get(header.get("kind", ""))
+    if header.get("format") != known:
         raise RunError(
-            f"{path} is of format {header.get('format')} and this version reads {FORMAT}; "
+            f"{path} is of format {header.get('format')} and this version reads {known}; "
             "compute it again, or use the version of miiii_core that wrote it"
         )
     return arrays, header

@@ -44,14 +44,14 @@ class History(NamedTuple):
 
 def history_of(run: Run) -> History:
     """Split the waves of a run into transient and persistent ones, by its snapshots."""
-    known = history.known_epochs(run)
+    known = history.known_epochs(run, "strengths")
     warm = known[known >= WARMED_UP]
     epochs = warm if len(warm) else known
     moduli, p = run.task.moduli, run.task.p
     found = history.recall(run, "strengths", epochs)
-    energy, total, effective = (found[name] for name in Strengths._fields)
+    energy, total, chance = (found[name] for name in Strengths._fields)
     level = chance_share(moduli, p) * np.maximum(total, np.finfo(float).tiny)[:, None]
-    return History(epochs, energy / level, split_waves(energy, total, effective, moduli, p))
+    return History(epochs, energy / level, split_waves(energy, total, chance, moduli, p))
 
 
 def split_counts(split: Split) -> Measured:

@@ -17,7 +17,7 @@ from papermill.exceptions import PapermillExecutionError, strip_color
 from tqdm import tqdm
 
 from .. import runs
-from ..circuits.outcomes import KINDS, stored
+from ..circuits.outcomes import FORMATS, stored
 from ..config import fields
 from ..storage.files import write_atomic
 from ..storage.folders import anchor_folders, folder_named
@@ -151,7 +151,7 @@ def run_digests(parameters: Mapping[str, Any]) -> list[str]:
     overrides = {name: value for name, value in parameters.items() if name in fields()}
     named = [runs.cached(name, **overrides) for name in named_runs(parameters)]
     found = [run for first in named for run in (first, *relatives(first.config, "p", "seed"))]
-    beside = {path for run in named for kind in KINDS for path in stored(kind, run.config)}
+    beside = {path for run in named for kind in FORMATS for path in stored(kind, run.config)}
     results = [hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(beside)]
     return [folder_digest(run.folder) for run in found] + results
 

@@ -1,6 +1,7 @@
 """Results that travel with the book: numbers of trainings whose weights do not."""
 
 import json
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -14,10 +15,18 @@ from .saved import RunError
 T = TypeVar("T")
 
 
-def find_results(name: str) -> Path | None:
-    """A file of ``book/results``; None where it is not, as outside the book."""
+def results_folder() -> Path | None:
+    """Of stored results: ``$MIIII_RESULTS``, or ``book/results``; None outside the book."""
+    if "MIIII_RESULTS" in os.environ:
+        return Path(os.environ["MIIII_RESULTS"])
     home = book_folder()
-    path = home / "book" / "results" / name if home else None
+    return home / "book" / "results" if home else None
+
+
+def find_results(name: str) -> Path | None:
+    """A file of stored results; None where it is not, as outside the book."""
+    root = results_folder()
+    path = root / name if root else None
     return path if path and path.is_file() else None
 
 
