@@ -1,3 +1,4 @@
+import dataclasses
 import json
 
 import jax.numpy as jnp
@@ -7,34 +8,36 @@ from tiny import TINY
 
 from miiii_core.analysis.atoms import waves_of
 from miiii_core.analysis.transients import Split, strengths
-from miiii_core.circuits import branching, delays, outcomes
+from miiii_core.circuits import branching, delays, laboratory, outcomes
 from miiii_core.config import Config
 from miiii_core.storage.saved import RunError
 from miiii_core.training import train
 
 CONFIG = TINY.replace(epochs=200, learning_rate=1e-2, probes=(), n_snapshots=0)
 WAVES = waves_of((2, 3, 5))
+BRANCHES, CONTROLS = ({"kind": kind, "format": number} for kind, number in outcomes.FORMATS.items())
+UNNAMED = {"kind": "control", "place": "start"}
 
 
 @pytest.fixture(scope="module", autouse=True)
 def patient():
     """References are not given up."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(branching, "HOPELESS", 0.0)
+        patch.setattr(laboratory, "HOPELESS", 0.0)
         yield
 
 
 @pytest.fixture(scope="module")
 def lab():
-    return branching.Laboratory.of(CONFIG, rank=4)
+    return laboratory.Laboratory.of(CONFIG, rank=4)
 
 
 @pytest.fixture(scope="module")
 def reference(lab):
-    return branching.train_reference(lab)
+    return laboratory.train_reference(lab)
 
 
-def forced(energy, total, effective, moduli, p):
+def forced(energy, total, chance, moduli, p):
     """A split in which the wave 1/5 goes and 2/5 stays, with most there at the second moment."""
     present = np.zeros(np.shape(energy), bool)
     present[1, 2] = True
@@ -45,15 +48,15 @@ def forced(energy, total, effective, moduli, p):
 @pytest.fixture(scope="module")
 def experiment(lab):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(branching, "split_waves", forced)
+        patch.setattr(laboratory, "split_waves", forced)
         patch.setattr(branching, "WINDOW", 4)
         return branching.run_experiment(lab)
 
 
 def test_moments_are_log_spaced_up_to_the_end():
-    assert branching.moments_of(64) == (64,)
-    assert branching.moments_of(200) == (64, 128, 192)
-    many = branching.moments_of(8192)
+    assert laboratory.moments_of(64) == (64,)
+    assert laboratory.moments_of(200) == (64, 128, 192)
+    many = laboratory.moments_of(8192)
     assert many[0] == 64 and many[-1] == 8192 and all(m % 64 == 0 for m in many)
 
 
@@ -72,12 +75,12 @@ def test_the_reference_is_the_training_that_it_would_be_by_itself(lab, reference
 
 
 def test_a_reference_that_learns_too_little_is_given_up_half_way(lab, monkeypatch):
-    monkeypatch.setattr(branching, "HOPELESS", 2.0)
-    assert branching.train_reference(lab).moments.tolist() == [64, 128]
+    monkeypatch.setattr(laboratory, "HOPELESS", 2.0)
+    assert laboratory.train_reference(lab).moments.tolist() == [64, 128]
 
 
 def test_a_branch_with_nothing_clamped_goes_where_the_reference_went(lab, reference):
-    branch = branching.grow_branch(lab, reference.states[0], "nothing", [], 192)
+    branch = branching.grow_branch(lab, reference.states[0], [], 192, **UNNAMED)
     assert branch.start == 64 and branch.end <= 192
     np.testing.assert_array_equal(branch.once, reference.accuracy[0])
     late = reference.accuracy[0] < 0.9
@@ -87,7 +90,7 @@ def test_a_branch_with_nothing_clamped_goes_where_the_reference_went(lab, refere
 
 def test_a_branch_keeps_its_waves_at_zero_and_its_start_as_it_was(lab, reference):
     state, before = reference.states[0], np.array(reference.states[0].model.W_out)
-    branch = branching.grow_branch(lab, state, "random", [(2, 5)], 100)
+    branch = branching.grow_branch(lab, state, [(2, 5)], 100, **UNNAMED)
     assert branch.end == 100 and branch.waves == [(2, 5)]
     clamp = lab.clamp([(2, 5)])
     np.testing.assert_array_equal(branch.once, lab.validation(clamp, state))
@@ -96,21 +99,41 @@ def test_a_branch_keeps_its_waves_at_zero_and_its_start_as_it_was(lab, reference
 
 def test_an_experiment_has_branches_of_all_kinds_of_equal_size(experiment):
     assert (experiment.onset, experiment.spike) == (0, 1)
-    kinds = [(b.kind, b.start, len(b.waves)) for b in experiment.branches]
+    kinds = [(b.kind, b.place, b.start, len(b.waves)) for b in experiment.branches]
     assert kinds == [
-        ("transient", 128, 1), ("persistent", 128, 1), ("random", 128, 1), ("random", 128, 1),
-        ("transient", 64, 1), ("random", 64, 1),
+        ("transient", "spike", 128, 1), ("persistent", "spike", 128, 1),
+        ("random", "spike", 128, 1), ("random", "spike", 128, 1),
+        ("transient", "onset", 64, 1), ("random", "onset", 64, 1),
     ]  # fmt: skip
+    assert all((1, 5) not in branch.waves for branch in experiment.branches[1:4])
     assert experiment.branches[0].waves == [(1, 5)] and experiment.branches[1].waves == [(2, 5)]
     assert {"onset", "spike"} <= set(experiment.watched)
-    assert len(experiment.removed) == 4
+    shapes = {kind: values.shape for kind, values in experiment.removed.items()}
+    draws = branching.ONCE_DRAWS
+    assert shapes == {"transient": (1, 3), "persistent": (draws, 3), "random": (draws, 3)}
+
+
+def test_each_wave_is_taken_out_by_itself(lab, reference, experiment):
+    for place, state in {"spike": reference.states[1], "end": reference.states[-1]}.items():
+        alone = experiment.alone[place]
+        assert alone.shape == (len(WAVES.k), 3)
+        for i, wave in enumerate(zip(WAVES.k.tolist(), WAVES.modulus.tolist(), strict=True)):
+            np.testing.assert_array_equal(alone[i], lab.validation(lab.clamp([wave]), state))
+
+
+def test_a_laboratory_makes_room_for_all_its_waves(lab, monkeypatch):
+    """There may be more transient waves than the rank that was asked for holds."""
+    small = dataclasses.replace(lab, rank=1)
+    monkeypatch.setattr(laboratory, "split_waves", forced)
+    monkeypatch.setattr(branching, "WINDOW", 4)
+    assert len(branching.run_experiment(small).branches) == 6
 
 
 def test_without_a_transient_wave_there_are_no_branches(lab, monkeypatch):
     def none(*given):
         return forced(*given)._replace(transient=np.zeros(4, bool))
 
-    monkeypatch.setattr(branching, "split_waves", none)
+    monkeypatch.setattr(laboratory, "split_waves", none)
     found = branching.run_experiment(lab)
     assert found.branches == [] and (found.onset, found.spike) == (-1, -1)
     assert delays.testable([found]) == []
@@ -118,19 +141,19 @@ def test_without_a_transient_wave_there_are_no_branches(lab, monkeypatch):
 
 def test_midway_half_of_the_tasks_are_left():
     accuracy = np.array([[0.1, 0.2], [0.95, 0.2], [0.95, 0.3], [1, 1]])
-    assert branching.midway_of(accuracy) == 2
-    assert branching.midway_of(np.ones((2, 3))) == 0
+    assert laboratory.midway_of(accuracy) == 2
+    assert laboratory.midway_of(np.ones((2, 3))) == 0
 
 
 def test_tasks_without_waves_are_refused():
     for name in ("divisible", "nanda"):
         with pytest.raises(ValueError, match="has no waves of n mod q to clamp"):
-            branching.Laboratory.of(CONFIG.replace(name=name))
+            laboratory.Laboratory.of(CONFIG.replace(name=name))
 
 
 def made_up(learned, branches):
     """An experiment of three tasks, of which those of 3 and 5 are late, with these epochs."""
-    reference = branching.Reference(
+    reference = laboratory.Reference(
         np.array([64.0, 256, learned]),
         np.array([64, 128, 1024]),
         [],
@@ -139,13 +162,13 @@ def made_up(learned, branches):
         np.ones(3),
         np.ones(3),
     )
-    split = forced(reference.energy, reference.total, reference.effective, (2, 3, 5), 7)
-    return branching.Experiment(reference, split, 1, 0, {}, branches, {})
+    split = forced(reference.energy, reference.total, reference.chance, (2, 3, 5), 7)
+    return branching.Experiment(reference, split, 1, 0, {}, {}, branches, {})
 
 
-def branch(kind, start, *epochs, end=1024):
-    once = np.zeros(3)
-    return branching.Branch(kind, start, [(1, 5)], once, np.array([start, *epochs]), end)
+def branch(kind, start, *epochs, end=1024, place="spike", waves=((1, 5),)):
+    learned = np.array([start, *epochs])
+    return branching.Branch(kind, place, start, list(waves), np.zeros(3), learned, end)
 
 
 class TestDelays:
@@ -165,12 +188,26 @@ class TestDelays:
                 branch("transient", 128, 512.0, 512.0),
                 branch("random", 128, 256.0, 256.0),
                 branch("random", 128, 512.0, 512.0),
-                branch("transient", 64, 1024.0, 1024.0),
+                branch("transient", 64, 1024.0, 1024.0, place="onset"),
             ],
         )
         each = delays.delays([found, found])
         assert each.transient.tolist() == [1, 1] and each.random.tolist() == [0.5, 0.5]
-        assert each.early.tolist() == [2, 2] and each.persistent.tolist() == [0, 0]
+        assert each.early.tolist() == [2, 2]
+
+    def test_a_branch_that_there_is_not_has_no_delay(self):
+        """Nor has one that clamps nothing, for want of waves of its kind."""
+        found = made_up(
+            256,
+            [
+                branch("transient", 128, 512.0, 512.0),
+                branch("transient", 128, 256.0, 256.0, place="onset"),
+                branch("persistent", 128, 512.0, 512.0, waves=()),
+            ],
+        )
+        each = delays.delays([found])
+        assert np.isnan([*each.persistent, *each.random, *each.early_random]).all()
+        assert (each.transient.tolist(), each.early.tolist()) == ([1], [0])
 
     def test_a_reference_that_learned_little_tells_nothing(self):
         found = made_up(np.inf, [branch("transient", 128, 512.0, 512.0)])
@@ -209,9 +246,9 @@ class TestDelays:
 
 class TestFiles:
     def test_an_experiment_comes_back_from_its_file(self, experiment, tmp_path, monkeypatch):
-        monkeypatch.setattr(branching, "split_waves", forced)
+        monkeypatch.setattr(laboratory, "split_waves", forced)
         path = tmp_path / "new" / "one.npz"
-        header = {"format": outcomes.FORMAT, "config": {"task": {"p": 7}}, "seconds": 1}
+        header = {**BRANCHES, "config": {"task": {"p": 7}}, "seconds": 1}
         outcomes.save_experiment(path, experiment, header)
         found, origin = outcomes.load_experiment(path)
         assert origin["seconds"] == 1
@@ -221,15 +258,18 @@ class TestFiles:
             )
         assert (found.spike, found.onset) == (experiment.spike, experiment.onset)
         for mine, theirs in zip(found.branches, experiment.branches, strict=True):
-            assert (mine.kind, mine.start, mine.waves, mine.end) == (
-                theirs.kind, theirs.start, theirs.waves, theirs.end
-            )  # fmt: skip
+            for name in outcomes.LISTED:
+                assert getattr(mine, name) == getattr(theirs, name)
             np.testing.assert_array_equal(mine.learned, theirs.learned)
         np.testing.assert_array_equal(found.watched["spike"].raw, experiment.watched["spike"].raw)
-        assert set(found.removed) == set(experiment.removed)
+        for several in ("alone", "removed"):
+            assert set(getattr(found, several)) == set(getattr(experiment, several))
+            for name, values in getattr(found, several).items():
+                np.testing.assert_array_equal(values, getattr(experiment, several)[name])
 
     def test_results_are_found_by_settings_whatever_the_seed(self, tmp_path, monkeypatch):
         monkeypatch.setenv("MIIII_RESULTS", str(tmp_path))
+        root = outcomes.results_root()
         made = outcomes.Controls((2, 3, 5), {"filter": np.ones(3)}, {"filter": 9})
         for changes in (
             {"seed": 3},
@@ -238,8 +278,8 @@ class TestFiles:
             {"p": 5, "seed": 9},
         ):
             config = CONFIG.replace(**changes)
-            header = {"format": outcomes.FORMAT, "config": json.loads(config.to_json())}
-            outcomes.save_controls(outcomes.place_of(tmp_path, "controls", config), made, header)
+            header = {**CONTROLS, "config": json.loads(config.to_json())}
+            outcomes.save_controls(outcomes.place_of(root, "controls", config), made, header)
         found = [path.stem for path in outcomes.stored("controls", CONFIG)]
         names = ("p5-seed9", "p7-seed1", "p7-seed3")
         assert found == [f"controls-miiii-{name}" for name in names]
@@ -256,10 +296,13 @@ class TestFiles:
 
     def test_another_format_and_missing_parts_are_refused(self, tmp_path):
         path, made = tmp_path / "x.npz", outcomes.Controls((2,), {}, {})
-        outcomes.save_controls(path, made, {"format": 0})
+        outcomes.save_controls(path, made, {**CONTROLS, "format": 0})
         with pytest.raises(RunError, match="is of format 0"):
             outcomes.load_controls(path)
-        outcomes.save_controls(path, made, {"format": outcomes.FORMAT, "config": {"task": {}}})
+        outcomes.save_controls(path, made, {"kind": "colours", "format": 1})
+        with pytest.raises(RunError, match="this version reads None"):
+            outcomes.load_controls(path)
+        outcomes.save_controls(path, made, {**BRANCHES, "config": {"task": {}}})
         with pytest.raises(RunError, match="is damaged"):
             outcomes.load_experiment(path)
 

@@ -5,7 +5,7 @@ import pytest
 from tiny import TINY
 
 from benchmarks import learning_circuits as command
-from miiii_core.circuits import branching, outcomes
+from miiii_core.circuits import branching, laboratory, outcomes
 from miiii_core.claims import learning_circuits as measured
 from miiii_core.claims.ledger import Verdict
 from miiii_core.config import Config
@@ -123,8 +123,8 @@ class TestStored:
         path = next(path for path in STORED if path.stem.startswith("branches"))
         stored, header = outcomes.load_experiment(path)
         config = Config.from_json(json.dumps(header["config"]))
-        lab = branching.Laboratory.of(config.replace(epochs=branching.EVERY))
-        again = branching.train_reference(lab)
+        lab = laboratory.Laboratory.of(config.replace(epochs=laboratory.EVERY))
+        again = laboratory.train_reference(lab)
         assert again.moments.tolist() == stored.reference.moments[:1].tolist()
         np.testing.assert_allclose(again.energy[0], stored.reference.energy[0], rtol=0.1)
         np.testing.assert_allclose(again.accuracy[0], stored.reference.accuracy[0], atol=0.1)

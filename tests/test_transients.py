@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from miiii_core.analysis import transients
+from miiii_core.analysis.anova import interaction_of, prime_anova
 from miiii_core.analysis.atoms import waves_of
 
 MODULI = (2, 3, 5, 7)
@@ -38,22 +39,42 @@ def test_the_level_of_chance_is_what_random_orders_have():
     np.testing.assert_allclose(found.energy / found.total, level, rtol=0.2)
 
 
-def test_few_neurons_show_waves_by_chance_and_the_level_knows_it():
-    generator = np.random.default_rng(2)
-    found = [transients.strengths(generator.normal(size=(P * P, 4)), MODULI) for _ in range(200)]
-    assert np.mean([one.effective for one in found]) == pytest.approx(4, rel=0.1)
-    share = np.array([one.energy / one.total for one in found])
-    above = share / transients.chance_share(MODULI, P)
-    level = transients.presence_level(np.full(200, 4.0), MODULI)
-    assert (above > transients.PRESENT).any(axis=1).mean() > 0.5
-    assert (above > level).any(axis=1).mean() < 0.05
-    many = transients.presence_level(np.array([1e4]), MODULI)
-    assert (many == transients.PRESENT).all()
+def alike(generator, units=40):
+    """Interactions of neurons that read one stream: mixtures of two, each on the whole grid."""
+    both = generator.normal(size=(P * P, 2)) @ generator.normal(size=(2, units))
+    return both + 0.1 * generator.normal(size=(P * P, units))
+
+
+def test_neurons_that_are_alike_show_waves_by_chance_and_the_level_knows_it():
+    """Independent ones as many would not: the level is of all neurons in one order together."""
+    found = [transients.strengths(alike(np.random.default_rng(i)), MODULI) for i in range(100)]
+    above = np.array([one.energy / one.total for one in found])
+    above = (above / transients.chance_share(MODULI, P)).max(axis=1)
+    chance = np.array([one.chance for one in found])
+    assert (above > transients.PRESENT).mean() > 0.5
+    # One more order exceeds the most of a hundred once in a hundred and one.
+    assert (above > chance).sum() <= 5
+    free = transients.strengths(np.random.default_rng(0).normal(size=(P * P, 4000)), MODULI)
+    assert free.chance < transients.PRESENT
+
+
+def test_what_chance_can_do_is_the_most_of_plain_random_orders(monkeypatch):
+    monkeypatch.setattr(transients, "ORDERS", 5)
+    both = interaction_of(alike(np.random.default_rng(1)))
+    generator, most = np.random.default_rng(0), 0.0
+    grid = np.asarray(both, float).reshape(P, P, -1)
+    for _ in range(5):
+        high, low = generator.permutation(P), generator.permutation(P)
+        shuffled = grid[high][:, low].reshape(P * P, -1)
+        energy = prime_anova(shuffled.astype(np.float32), MODULI)
+        share = energy.variance @ energy.waves / energy.variance.sum()
+        most = max(most, (share / transients.chance_share(MODULI, P)).max())
+    assert transients.strongest_by_chance(both, MODULI) == pytest.approx(most, rel=0.05)
 
 
 def test_neurons_that_do_nothing_have_no_waves():
     found = transients.strengths(np.ones((P * P, 3)), MODULI)
-    assert found.total == found.effective == 0 and not found.energy.any()
+    assert found.total == found.chance == 0 and not found.energy.any()
 
 
 @pytest.fixture
@@ -65,7 +86,7 @@ def history():
     energy[:, stays] = [1, 10, 30, 28]
     energy[:, goes] = [1, 20, 10, 1]
     energy[:, halves] = [1, 40, 40, 12]
-    return energy, np.full(4, 100.0), np.full(4, 300.0)
+    return energy, np.full(4, 100.0), np.ones(4)
 
 
 def test_waves_are_split_by_what_becomes_of_them(history):
@@ -76,6 +97,15 @@ def test_waves_are_split_by_what_becomes_of_them(history):
     assert split.present[:, halves].tolist() == [False, True, True, True]
     assert split.present.sum() == 3 + 2 + 3
     assert transients.fractions(split.waves, np.array([goes])) == [(2, 5)]
+
+
+def test_a_wave_that_random_orders_have_too_is_not_there(history):
+    energy, total, _ = history
+    split = transients.split_waves(energy, total, np.array([1, 0.25, 1, 1]) * 100, MODULI, P)
+    stays, goes, halves = places((1, 5), (2, 5), (3, 7))
+    assert not split.present[:, [stays, goes]].any() or split.present[1].any()
+    assert split.present[[0, 2, 3]].sum() == 0
+    assert split.present[1, halves] and not split.present[1, stays]
 
 
 def test_the_spike_is_where_most_transient_waves_are_and_something_is_left_to_learn(history):

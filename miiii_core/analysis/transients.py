@@ -9,7 +9,6 @@ of them in one random order. That was seen when all seeds had been.
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
@@ -94,28 +93,26 @@ def strongest_by_chance(both: Float[Tensor, "n units"], moduli: Sequence[int]) -
         A multiple of `chance_share`.
     """
     p, waves, generator = side_of(both), waves_of(moduli), np.random.default_rng(0)
-    turns = 2 * np.pi * (np.outer(np.arange(p * p), waves.k) % waves.modulus) / waves.modulus
-    columns = jnp.asarray(np.concatenate([np.cos(turns), np.sin(turns)], axis=1).T, jnp.float32)
-    parts = _leading(both)
+    turns = 2 * np.pi * (np.outer(waves.k, np.arange(p * p)) % waves.modulus[:, None])
+    turns /= waves.modulus[:, None]
+    columns = np.concatenate([np.cos(turns), np.sin(turns)]).astype(np.float32)
+    parts = _leading(np.asarray(both, np.float32))
     size = np.where(waves.modulus == 2, 1, 2) / chance_share(moduli, p) / len(parts) ** 2
     most = 0.0
     for _ in range(ORDERS):
         high, low = generator.permutation(p), generator.permutation(p)
-        order = (high[:, None] * p + low).reshape(-1)
-        along = jnp.matmul(columns, parts[order], precision="highest")
-        energy = np.asarray((along**2).sum(axis=1), float).reshape(2, -1).sum(axis=0)
+        along = columns @ parts[(high[:, None] * p + low).reshape(-1)]
+        energy = (along**2).sum(axis=1, dtype=float).reshape(2, -1).sum(axis=0)
         most = max(most, float((energy * size).max()))
-    return most / float((np.asarray(parts, float) ** 2).mean(axis=0).sum())
+    return most / float((parts**2).mean(axis=0, dtype=float).sum())
 
 
-def _leading(both: Float[Tensor, "n units"]) -> Float[Array, "n directions"]:
+def _leading(both: Float[np.ndarray, "n units"]) -> Float[np.ndarray, "n directions"]:
     """Units turned into directions of falling energy, as many as hold `WHOLE` of it."""
-    gram = jnp.matmul(both.T, both, precision="highest")
-    energy, directions = np.linalg.eigh(np.asarray(gram, float))
+    energy, directions = np.linalg.eigh(np.asarray(both.T @ both, float))
     held = np.cumsum(energy[::-1]) / energy.sum()
     count = int(np.searchsorted(held, WHOLE)) + 1
-    turned = jnp.asarray(directions[:, : -count - 1 : -1], jnp.float32)
-    return jnp.matmul(both, turned, precision="highest")
+    return both @ directions[:, : -count - 1 : -1].astype(np.float32)
 
 
 def split_waves(
