@@ -373,3 +373,6 @@ def test_stored_forks_are_those_that_would_be_trained():
     stored = [row["digest"] for row in rows]
     assert len(stored) == len(set(stored)) and set(stored) <= digests
     assert all(row["curve"][-1][0] == forks.BASE["epochs"] for row in rows)
+    assert all(row["device"] and not row["code_revision"].endswith("+") for row in rows)
+    first = {forks.config_of(fork, 0).digest for fork in forks.FORKS}
+    assert first <= set(stored), "python -m benchmarks.forks trains those that are missing"

@@ -84,7 +84,7 @@ CALLS = {
     "ranking": lambda: figures.ranking({"a": [1, 3, 2]}, "effect (nats)"),
     "by_prime": lambda: figures.by_prime([2, 3, 5], {"a": [1, 0.5, 0.1]}, "share"),
     "wave_lives": lambda: figures.wave_lives(
-        EPOCHS, RAMP + 0.1, {"transient": [True, False, False]}, 1.5
+        EPOCHS, RAMP + 0.1, {"transient": [True, False, False]}, np.full(len(EPOCHS), 1.5)
     ),
     "seed_dots": lambda: figures.seed_dots({"a": [1.0, 4, 2]}, "epochs"),
     "selectivity_maps": lambda: figures.selectivity_maps({"a": np.eye(2)}, [2, 3]),

@@ -101,11 +101,11 @@ def test_waves_are_split_by_what_becomes_of_them(history):
 
 def test_a_wave_that_random_orders_have_too_is_not_there(history):
     energy, total, _ = history
-    split = transients.split_waves(energy, total, np.array([1, 0.25, 1, 1]) * 100, MODULI, P)
-    stays, goes, halves = places((1, 5), (2, 5), (3, 7))
-    assert not split.present[:, [stays, goes]].any() or split.present[1].any()
-    assert split.present[[0, 2, 3]].sum() == 0
-    assert split.present[1, halves] and not split.present[1, stays]
+    split = transients.split_waves(energy, total, np.array([100.0, 15, 100, 100]), MODULI, P)
+    (halves,) = places((3, 7))
+    assert np.argwhere(split.present).tolist() == [
+        [1, halves]
+    ]  # 20 times chance, others 10 or less
 
 
 def test_the_spike_is_where_most_transient_waves_are_and_something_is_left_to_learn(history):

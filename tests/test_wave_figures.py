@@ -6,14 +6,15 @@ from miiii_core import figures
 
 EPOCHS = np.array([0, 1, 4, 16])
 STRENGTH = np.array([[1.0, 1, 1], [2, 1, 1], [4, 3, 1], [8, 0.1, 1]])
+LEVEL = np.array([1.5, 3, 2, 1.5])
 KINDS = {"transient": np.array([False, True, False]), "persistent": np.array([True, False, False])}
 
 
 def test_each_wave_is_a_line_of_its_kind():
-    figure = figures.wave_lives(EPOCHS, STRENGTH, KINDS, 1.5)
+    figure = figures.wave_lives(EPOCHS, STRENGTH, KINDS, LEVEL)
     (axes,) = figure.axes
     lines = {tuple(line.get_ydata()) for line in axes.lines}
-    assert {(2, 4, 8), (1, 3, 0.1), (1, 1, 1)} <= lines
+    assert {(2, 4, 8), (1, 3, 0.1), (1, 1, 1), (3, 2, 1.5)} <= lines
     names = [text.get_text() for text in axes.get_legend().get_texts()]
     assert names == ["transient: 1", "persistent: 1", "other: 1", "present"]
     assert axes.get_xscale() == axes.get_yscale() == "log"
@@ -41,16 +42,20 @@ def test_a_condition_without_seeds_keeps_an_empty_row():
 test_wrong_input_is_refused = refusals(
     {
         "kinds": (
-            lambda: figures.wave_lives(EPOCHS, STRENGTH, {"gone": KINDS["transient"]}, 1.5),
+            lambda: figures.wave_lives(EPOCHS, STRENGTH, {"gone": KINDS["transient"]}, LEVEL),
             "takes transient and persistent",
         ),
         "lengths": (
-            lambda: figures.wave_lives(EPOCHS, STRENGTH, {"transient": np.ones(2, bool)}, 1.5),
+            lambda: figures.wave_lives(EPOCHS, STRENGTH, {"transient": np.ones(2, bool)}, LEVEL),
             r"must have axes \(3,\)",
         ),
         "strength": (
-            lambda: figures.wave_lives(EPOCHS, STRENGTH[1:], KINDS, 1.5),
+            lambda: figures.wave_lives(EPOCHS, STRENGTH[1:], KINDS, LEVEL),
             r"must have axes \(4, wave\)",
+        ),
+        "level": (
+            lambda: figures.wave_lives(EPOCHS, STRENGTH, KINDS, LEVEL[1:]),
+            r"must have axes \(4,\)",
         ),
         "nothing": (lambda: figures.seed_dots({}, "x"), "values is empty"),
         "shape": (lambda: figures.seed_dots({"a": np.ones((2, 2))}, "x"), r"\(seed,\)"),

@@ -111,6 +111,11 @@ def amplified(found: Sequence[Experiment], place: str = "midway") -> Float[np.nd
     return np.array([value for value in each if np.isfinite(value)])
 
 
+def never_learned(found: Sequence[Controls], name: str) -> int:
+    """Of how many seeds the median task was not learned by the end, under a setting."""
+    return sum(not np.isfinite(np.median(one.learned[name])) for one in found)
+
+
 def control_epochs(found: Sequence[Controls]) -> Mapping[str, Float[np.ndarray, " seeds"]]:
     """Epoch at which the median task was learned, by setting; the end where it was not."""
     names = [name for name in found[0].learned if all(name in one.learned for one in found)]

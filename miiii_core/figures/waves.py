@@ -16,7 +16,7 @@ KINDS = {"transient": style.COLOURS[1], "persistent": style.COLOURS[0], "other":
 
 @drawn
 def wave_lives(
-    epochs: ArrayLike, strength: ArrayLike, kinds: Mapping[str, ArrayLike], level: float
+    epochs: ArrayLike, strength: ArrayLike, kinds: Mapping[str, ArrayLike], level: ArrayLike
 ) -> Figure:
     """Strength of each wave through log-time, a line a wave, coloured by what becomes of it.
 
@@ -24,10 +24,11 @@ def wave_lives(
         epochs: increasing; records before epoch 1 are left out.
         strength: (epoch, wave), as multiples of chance.
         kinds: (wave,) truth by kind, ``transient`` and ``persistent``; the rest are others.
-        level: from which a wave counts as present, drawn as a line.
+        level: (epoch,) multiples of chance from which a wave counts as present, drawn as a line.
     """
     ticks, kept = checked_epochs(epochs)
     lines = checked(strength, "strength", len(kept), "wave")[kept]
+    needed = checked(level, "level", len(kept))[kept]
     unknown = set(kinds) - set(KINDS)
     if unknown:
         raise ValueError(f"kinds names {sorted(unknown)}; it takes transient and persistent")
@@ -39,7 +40,7 @@ def wave_lives(
         width, alpha, order = look[name]
         shown = np.maximum(lines[:, of.astype(bool)], 1e-2)
         axes.plot(ticks, shown, color=KINDS[name], linewidth=width, alpha=alpha, zorder=order)
-    axes.axhline(level, color=style.INK, linestyle="--", linewidth=1.2)
+    axes.plot(ticks, needed, color=style.INK, linestyle="--", linewidth=1.2, zorder=4)
     log_time(axes)
     axes.set(ylabel="times chance", yscale="log")
     plain_log(axes.yaxis)
