@@ -39,8 +39,10 @@ def main() -> None:
     """Train the forks that are not stored yet, all of one seed before those of the next."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, default=1, help="trainings of each fork")
-    seeds = parser.parse_args().seeds
-    collect(RESULTS, [config_of(fork, seed) for seed in range(seeds) for fork in FORKS], FIELDS)
+    parser.add_argument("--out", type=Path, default=RESULTS, help="file of lines to add to")
+    given = parser.parse_args()
+    configs = [config_of(fork, seed) for seed in range(given.seeds) for fork in FORKS]
+    collect(given.out, configs, FIELDS)
 
 
 def config_of(fork: dict[str, Any], seed: int) -> Config:
