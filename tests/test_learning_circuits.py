@@ -127,19 +127,40 @@ class TestStored:
         again = laboratory.train_reference(lab)
         assert again.moments.tolist() == stored.reference.moments[:1].tolist()
         np.testing.assert_allclose(again.energy[0], stored.reference.energy[0], rtol=0.1)
+        assert again.chance[0] == pytest.approx(stored.reference.chance[0], rel=0.1)
         np.testing.assert_allclose(again.accuracy[0], stored.reference.accuracy[0], atol=0.1)
 
-    def test_the_first_branch_begins_as_it_did(self):
-        """What taking waves out once does to the start can be had from accuracies alone."""
+    def test_a_control_begins_as_it_did_and_as_no_other(self):
+        """The epochs at which its first tasks are learned, and those of another setting."""
+        path = next(path for path in STORED if path.stem.startswith("controls"))
+        stored, header = outcomes.load_controls(path)
+        config = Config.from_json(json.dumps(header["config"]))
+        third = int(np.sort(stored.learned["filter"])[2])
+        again, _ = command.train(config.replace(epochs=third))
+        then = np.where(stored.learned["filter"] <= third, stored.learned["filter"], np.inf)
+        np.testing.assert_array_equal(again, then)
+        assert not np.array_equal(then, stored.learned["no filter"])
+
+    def test_a_branch_starts_from_what_its_reference_had(self):
         for path in STORED:
             if path.stem.startswith("branches"):
                 found, _ = outcomes.load_experiment(path)
+                whole = found.reference.accuracy[-1]
+                assert found.alone["end"].shape == (len(found.split.transient), len(whole))
+                weak = found.reference.energy[-1].argsort()[:20]  # what is not there is not missed
+                assert np.abs(found.alone["end"][weak] - whole).max() < 0.05
                 for branch in found.branches:
                     at = found.reference.moments.tolist().index(branch.start)
-                    before = found.reference.accuracy[at] >= 0.9
                     assert (branch.learned >= branch.start).all()
-                    assert (branch.once[before] > 0).all()
-                    assert len(branch.waves) == len(found.branches[0].waves)
+                    assert len(branch.waves) <= found.split.transient.sum()
+                    own = [q for _, q in branch.waves]
+                    others = ~np.isin(primes_below(header_p(path)), own)
+                    off = branch.once[others] - found.reference.accuracy[at][others]
+                    assert np.abs(off).max() < 0.2
+
+
+def header_p(path):
+    return outcomes.header_of(path)["config"]["task"]["p"]
 
 
 def test_without_results_nothing_can_be_told(monkeypatch, tmp_path):

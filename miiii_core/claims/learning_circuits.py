@@ -192,8 +192,8 @@ CLAIMS = (
         source=OURS,
         criterion="of the waves that are ever present (1.5 times chance, and more than any wave "
         "has in a hundred random orders of the digits) a quarter or more is gone at the end, with "
-        "less than a quarter of its peak; and at some moment a quarter more are present than at the end; "
-        "partly: one of the two; most tasks must have been learned",
+        "less than a quarter of its peak; and at some moment a quarter more are present than at "
+        "the end; partly: one of the two; most tasks must have been learned",
         judge=_judge_transient,
         measures=(Measure(needs=("miiii",), of=_transient, snapshots=True),),
         published={},
