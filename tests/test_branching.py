@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from tiny import TINY
 
+from miiii_core.analysis import transients
 from miiii_core.analysis.atoms import waves_of
 from miiii_core.analysis.transients import Split, strengths
 from miiii_core.circuits import branching, delays, laboratory, outcomes
@@ -169,6 +170,19 @@ def made_up(learned, branches):
 def branch(kind, start, *epochs, end=1024, place="spike", waves=((1, 5),)):
     learned = np.array([start, *epochs])
     return branching.Branch(kind, place, start, list(waves), np.zeros(3), learned, end)
+
+
+def test_the_strongest_wave_that_went_is_measured_by_the_level_of_presence():
+    found = made_up(256, []).reference
+    energy = np.ones((3, 4))
+    energy[:, 1], energy[:, 2] = [1, 8, 1], [1, 40, 39]  # one goes, a stronger one stays
+    share = transients.chance_share((2, 3, 5), 7)[1]
+    one = dataclasses.replace(
+        found, energy=energy, chance=np.array([9.0, 4, 1]), total=np.full(3, 2.0)
+    )
+    assert laboratory.strongest_gone(one, (2, 3, 5), 7) == pytest.approx(8 / (4 * 2 * share))
+    flat = dataclasses.replace(one, energy=np.ones((3, 4)))
+    assert laboratory.strongest_gone(flat, (2, 3, 5), 7) == 0
 
 
 class TestDelays:
