@@ -1,4 +1,4 @@
-"""The built site in a browser, from the disk: it loads, fits, speaks, and its controls move.
+"""The built site, from the disk: its links hold; in a browser it loads, fits, speaks and moves.
 
 They look at ``_build/html``. Where there is no browser or no site they skip, and say what to do;
 with ``MIIII_BROWSER=required`` in the environment they fail instead.
@@ -18,6 +18,7 @@ from selenium.webdriver.support.wait import WebDriverWait
 
 from miiii_core.publishing.chapters import read_pages
 from tools import browser
+from tools.check_site import check_site
 
 NAMES = read_pages(browser.ROOT)
 OWN = ("file", "data", "blob")
@@ -95,6 +96,11 @@ def show(chrome, pages):
         return chrome
 
     return shown
+
+
+def test_the_links_of_the_built_site_hold_and_its_figures_have_texts():
+    or_else(browser.find_pages)
+    assert check_site(browser.SITE) == []
 
 
 def complaints(chrome):

@@ -1,11 +1,13 @@
-"""What is done to finished pages, and the icons that the book brings along."""
+"""What is done to finished pages, the icons of the book, and what is said of checks left out."""
 
 import importlib.util
 import re
 from importlib.util import find_spec
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from conftest import pytest_terminal_summary
 from fontTools.ttLib import TTFont
 
 from tools import icons
@@ -90,3 +92,27 @@ def test_our_fonts_hold_the_icons_that_are_listed_under_the_codes_of_the_theme(f
 def test_an_icon_that_the_font_lacks_is_named():
     with pytest.raises(ValueError, match="fa-solid-900.ttf has no unicorn-of-x"):
         icons.subset(THEME / "fa-solid-900.ttf", ["moon", "unicorn-of-x"])
+
+
+def test_checks_of_the_site_that_are_left_out_are_counted_and_the_reason_is_said():
+    def skipped(file, reason):
+        return SimpleNamespace(
+            nodeid=f"tests/{file}::test_x", longrepr=(file, 1, f"Skipped: {reason}")
+        )
+
+    reports = [
+        skipped("test_browser.py", "no site; make one"),
+        skipped("test_benchmarks.py", "no torch"),
+        skipped("test_browser.py", "no site; make one"),
+        skipped("test_browser.py", "no browser"),
+    ]
+    said = []
+    reporter = SimpleNamespace(
+        stats={"skipped": reports}, write_line=lambda line, **look: said.append(line)
+    )
+    pytest_terminal_summary(reporter)
+    assert said == [
+        "2 checks of the site were left out: no site; make one",
+        "1 checks of the site were left out: no browser",
+    ]
+    pytest_terminal_summary(SimpleNamespace(stats={}, write_line=None))
