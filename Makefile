@@ -29,11 +29,10 @@ install: $(INSTALLED) ## make .venv with the locked dependencies
 book: $(INSTALLED) ## train what is missing, execute what is stale, build the site
 	@$(BIN)/miiii book
 
-test: $(INSTALLED) ## run the tests
+test: $(INSTALLED) ## run the tests; of the built site too, in a browser, where both are there
 	@$(BIN)/python -m pytest $(PYTEST_ARGS)
 
-check: $(INSTALLED) ## check the built site: its links, and its pages in a browser
-	@$(BIN)/python -m tools.check_site _build/html
+check: $(INSTALLED) ## of the tests, those of the built site alone
 	@$(BIN)/python -m pytest $(PYTEST_ARGS) tests/test_browser.py
 
 lint: $(INSTALLED) ## check format, style, types, spelling, typed numbers, notebooks

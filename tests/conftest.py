@@ -27,6 +27,15 @@ for option, value in {
     jax.config.update(option, value)
 
 
+def pytest_terminal_summary(terminalreporter):
+    """Say how many checks of the built site were left out, and why, in one line."""
+    skipped = terminalreporter.stats.get("skipped", [])
+    reasons = [report.longrepr[2] for report in skipped if "test_browser.py" in report.nodeid]
+    for reason in dict.fromkeys(reasons):
+        count, why = reasons.count(reason), reason.removeprefix("Skipped: ")
+        terminalreporter.write_line(f"{count} checks of the site were left out: {why}", yellow=True)
+
+
 @pytest.fixture(scope="session")
 def tiny_run(tmp_path_factory):
     """A finished run, for tests that only read."""

@@ -1,4 +1,4 @@
-"""The built site in a browser, from the disk: it loads, fits, speaks, and its controls move.
+"""The built site, from the disk: its links hold; in a browser it loads, fits, speaks and moves.
 
 They look at ``_build/html``. Where there is no browser or no site they skip, and say what to do;
 with ``MIIII_BROWSER=required`` in the environment they fail instead.
@@ -7,7 +7,7 @@ with ``MIIII_BROWSER=required`` in the environment they fail instead.
 import json
 import os
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import pytest
 from selenium.webdriver.common.action_chains import ActionChains
@@ -18,12 +18,19 @@ from selenium.webdriver.support.wait import WebDriverWait
 
 from miiii_core.publishing.chapters import read_pages
 from tools import browser
+from tools.check_site import check_site
 
 NAMES = read_pages(browser.ROOT)
 OWN = ("file", "data", "blob")
 AXE = Path(__file__).parent / "axe" / "axe.min.js"
 # WCAG 2.2, levels A and AA.
 STANDARD = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
+# Good practice that is no rule of WCAG: no level of heading is skipped, and there is a title.
+HEADINGS = {rule: {"enabled": True} for rule in ("heading-order", "page-has-heading-one")}
+# Of a page with all that it loads, styles, scripts and fonts of the theme and formulas included,
+# as a first visit does.
+MOST_BYTES = 3_000_000
+MOST_SECONDS = 2.0  # until something of it is seen
 # What axe finds and we leave, by rule and a class of the element.
 EXCEPTIONS = {
     # The theme's search button, named Search, also shows its keys; its button for the colours,
@@ -36,6 +43,14 @@ const style = document.createElement("style");
 style.textContent = "* { transition: none !important; animation: none !important }";
 document.head.append(style);
 document.querySelectorAll("details").forEach((details) => (details.open = true));
+"""
+# When the first text or image was painted, in milliseconds since the page was asked for.
+FIRST_VIEW = """
+const done = arguments[0];
+new PerformanceObserver((list) => {
+  const [first] = list.getEntriesByName("first-contentful-paint");
+  if (first) done(first.startTime);
+}).observe({type: "paint", buffered: true});
 """
 
 
@@ -83,6 +98,11 @@ def show(chrome, pages):
     return shown
 
 
+def test_the_links_of_the_built_site_hold_and_its_figures_have_texts():
+    or_else(browser.find_pages)
+    assert check_site(browser.SITE) == []
+
+
 def complaints(chrome):
     """What the console holds that is an error, since it was last asked."""
     return [said["message"] for said in chrome.get_log("browser") if said["level"] == "SEVERE"]
@@ -113,6 +133,61 @@ def test_a_page_loads_without_errors_and_asks_nobody_else(name, show, chrome):
     assert [address for address in asked if urlsplit(address).scheme not in OWN] == []
 
 
+def weight(addresses):
+    """Bytes of the files at addresses on the disk, each once."""
+    files = {unquote(urlsplit(a).path) for a in addresses if urlsplit(a).scheme == "file"}
+    return sum(Path(file).stat().st_size for file in files)
+
+
+def seconds_to_first_view(chrome, page):
+    """From asking for a page on the disk to its first text or image, with nothing cached.
+
+    The quickest of three loads, or the first that is quick enough: other work on the machine can
+    only slow a page.
+    """
+    taken = []
+    while len(taken) < 3 and min(taken, default=MOST_SECONDS) >= MOST_SECONDS:
+        chrome.get("about:blank")
+        chrome.get(page.as_uri())
+        taken.append(chrome.execute_async_script(FIRST_VIEW) / 1000)
+    return min(taken)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_page_is_light_and_soon_seen(name, chrome, pages):
+    browser.resize(chrome, 1280, 844)
+    browser.command(chrome, "Network.setCacheDisabled", cacheDisabled=True)
+    try:
+        seconds = seconds_to_first_view(chrome, pages[name])
+        requests(chrome)
+        browser.show(chrome, pages[name])
+        asked, _ = requests(chrome)
+    finally:
+        browser.command(chrome, "Network.setCacheDisabled", cacheDisabled=False)
+    assert seconds < MOST_SECONDS
+    assert pages[name].stat().st_size < weight(asked) < MOST_BYTES
+    assert [address for address in asked if "/vendor/fontawesome/" in address] == [], (
+        "an icon of the theme is not among ours: add it to tools/icons.py"
+    )
+
+
+def test_the_check_for_the_first_view_finds_a_slow_page(chrome, tmp_path, monkeypatch):
+    """Guards the check above: a script that blocks keeps the page from being seen."""
+    monkeypatch.setitem(globals(), "MOST_SECONDS", 0.2)
+    page = tmp_path / "page.html"
+    wait = "<script>const end = Date.now() + 300; while (Date.now() < end);</script>"
+    page.write_text(f"<html><title>x</title>{wait}<p>late</p></html>")
+    assert seconds_to_first_view(chrome, page) > 0.3
+
+
+def test_icons_are_drawn_by_the_fonts_of_the_book(show):
+    chrome = show("book/index")
+    loaded = chrome.execute_script(
+        "return [...document.fonts].filter((f) => f.status == 'loaded').map((f) => f.family)"
+    )
+    assert any("Font Awesome 6 Free" in family for family in loaded)
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_a_page_fits_a_phone(name, show):
     chrome = show(name, width=390)
@@ -124,12 +199,12 @@ def theme(chrome):
     return chrome.find_element(By.TAG_NAME, "html").get_attribute("data-theme")
 
 
-def faults(chrome, rules=STANDARD):
+def faults(chrome, only=STANDARD, also=HEADINGS):
     """What axe finds against some rules, a line for each element, less the exceptions."""
     chrome.execute_script(AXE.read_text())
     found = chrome.execute_async_script(
-        "const done = arguments[1];"
-        "axe.run({runOnly: arguments[0], resultTypes: ['violations']}).then(done)", rules,
+        "const [runOnly, rules, done] = arguments;"
+        "axe.run({runOnly, rules, resultTypes: ['violations']}).then(done)", only, also,
     )  # fmt: skip
     return [
         f"{violation['id']}: {node['target']}: {node['failureSummary']}"
@@ -147,15 +222,17 @@ def test_a_page_is_for_everyone(name, show):
     browser.prefer(chrome, dark=True)
     WebDriverWait(chrome, 5).until(lambda _: theme(chrome) == "dark")
     # The dark differs by its colours alone.
-    assert faults(chrome, ["color-contrast"]) == []
+    assert faults(chrome, ["color-contrast"], {}) == []
 
 
 def test_the_check_for_everyone_finds_faults(chrome, tmp_path):
     """Guards the check above: had axe gone blind, it would pass too."""
     page = tmp_path / "page.html"
-    page.write_text('<html><title>x</title><p style="color:#ccc">pale</p><input></html>')
+    body = '<h2>b</h2><h4>d</h4><p style="color:#ccc">pale</p><input>'
+    page.write_text(f"<html><title>x</title>{body}</html>")
     browser.show(chrome, page)
-    assert {fault.split(":")[0] for fault in faults(chrome)} >= {"color-contrast", "label"}
+    found = {fault.split(":")[0] for fault in faults(chrome)}
+    assert found >= {"color-contrast", "label", *HEADINGS}
 
 
 def explorers(chrome):

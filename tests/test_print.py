@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import pytest
 from pypdf import PdfReader, PdfWriter
 from pypdf.annotations import Link
+from pypdf.generic import DecodedStreamObject, NameObject
 
 from tools import browser, print_book, screenshots
 
@@ -53,6 +54,49 @@ def test_links_between_pages_lead_inside_and_those_to_the_web_stay(book):
             to = link["/A"]["/URI"] if "/A" in link else places[link["/Dest"][0].idnum]
             found.append((number, to))
     assert sorted(found, key=str) == [(0, "https://arxiv.org"), (0, 2), (2, 0)]
+
+
+def sheets(file, contents, outline=()):
+    """A document of sheets with these contents, and an outline of (title, number of its sheet)."""
+    writer = PdfWriter()
+    for content in contents:
+        stream = DecodedStreamObject()
+        stream.set_data(content)
+        page = writer.add_blank_page(width=200, height=200)
+        if content:
+            page[NameObject("/Contents")] = writer._add_object(stream)
+    for title, number in outline:
+        writer.add_outline_item(title=title, page_number=number)
+    writer.write(file)
+    return PdfReader(file)
+
+
+WORDS, PICTURE = b"BT <01> Tj ET", b"q 9 0 0 9 0 0 cm /X1 Do Q"
+GROUND = b"1 1 1 rg 0 0 200 200 re f /ToDo gs"
+
+
+@pytest.mark.parametrize(
+    ("contents", "outline", "says"),
+    [
+        ([WORDS, PICTURE, WORDS], [("One", 0), ("Two", 2)], []),
+        ([WORDS, GROUND, WORDS], [("One", 0), ("Two", 2)], ["sheet 2 is empty"]),
+        ([b"", PICTURE, WORDS], [("One", 0), ("Two", 2)], ["sheet 1 is empty"]),
+        ([WORDS, PICTURE], [("One", 0), ("Two", 1)], ["2 sheets where 3", "the outline has"]),
+        ([WORDS, PICTURE, WORDS], [("One", 0)], ["the outline has"]),
+        ([WORDS, PICTURE, WORDS], [("One", 0), ("Two", 1)], ["the outline has"]),
+        ([WORDS, PICTURE, WORDS], [("One", 0), ("To", 2)], ["the outline has"]),
+    ],
+)
+def test_what_is_wrong_with_the_printed_book_is_said(contents, outline, says, tmp_path):
+    first = sheets(tmp_path / "1.pdf", [WORDS, PICTURE])
+    second = sheets(tmp_path / "2.pdf", [WORDS])
+    parts = {
+        FIRST: print_book.Printed(first, {"One": "One", "Below": "Below"}),
+        SECOND: print_book.Printed(second, {"Two": "Two"}),
+    }
+    found = print_book.faults(sheets(tmp_path / "book.pdf", contents, outline), parts)
+    assert len(found) == len(says)
+    assert all(fault.startswith(said) for fault, said in zip(found, says, strict=True))
 
 
 @pytest.mark.parametrize(

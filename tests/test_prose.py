@@ -18,6 +18,16 @@ def found(text):
         ("It holds 90 % of it, or 90%.", ["90 %", "90%"]),
         ("As −0.64 says, 3×3 blocks.", ["0.64", "3", "3"]),
         ("After epoch 10, and 18.", ["10", "18"]),
+        ("It took forty thousand epochs, or Twenty-five.", ["forty thousand", "twenty-five"]),
+        (
+            "One in a hundred; thousands of\ndozens, ninety\nmillion.",
+            ["hundred", "thousands", "dozens", "ninety million"],
+        ),
+        (
+            "At $p = 113$ it is $\\alpha = 0.98$, $x \\approx 12{,}769$ or $$ y < 42 $$",
+            ["113", "0.98", "12,769", "42"],
+        ),
+        ("Bits: $2^{24}$.", ["24"]),
     ],
 )
 def test_numbers_in_prose_are_found(text, numbers):
@@ -30,7 +40,10 @@ def test_numbers_in_prose_are_found(text, numbers):
         "---\nversion: 3\n---\n",
         "```{code-cell} ipython3\nx = 41\n```\n",
         "````{solution} ex-one\n:class: dropdown\n\n```python\nx = 41\n```\n````\n",
-        "With $p = 113$ and $$ x = 2^{10} $$ and `p=31`.",
+        "With $k = 1, \\dots, 9$ and $$ x = 2^3 x_0 $$ and `p=31` and $W_{Q2}$.",
+        "Seven of nineteen; the twentyfold, a thousandfold and the hundredth.",
+        "```{code-cell} ipython3\n# forty of $p = 113$\n```\n",
+        "{glue:text}`forty` and `$p = 113$` and {doc}`hundred`",
         "{glue:text}`mean:.3f` in {numref}`fig-2`",
         "float32, W_Q2 and x0",
         "[a page](http://example.org/2024)",
@@ -42,6 +55,13 @@ def test_what_is_no_prose_is_left_out(text):
 
 def test_prose_inside_a_directive_counts():
     assert found("```{note}\nIt took 12 hours.\n```\n") == ["12"]
+
+
+def test_a_number_is_found_on_the_line_where_it_stands():
+    text = "One\n\n$a <\n 12$ and forty\nthousand, 7 > 3"
+    assert [(line, number) for line, number, _ in bare_numbers(text)] == [
+        (4, "12"), (4, "forty thousand"), (5, "7"), (5, "3"),
+    ]  # fmt: skip
 
 
 def test_a_fault_names_page_line_and_words(tmp_path):

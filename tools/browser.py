@@ -27,12 +27,15 @@ OPTIONS = (
     "--disable-sync",
     "--hide-scrollbars",
 )
-# Resolved once MathJax, if the page has it, has set all formulas, and all images are there.
+# Resolved once MathJax, if the page has it, has set all formulas, all images are there, and all
+# explorers are awake.
 SETTLED = """
 const done = arguments[arguments.length - 1];
 const images = [...document.images].map((image) => image.decode().catch(() => {}));
 const formulas = window.MathJax?.startup?.promise;
-Promise.all([...images, formulas, document.fonts.ready]).then(() => requestAnimationFrame(done));
+const asleep = ".miiii-explorer > .choices[hidden]";
+const wait = () => requestAnimationFrame(document.querySelector(asleep) ? wait : done);
+Promise.all([...images, formulas, document.fonts.ready]).then(wait);
 """
 
 

@@ -12,21 +12,46 @@ from pathlib import Path
 
 # What is not prose: the front matter, fenced code, formulas, roles, code spans, addresses.
 NOT_PROSE = re.compile(
-    r"\A---\n.*?\n---\n|^(?P<fence>```+)(?:\{code-cell\}|[a-z]+$).*?^(?P=fence)$|\$\$.+?\$\$"
-    r"|\$[^$]+\$|\{[a-z:]+\}`+[^`]+`+|(?<!`)(?:``[^`]+``|`[^`\n]+`)(?!`)|\(http[^)]*\)|<[^>]+>|^:[a-z-]+:.*$"
+    r"\A---\n.*?\n---\n|^(?P<fence>```+)(?:\{code-cell\}|[a-z]+$).*?^(?P=fence)$"
+    r"|(?P<formula>\$\$.+?\$\$|\$[^$]+\$)"
+    r"|\{[a-z:]+\}`+[^`]+`+|(?<!`)(?:``[^`]+``|`[^`\n]+`)(?!`)|\(http[^)]*\)|<[^>]+>|^:[a-z-]+:.*$"
     r"|^\([\w-]+\)=$|^ {4,}\S.*$",
     re.M | re.S,
 )
 NUMBER = re.compile(r"(?<![\w.-])\d+(?:,\d{3})*(?:\.\d+)?(?: ?%)?(?!\w)")
+# In a formula single digits are exponents, factors and bounds; longer numbers may be outcomes.
+IN_FORMULA = re.compile(r"(?<![\w.])\d+(?:\{,\}\d{3}|\.?\d)+")
+TENS = "twenty|thirty|forty|fifty|sixty|seventy|eighty|ninety"
+LARGE = r"dozens?|hundreds?|thousands?|millions?|billions?"
+# In words, from twenty up: "forty-one", "forty thousand", "a hundred".
+WORD = rf"(?:(?:{TENS})(?:-[a-z]+)?|{LARGE})"
+IN_WORDS = re.compile(rf"\b{WORD}(?:\s+{WORD})*\b", re.I)
 
 
 def bare_numbers(text: str) -> Iterator[tuple[int, str, str]]:
-    """Every number in the prose of a page: its line, itself, and the words around it."""
-    blanked = NOT_PROSE.sub(lambda found: re.sub(r"[^\n]", " ", found[0]), text)
-    for number, line in enumerate(blanked.splitlines(), 1):
-        for found in NUMBER.finditer(line):
-            around = line[max(0, found.start() - 24) : found.end() + 24]
-            yield number, found[0], " ".join(around.split())
+    """Every number of the prose of a page: its line, itself, and the words around it.
+
+    Besides those in digits, numbers from twenty up in words, and in formulas those of two digits
+    or more.
+    """
+    places: list[tuple[int, str]] = []
+
+    def blanked(found: re.Match[str]) -> str:
+        if found["formula"]:
+            places.extend(
+                (found.start() + number.start(), number[0].replace("{,}", ","))
+                for number in IN_FORMULA.finditer(found[0])
+            )
+        return re.sub(r"[^\n]", " ", found[0])
+
+    prose = NOT_PROSE.sub(blanked, text)
+    places += [(found.start(), found[0]) for found in NUMBER.finditer(prose)]
+    words = IN_WORDS.finditer(prose)
+    places += [(found.start(), " ".join(found[0].lower().split())) for found in words]
+    for start, number in sorted(places):
+        before, after = text[:start].rpartition("\n")[2], text[start:].partition("\n")[0]
+        around = before[-24:] + after[: len(number) + 24]
+        yield text.count("\n", 0, start) + 1, number, " ".join(around.split())
 
 
 def allowed_numbers(listed: str) -> dict[str, set[str]]:

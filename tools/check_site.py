@@ -1,7 +1,6 @@
 """Check a built site: links lead somewhere, nothing is fetched, figures speak, no cell failed."""
 
 import re
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
@@ -67,14 +66,6 @@ def check_site(site: Path) -> list[str]:
     return [f"{path.relative_to(site)}: {fault}" for path in faults for fault in faults[path]]
 
 
-def main() -> int:
-    """Check the site in the folder given, and say what is wrong with it."""
-    site = Path(sys.argv[1] if len(sys.argv) > 1 else "_build/html")
-    faults = check_site(site)
-    print("\n".join(faults) or f"{site}: links hold, figures have texts, no cell has failed")
-    return 1 if faults else 0
-
-
 def _read(path: Path) -> Page:
     page = Page()
     page.feed(path.read_text(encoding="utf-8"))
@@ -116,7 +107,3 @@ def _speaks(image: dict[str, str]) -> bool:
 def _foreign_styles(path: Path) -> Iterator[str]:
     for address in FOREIGN_STYLE.findall(path.read_text(encoding="utf-8")):
         yield f"{address} is fetched from another host"
-
-
-if __name__ == "__main__":
-    sys.exit(main())

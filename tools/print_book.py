@@ -5,6 +5,7 @@ python -m tools.print_book [FILE]
 
 import base64
 import io
+import re
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -28,6 +29,7 @@ return [...document.querySelectorAll("h1, h2, h3, h4")].map((heading) => {
   return copy.textContent.trim().replace(/\\s+/g, " ");
 });
 """
+SHOWS = re.compile(rb"\s(?:Tj|TJ|Do)\s")  # operators that set words or draw a picture
 MARGINS = {f"margin{side}": 0.6 for side in ("Top", "Bottom", "Left", "Right")}
 
 
@@ -42,8 +44,11 @@ def main() -> int:
         print(error, file=sys.stderr)
         return 1
     joined(printed).write(file)
-    print(file)
-    return 0
+    document = PdfReader(file)
+    print(f"{file}: {len(document.pages)} sheets")
+    found = faults(document, printed)
+    print("".join(f"{fault}\n" for fault in found), end="", file=sys.stderr)
+    return 1 if found else 0
 
 
 @dataclass(frozen=True)
@@ -57,6 +62,11 @@ class Printed:
 
     document: PdfReader
     headings: Mapping[str, str]
+
+    @property
+    def title(self) -> str:
+        """The first heading."""
+        return next(iter(self.headings.values()), "")
 
     def heading(self, title: str) -> str:
         """What a title of Chromium's outline says.
@@ -91,6 +101,29 @@ def joined(printed: Mapping[Path, Printed]) -> PdfWriter:
     for number in range(len(writer.pages)):
         _turn_links_inwards(writer, number, starts)
     return writer
+
+
+def faults(document: PdfReader, printed: Mapping[Path, Printed]) -> list[str]:
+    """What is wrong with the joined document, a line for each.
+
+    Every page of the site is one entry of the outline, by its title, at its first sheet; every
+    sheet has words or a picture; none is lost.
+    """
+    found, expected, start = [], [], 0
+    for sheets in printed.values():
+        expected.append((sheets.title, start))
+        start += len(sheets.document.pages)
+    if len(document.pages) != start:
+        found.append(f"{len(document.pages)} sheets where {start} were printed")
+    tops = [item for item in document.outline if not isinstance(item, list)]
+    entries = [(str(item.title), document.get_destination_page_number(item)) for item in tops]
+    if entries != expected:
+        found.append(f"the outline has {entries}, where the pages are {expected}")
+    for number, sheet in enumerate(document.pages, start=1):
+        contents = sheet.get_contents()
+        if contents is None or not SHOWS.search(contents.get_data()):
+            found.append(f"sheet {number} is empty")
+    return found
 
 
 def _add_outline(

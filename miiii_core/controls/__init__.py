@@ -2,8 +2,8 @@
 
 An explorer is one or more choices and one or more panels that show what is chosen. It is an
 object that a notebook displays as HTML; data, style and script travel inside, so that it works
-from a file, without a network, and in JupyterLab alike. Where scripts do not run it is a still
-picture of its start.
+from a file, without a network, and in JupyterLab alike. Where scripts do not run, or the browser
+is from before 2023 and unpacks no zlib stream, it is a still picture of its start.
 
 >>> controls.explorer(
 ...     [controls.slider("epoch", epochs, play=True)],

@@ -3,15 +3,23 @@
 (() => {
   "use strict";
 
-  const bytes = (text) => Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
+  // Levels from base64 of a zlib stream of their steps along rows of a length: see packing.py.
+  async function unpacked(text, row) {
+    const packed = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
+    const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("deflate"));
+    const levels = new Uint8Array(await new Response(stream).arrayBuffer());
+    for (let i = 0; i < levels.length; i++) if (i % row) levels[i] += levels[i - 1];
+    return levels;
+  }
 
   // For each kind of panel: takes its element and its data, returns what shows a frame of it.
   const kinds = {
-    HeatMap(plot, data) {
+    async HeatMap(plot, data) {
+      const levels = await unpacked(data.levels, data.columns);
+      const colours = await unpacked(data.colours, 3);
       const canvas = overlay(plot, plot.querySelector("image.cells"), data);
       const context = canvas.getContext("2d");
       const pixels = context.createImageData(data.columns, data.rows);
-      const [levels, colours] = [bytes(data.levels), bytes(data.colours)];
       const [low, high] = [plot.querySelector(".low"), plot.querySelector(".high")];
       const size = data.rows * data.columns;
       return (frame) => {
@@ -25,8 +33,8 @@
       };
     },
 
-    Bars(plot, data) {
-      const levels = bytes(data.levels);
+    async Bars(plot, data) {
+      const levels = await unpacked(data.levels, data.bars);
       const drawn = plot.querySelectorAll("rect.bar");
       return (frame) => drawn.forEach((bar, index) => {
         const height = (data.height * levels[frame * data.bars + index]) / 255;
@@ -35,7 +43,7 @@
       });
     },
 
-    Lines(plot) {
+    async Lines(plot) {
       const drawn = [...plot.querySelectorAll(".line")];
       return (_, chosen) => {
         drawn.forEach((line, index) => line.classList.toggle("chosen", chosen.includes(index)));
@@ -117,11 +125,13 @@
     range.addEventListener("keydown", stop);
   }
 
-  function wake(explorer) {
+  async function wake(explorer) {
+    explorer.dataset.awake = "";
     const [panels, names] = JSON.parse(
       explorer.querySelector('script[type="application/json"]').textContent);
     const plots = explorer.querySelectorAll(".plot");
-    const shows = panels.map((data, index) => kinds[data.kind](plots[index], data));
+    const shows = await Promise.all(
+      panels.map((data, index) => kinds[data.kind](plots[index], data)));
     const output = explorer.querySelector("output");
     const choices = [...explorer.querySelectorAll(".choice")];
     const asks = choices.map((choice, index) =>
@@ -140,7 +150,6 @@
 
     refresh();
     explorer.querySelector(".choices").hidden = false;
-    explorer.dataset.awake = "";
   }
 
   document.querySelectorAll(".miiii-explorer:not([data-awake])").forEach(wake);
