@@ -151,7 +151,7 @@ def _masked(full: Run, masked: Run) -> Measured:
 def peak_over_final(run: Run) -> float:
     """Most active pairs of frequencies per neuron at any record, over those at the last."""
     active = run.metrics["active_per_neuron"]
-    return float(active.max() / max(active[-1], np.finfo(float).tiny))
+    return float(active.max() / max(active[-1], 1e-9))
 
 
 def _judge_masked(values: Values) -> Verdict:
