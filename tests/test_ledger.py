@@ -10,7 +10,7 @@ from tiny import TINY
 from miiii_core import claims, runs
 from miiii_core.claims import LEDGER, Measure, Verdict, decide, examine, find_claim
 from miiii_core.claims.circuit import FORMS, LATEST
-from miiii_core.claims.examining import Testimony
+from miiii_core.claims.examining import Told
 from miiii_core.claims.ledger import CannotTell, apart, mostly
 from miiii_core.claims.page import Ledger, numbers
 from miiii_core.storage.saved import Run
@@ -189,7 +189,7 @@ class TestSeedsOfEachKind:
         assert found.spread == {"x, T_nanda": (4,), "x, T_miiii": (5, 6, 3)}
         assert found.alone == (Verdict.REPRODUCED, Verdict.REPRODUCED, Verdict.NOT)
         page = Ledger([found], {})._repr_html_()
-        assert "_</sub>" not in page and "nanda</sub>: 3 → 4<" in page
+        assert "nanda</sub>: 3 → 4<" in page
         assert "miiii</sub>: – → 5 (3 to 6)<" in page
         rows = repr(numbers(found)).splitlines()
         assert rows[1].split()[-1] == "1" and rows[2].split()[-1] == "3"
@@ -209,7 +209,7 @@ class TestSeedsOfEachKind:
         assert found.spread["x, T_miiii"] == (5,)
 
     def test_what_a_stored_seed_was_measured_beside_is_not_counted_again(self):
-        told = Testimony(3, {"miiii", "no-grokfast"}, {"x, T_nanda": 4, "x, T_miiii": 2})
+        told = Told(3, {"miiii", "no-grokfast"}, {"x, T_nanda": 4, "x, T_miiii": 2})
         found = examine(self.claim, {"nanda": seeds(4), "miiii": seeds(5)}, [told])
         assert found.spread == {"x, T_nanda": (4,), "x, T_miiii": (5, 2)}
         assert found.by_seed[3] == {"x, T_nanda": 4, "x, T_miiii": 2}

@@ -14,7 +14,7 @@ from .ledger import CannotTell, Claim, Evidence, Finding, Measure, Measured, Val
 BySeed = dict[int, Measured]
 
 
-class Testimony(NamedTuple):
+class Told(NamedTuple):
     """What runs say of a claim that are not here.
 
     Attributes:
@@ -28,7 +28,7 @@ class Testimony(NamedTuple):
     numbers: Measured
 
 
-def examine(claim: Claim, evidence: Evidence, beside: Sequence[Testimony] = ()) -> Finding:
+def examine(claim: Claim, evidence: Evidence, beside: Sequence[Told] = ()) -> Finding:
     """Measure a claim on runs and judge it; where a run lacks what it takes, the claim is open.
 
     Args:
@@ -64,7 +64,7 @@ def examine(claim: Claim, evidence: Evidence, beside: Sequence[Testimony] = ()) 
     return replace(found, bases=(int(values["p"]),)) if "p" in values else found
 
 
-def _joined(measure: Measure, taken: BySeed, beside: Sequence[Testimony]) -> BySeed:
+def _joined(measure: Measure, taken: BySeed, beside: Sequence[Told]) -> BySeed:
     """Numbers taken here, and those of other seeds that are not of the same runs again."""
     names = set(chain(*taken.values()))
     told = {

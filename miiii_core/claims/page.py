@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..figures.tables import Table, table
+from ..figures.tables import MISSING, Table, table
 from ..milestones import NEVER
 from ..storage.saved import Run
 from .ledger import Claim, Evidence, Finding, Number, Verdict
@@ -189,7 +189,7 @@ def _compared(finding: Finding, name: str) -> str:
     many = finding.spread[name]
     spread = f" ({_shown(min(many))} to {_shown(max(many))})" if len(many) > 1 else ""
     paper, ours = finding.claim.published.get(name), finding.values[name]
-    return f"{_set(name)}: {_shown(paper) or '–'} → {_shown(ours)}{spread}"
+    return f"{_set(name)}: {_shown(paper) or MISSING} → {_shown(ours)}{spread}"
 
 
 def seeds_table(findings: Sequence[Finding]) -> Table:
