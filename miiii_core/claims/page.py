@@ -142,7 +142,7 @@ def of_impostor(finding: Finding) -> str:
     """What shuffled labels in the place of T_miiii would be told; empty if they were not asked."""
     if finding.impostor is None:
         return ""
-    same = finding.impostor.verdict is finding.verdict
+    same = finding.impostor.verdict is finding.verdict is not Verdict.OPEN
     return f"with shuffled labels: {'also ' if same else ''}{finding.impostor.verdict}"
 
 
