@@ -232,7 +232,7 @@ class TestSeedsOfEachKind:
 
 
 def test_of_the_shipped_runs_each_number_has_the_seeds_of_its_own_kind():
-    shipped = [runs.cached(name) for name in ("miiii", "nanda", "nanda-seed1")]
+    shipped = [runs.cached("miiii"), runs.cached("nanda"), runs.cached("nanda", seed=1)]
     found = claims.examine_all(claims.gather(shipped), ["positions"], claims.stored_seeds())
     counts = {name: len(many) for name, many in found["positions"].spread.items()}
     assert counts["Pearson, T_nanda"] == 2 and counts["Pearson, T_miiii"] == 4
