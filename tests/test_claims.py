@@ -10,6 +10,7 @@ from miiii_core.addition.published import NANDA
 from miiii_core.analysis.progress import fourier_gini
 from miiii_core.claims import (
     LEDGER,
+    Finding,
     Measure,
     Verdict,
     decide,
@@ -21,7 +22,7 @@ from miiii_core.claims.attention import heads
 from miiii_core.claims.circuit import FORMS
 from miiii_core.claims.embeddings import best_frequency_share, frequencies_for
 from miiii_core.claims.learning import settled_at
-from miiii_core.claims.neurons import explained_by_difference, records_at, spiked
+from miiii_core.claims.neurons import PARTS, explained_by_difference, records_at, spiked
 from miiii_core.claims.page import numbers
 from miiii_core.config import Config
 from miiii_core.milestones import NEVER, Curve
@@ -208,6 +209,36 @@ CRITERIA = {
             ({"spike": 0}, PARTLY),
             ({"spike": 0.5}, PARTLY),
             ({"spike": 0.5, "spike, public code": 0.5}, NO),
+        ],
+    ),
+    "spike-time": (
+        {
+            "first task generalises (epoch)": 256,
+            "last task generalises (epoch)": 60_000,
+            "peak at epoch, ours": 256,
+            "peak at epoch, public code": 60_000,
+            **{
+                f"{rule}1/{n}{end}": count
+                for rule, end in (("at ", " of the epochs"), ("public code, ", ""))
+                for n, count in zip(PARTS, (0, 0.9, 1, 18, 10), strict=True)
+            },
+        },
+        [
+            ({"peak at epoch, ours": 255}, PARTLY),
+            ({"peak at epoch, public code": 60_001}, PARTLY),
+            ({"at 1/256 of the epochs": 1}, PARTLY),
+            ({"at 1/64 of the epochs": 1}, PARTLY),
+            ({"at 1/16 of the epochs": 0.9}, PARTLY),
+            ({"public code, 1/16": 18}, PARTLY),
+            ({"public code, 1/1": 18}, PARTLY),
+            ({"peak at epoch, ours": 255, "public code, 1/4": 1}, NO),
+            (
+                {
+                    "first task generalises (epoch)": NEVER,
+                    "last task generalises (epoch)": NEVER,
+                },
+                OPEN,
+            ),
         ],
     ),
     "reuse": (
@@ -588,7 +619,7 @@ def test_a_claim_measures_what_it_is_judged_by(claim, small_run, addition_run, m
     found = examine(claim, kinds | {"nanda": [addition_run]})
     assert found.verdict in Verdict and not found.missing
     asked = set(CRITERIA[claim.key][0])
-    assert asked | set(claim.published) <= set(found.values)
+    assert asked | set(claim.published) | set(claim.shown) <= set(found.values)
     # A phase that cannot be placed has no epoch; all else is a number.
     blank = {name for name, value in found.values.items() if math.isnan(value)}
     assert all("(epoch)" in name for name in blank)
@@ -601,15 +632,31 @@ def all_neighbours(config):
     return [hyperparameters.Neighbour(field, value, 0, flat) for field, value in steps]
 
 
+@pytest.mark.parametrize("claim", [c for c in TESTABLE if not c.ours], ids=by_key)
+def test_a_line_about_a_claim_of_the_paper_shows_numbers(claim):
+    assert claim.published or claim.shown
+    assert not set(claim.published) & set(claim.shown)
+    said = {name: float(number) for number, name in enumerate((*claim.published, *claim.shown))}
+    found = Finding(
+        claim=claim, verdict=NO, values=said, spread={name: (1.0,) for name in said}, by_seed={}
+    )
+    page = claims.Ledger([found], {})._repr_html_()
+    assert page.count(" → ") == len(said) + 1  # and the head
+    assert page.count("– → ") == len(claim.shown)
+
+
 @pytest.mark.parametrize("claim", LEDGER, ids=by_key)
 def test_without_its_runs_a_claim_is_open(claim):
     found = examine(claim, {})
     assert found.verdict is OPEN and set(found.missing) == set(claim.needs)
 
 
-def at(epoch):
-    """A run of which only the epoch is looked at."""
-    return Run(Path("nowhere"), {"epoch": epoch}, Config())
+def at(*epochs):
+    """Runs, seed by seed, of which only the epoch is looked at."""
+    return [
+        Run(Path("nowhere"), {"epoch": epoch}, Config().replace(seed=seed))
+        for seed, epoch in enumerate(epochs)
+    ]
 
 
 def sized(p, epoch=0, name="miiii"):
@@ -648,7 +695,7 @@ def test_runs_of_a_kind_are_measured_at_once_where_they_are_compared():
     claim = dataclasses.replace(
         find_claim("filter"), measures=(span,), judge=lambda values: decide(values["span"] == 5)
     )
-    found = examine(claim, {"a": [at(1), at(3), at(6)]})
+    found = examine(claim, {"a": at(1, 3, 6)})
     assert found.verdict is YES and found.spread == {"span": (5.0,)}
 
 
@@ -657,10 +704,10 @@ def test_seeds_are_taken_together_and_judged_by_their_median():
     claim = dataclasses.replace(
         find_claim("filter"), measures=(gap,), judge=lambda values: decide(values["gap"] > 2)
     )
-    found = examine(claim, {"a": [at(0), at(1), at(2)], "b": [at(1), at(4), at(7), at(100)]})
+    found = examine(claim, {"a": at(0, 1, 2), "b": at(1, 4, 7, 100)})
     assert found.spread == {"gap": (1, 3, 5)} and found.values == {"gap": 3}
     assert found.verdict is YES
-    assert examine(claim, {"a": [at(0)], "b": [at(1)]}).verdict is NO
+    assert examine(claim, {"a": at(0), "b": at(1)}).verdict is NO
 
 
 @pytest.mark.parametrize(
@@ -832,10 +879,15 @@ class TestLedger:
         assert "needs a run of kind no-grokfast" in page
 
     def test_numbers_show_the_spread_over_seeds(self, small_run):
-        claim = find_claim("all-tasks")
-        one, two = (examine(claim, {"miiii": [small_run] * n}) for n in (1, 2))
-        assert numbers(one).names == ("number", "paper", "ours")
-        assert numbers(two).names[-1] == "seeds"
+        one = examine(find_claim("all-tasks"), {"miiii": [small_run] * 2})
+        assert numbers(one).names == ("number", "paper", "ours")  # a run twice is one run
+        epoch = Measure(needs=("a",), of=lambda run: {"so": run.epoch})
+        claim = dataclasses.replace(
+            find_claim("filter"), measures=(epoch,), judge=lambda values: decide(values["so"] > 0)
+        )
+        two = numbers(examine(claim, {"a": at(3, 5)}))
+        assert two.names[-1] == "seeds"
+        assert repr(two).splitlines()[1].split() == ["so", "4", "3", "5", "2"]
 
     def test_a_verdict_is_told_with_the_base_it_is_about(self, ledger):
         assert ledger["all-tasks"].where == "p = 23"

@@ -98,6 +98,24 @@ def test_the_choice_is_the_best_if_no_neighbour_ends_higher(
     assert found.values["neighbours that end higher"] == better
 
 
+def test_the_best_value_of_each_field_stands_beside_table_2(tiny_run, tmp_path, monkeypatch):
+    steps = [step for step in neighbours(TINY, TABLE_1) if step not in APART]
+    ends = [1.0 if step in (("dropout", 0.2), ("n_heads", 8)) else 0.0 for step in steps]
+    path = lines(tmp_path, ends)
+    monkeypatch.setattr(
+        hyperparameters, "stored_neighbours", lambda config: stored_neighbours(config, path)
+    )
+    claim = find_claim("hyperparameters")
+    values = examine(claim, {"miiii": [tiny_run]}).values
+    assert (values["best dropout"], values["best heads"]) == (0.2, 8)
+    assert (values["best λ"], values["best d"]) == (0.5, TINY.model.d_model)  # as they were
+    # Table 2, as the paper prints it.
+    assert claim.published == {
+        "best dropout": 0.1, "best λ": 0.5, "best weight decay": 1 / 3, "best d": 256,
+        "best learning rate": 3e-4, "best heads": 4,
+    }  # fmt: skip
+
+
 def test_a_missing_neighbour_leaves_the_claim_open(tiny_run, tmp_path, monkeypatch):
     path = lines(tmp_path, [0.5] * (STEPS - 1))
     monkeypatch.setattr(

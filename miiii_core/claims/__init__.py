@@ -19,7 +19,9 @@ from . import (
     serving,
     variations,
 )
-from .ledger import Claim, Evidence, Finding, Measure, Verdict, decide, examine
+from .examining import examine
+from .impostor import can_pose, with_impostor
+from .ledger import Claim, Evidence, Finding, Measure, Verdict, decide
 from .page import Expectations, Ledger, seeds_table, summary
 from .seeds import Seed, curves_of, stored_seeds
 from .sources import BASES, gather, kind_of
@@ -35,6 +37,7 @@ __all__ = [
     "Measure",
     "Seed",
     "Verdict",
+    "can_pose",
     "curves_of",
     "decide",
     "examine",
@@ -45,6 +48,7 @@ __all__ = [
     "seeds_table",
     "stored_seeds",
     "summary",
+    "with_impostor",
 ]
 
 LEDGER: tuple[Claim, ...] = (
@@ -85,7 +89,7 @@ def examine_all(
     """
     chosen = LEDGER if keys is None else [find_claim(key) for key in keys]
     beside = {
-        claim.key: [seed.claims[claim.key] for seed in seeds if seed.tells(claim, evidence)]
+        claim.key: [seed.told(claim) for seed in seeds if seed.tells(claim, evidence)]
         for claim in chosen
     }
     return Ledger([examine(claim, evidence, beside[claim.key]) for claim in chosen], evidence)

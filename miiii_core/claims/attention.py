@@ -8,7 +8,7 @@ from jaxtyping import Float
 from ..analysis.spectral import neuron_frequency
 from ..circuits.ablation import fix_attention, held_out, score, unit_mask
 from ..storage.saved import Run
-from .ledger import Claim, Measure, Measured, Number, Values, Verdict, decide
+from .ledger import Claim, Measured, Values, Verdict, apart, decide
 
 ONE_DIGIT = 0.9  # share of the attention on digits from which a head looks at one of them
 LITTLE = 0.05  # held-out accuracy
@@ -60,14 +60,12 @@ def loss_of_choice(run: Run) -> tuple[float, float]:
     return before, after
 
 
-def _digits(miiii: Run, nanda: Run) -> Measured:
-    ours, theirs = (heads(attention_maps(run)) for run in (miiii, nanda))
-    both = ~theirs.one_digit & (theirs.share >= 0.5)
+def _digits(run: Run, name: str) -> Measured:
+    found = heads(attention_maps(run))
     return {
-        "heads, T_miiii": len(ours.first),
-        "on one digit, T_miiii": int(ours.one_digit.sum()),
-        "heads, T_nanda": len(theirs.first),
-        "on both and periodic, T_nanda": int(both.sum()),
+        f"heads, {name}": len(found.first),
+        f"on one digit, {name}": int(found.one_digit.sum()),
+        f"on both and periodic, {name}": int((~found.one_digit & (found.share >= 0.5)).sum()),
     }
 
 
@@ -78,13 +76,9 @@ def _judge_digits(values: Values) -> Verdict:
     )
 
 
-def _little(miiii: Run, nanda: Run) -> Measured:
-    values: dict[str, Number] = {}
-    for name, run in {"T_miiii": miiii, "T_nanda": nanda}.items():
-        before, after = loss_of_choice(run)
-        values[f"accuracy, {name}"] = before
-        values[f"accuracy with patterns fixed, {name}"] = after
-    return values
+def _little(run: Run, name: str) -> Measured:
+    before, after = loss_of_choice(run)
+    return {f"accuracy, {name}": before, f"accuracy with patterns fixed, {name}": after}
 
 
 def _judge_little(values: Values) -> Verdict:
@@ -106,8 +100,9 @@ CLAIMS = (
         "average; a head of T_nanda has not, and half of its variance in one frequency; partly: "
         "one of the two",
         judge=_judge_digits,
-        measures=(Measure(needs=("miiii", "nanda"), of=_digits),),
+        measures=apart(_digits, "miiii", "nanda"),
         published={},
+        shown=("heads, T_miiii", "on one digit, T_miiii", "on both and periodic, T_nanda"),
         page="attention",
         figure="fig-attention-miiii",
     ),
@@ -118,8 +113,13 @@ CLAIMS = (
         criterion="held-out accuracy falls by less than 0.05 when the pattern of every head is "
         "fixed at its mean, in each of the two; partly: in one",
         judge=_judge_little,
-        measures=(Measure(needs=("miiii", "nanda"), of=_little),),
+        measures=apart(_little, "miiii", "nanda"),
         published={},
+        shown=tuple(
+            f"{what}, {name}"
+            for name in ("T_miiii", "T_nanda")
+            for what in ("accuracy", "accuracy with patterns fixed")
+        ),
         page="attention",
         figure="fig-still-miiii",
     ),

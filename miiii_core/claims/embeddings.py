@@ -15,7 +15,7 @@ from ..analysis.spectral import (
     singular_spectrum,
 )
 from ..storage.saved import Run
-from .ledger import Claim, Measure, Measured, Number, Values, Verdict, decide
+from .ledger import Claim, Measured, Values, Verdict, apart, decide
 
 DRAWS = 50  # random orders of the digits to compare with
 
@@ -55,13 +55,11 @@ def half_of_left(run: Run) -> tuple[Float[np.ndarray, "p vectors"], int]:
     return np.asarray(spectrum.left)[:, :kept], len(embedding)
 
 
-def _positions(nanda: Run, miiii: Run) -> Measured:
-    pairs = {"T_nanda": np.asarray(nanda.model.W_pos), "T_miiii": np.asarray(miiii.model.W_pos)}
-    measures = {"Pearson": pearson, "cosine": cosine_similarity}
+def _positions(run: Run, name: str) -> Measured:
+    first, second = np.asarray(run.model.W_pos)[:2]
     return {
-        f"{what}, {who}": float(measure(rows[0], rows[1]))
-        for what, measure in measures.items()
-        for who, rows in pairs.items()
+        f"Pearson, {name}": float(pearson(first, second)),
+        f"cosine, {name}": float(cosine_similarity(first, second)),
     }
 
 
@@ -69,16 +67,14 @@ def _judge_positions(values: Values) -> Verdict:
     return decide(values["Pearson, T_nanda"] > 0.5, values["Pearson, T_miiii"] < 0)
 
 
-def _ranks(nanda: Run, miiii: Run) -> Measured:
-    values: dict[str, Number] = {}
-    for name, run in {"T_nanda": nanda, "T_miiii": miiii}.items():
-        embedding = digits_embedding(run)
-        cumulative = singular_spectrum(embedding).cumulative
-        for percent in (50, 90):
-            ranks = int(ranks_for(cumulative, percent / 100))
-            values[f"ranks for {percent} %, {name}"] = ranks
-            values[f"the same over p, {percent} %, {name}"] = ranks / len(embedding)
-    return values
+def _ranks(run: Run, name: str) -> Measured:
+    embedding = digits_embedding(run)
+    cumulative = singular_spectrum(embedding).cumulative
+    ranks = {percent: int(ranks_for(cumulative, percent / 100)) for percent in (50, 90)}
+    return {f"ranks for {percent} %, {name}": many for percent, many in ranks.items()} | {
+        f"the same over p, {percent} %, {name}": many / len(embedding)
+        for percent, many in ranks.items()
+    }
 
 
 def _judge_ranks(values: Values) -> Verdict:
@@ -91,14 +87,13 @@ def _judge_ranks(values: Values) -> Verdict:
     )
 
 
-def _vectors(nanda: Run, miiii: Run) -> Measured:
-    values: dict[str, Number] = {}
-    for name, run in {"T_nanda": nanda, "T_miiii": miiii}.items():
-        top, p = half_of_left(run)
-        values[f"vectors over p, {name}"] = top.shape[1] / p
-        values[f"best frequency's share, {name}"] = best_frequency_share(top)
-        values[f"largest in random order, {name}"] = random_orders(best_frequency_share, top).max()
-    return values
+def _vectors(run: Run, name: str) -> Measured:
+    top, p = half_of_left(run)
+    return {
+        f"vectors over p, {name}": top.shape[1] / p,
+        f"best frequency's share, {name}": best_frequency_share(top),
+        f"largest in random order, {name}": random_orders(best_frequency_share, top).max(),
+    }
 
 
 def _judge_vectors(values: Values) -> Verdict:
@@ -109,17 +104,16 @@ def _judge_vectors(values: Values) -> Verdict:
     return decide(*periodic, values["vectors over p, T_miiii"] > values["vectors over p, T_nanda"])
 
 
-def _spectra(nanda: Run, miiii: Run, basis: Run) -> Measured:
-    values: dict[str, Number] = {}
-    for name, run in {"T_nanda": nanda, "T_miiii": miiii, "T_basis": basis}.items():
-        embedding = digits_embedding(run)
-        chance = random_orders(fourier_gini, embedding)
-        values[f"key frequencies, {name}"] = int(key_frequencies(embedding).active.sum())
-        values[f"share for 90 %, {name}"] = frequencies_for(embedding)
-        values[f"Gini, {name}"] = fourier_gini(embedding)
-        values[f"mean Gini in random order, {name}"] = chance.mean()
-        values[f"largest Gini in random order, {name}"] = chance.max()
-    return values
+def _spectra(run: Run, name: str) -> Measured:
+    embedding = digits_embedding(run)
+    chance = random_orders(fourier_gini, embedding)
+    return {
+        f"key frequencies, {name}": int(key_frequencies(embedding).active.sum()),
+        f"share for 90 %, {name}": frequencies_for(embedding),
+        f"Gini, {name}": fourier_gini(embedding),
+        f"mean Gini in random order, {name}": chance.mean(),
+        f"largest Gini in random order, {name}": chance.max(),
+    }
 
 
 def _judge_spectra(values: Values) -> Verdict:
@@ -140,7 +134,7 @@ CLAIMS = (
         criterion="Pearson correlation over all dimensions above 0.5 in T_nanda, below 0 in "
         "T_miiii; partly: one of the two",
         judge=_judge_positions,
-        measures=(Measure(needs=("nanda", "miiii"), of=_positions),),
+        measures=apart(_positions, "nanda", "miiii"),
         published={"Pearson, T_nanda": 0.95, "Pearson, T_miiii": -0.64},
         page="embeddings",
         figure="fig-positions",
@@ -151,8 +145,13 @@ CLAIMS = (
         source="Fig. 8",
         criterion="more ranks for 50 % and for 90 % of σ², as shares of p; partly: one of the two",
         judge=_judge_ranks,
-        measures=(Measure(needs=("nanda", "miiii"), of=_ranks),),
+        measures=apart(_ranks, "nanda", "miiii"),
         published={},
+        shown=tuple(
+            f"the same over p, {percent} %, {name}"
+            for percent in (50, 90)
+            for name in ("T_nanda", "T_miiii")
+        ),
         page="embeddings",
         figure="fig-singular-values",
     ),
@@ -165,8 +164,13 @@ CLAIMS = (
         f"frequency exceeds that of {DRAWS} random orders of the digits, in each; and T_miiii has "
         "more of them, as a share of p",
         judge=_judge_vectors,
-        measures=(Measure(needs=("nanda", "miiii"), of=_vectors),),
+        measures=apart(_vectors, "nanda", "miiii"),
         published={},
+        shown=tuple(
+            f"{what}, {name}"
+            for what in ("best frequency's share", "largest in random order", "vectors over p")
+            for name in ("T_nanda", "T_miiii")
+        ),
         page="embeddings",
         figure="fig-vectors-miiii",
     ),
@@ -179,8 +183,16 @@ CLAIMS = (
         "larger share than that, and a Gini coefficient above all random orders; none: T_basis "
         "has less than a quarter of T_miiii's excess over random orders",
         judge=_judge_spectra,
-        measures=(Measure(needs=("nanda", "miiii", "basis"), of=_spectra),),
+        measures=apart(_spectra, "nanda", "miiii", "basis"),
         published={"key frequencies, T_nanda": 5},
+        shown=(
+            "share for 90 %, T_nanda",
+            "share for 90 %, T_miiii",
+            "Gini, T_miiii",
+            "largest Gini in random order, T_miiii",
+            "Gini, T_basis",
+            "mean Gini in random order, T_basis",
+        ),
         page="embeddings",
         figure="fig-fourier-embeddings",
     ),

@@ -151,7 +151,7 @@ def _masked(full: Run, masked: Run) -> Measured:
 def peak_over_final(run: Run) -> float:
     """Most active pairs of frequencies per neuron at any record, over those at the last."""
     active = run.metrics["active_per_neuron"]
-    return float(active.max() / max(active[-1], np.finfo(float).tiny))
+    return float(active.max() / max(active[-1], 1e-9))
 
 
 def _judge_masked(values: Values) -> Verdict:
@@ -207,7 +207,13 @@ CLAIMS = (
         "two of 40,000",
         judge=_judge_order,
         measures=(Measure(needs=("miiii",), of=_order),),
-        published={"p": 113, "median of the others": 40_000},
+        published={"median of the others": 40_000},
+        shown=(
+            *(f"epoch of mod {q}" for q in EASY),
+            "first of the others",
+            "rank correlation of the others with q",
+            "p-value of that",
+        ),
         page="training",
         figure="fig-accuracy",
     ),
@@ -220,6 +226,7 @@ CLAIMS = (
         judge=_judge_filter,
         measures=(Measure(needs=("miiii", "no-grokfast"), of=_filter),),
         published={},
+        shown=("mean validation accuracy", "the same without filter"),
         page="ablations",
         figure="fig-ablation-controls",
     ),
@@ -232,6 +239,7 @@ CLAIMS = (
         judge=_judge_dropout,
         measures=(Measure(needs=("miiii", "no-dropout"), of=_dropout),),
         published={"tasks generalised without dropout": 2, "those beside 2 and 3": 0},
+        shown=("tasks generalised", "least training accuracy"),
         page="ablations",
         figure="fig-controls-tasks",
     ),
@@ -246,6 +254,14 @@ CLAIMS = (
         judge=_judge_masked,
         measures=(Measure(needs=("miiii", "masked"), of=_masked, probes=("neuron_spectrum",)),),
         published={},
+        shown=(
+            "last of 11, 13, 17, 19",
+            "first of the larger",
+            "median of the larger",
+            "the same with all tasks",
+            "spike",
+            "spike with all tasks",
+        ),
         page="ablations",
         figure="fig-ablation-controls",
     ),
@@ -258,6 +274,7 @@ CLAIMS = (
         judge=_judge_gradients,
         measures=(Measure(needs=("miiii",), of=_gradients, probes=("norms",)),),
         published={},
+        shown=("attention settles after epoch", "the rest settles after epoch"),
         page="training",
         figure="fig-gradients",
     ),

@@ -1,15 +1,16 @@
 """A claim: what is said, how it is measured, and what decides.
 
 A claim is measured on the runs it names and judged by a criterion that was fixed before any
-run was looked at. The judge sees numbers only, so that a test can show it numbers of either
-kind. With several runs of a kind, one for each seed, each number is the median over them.
+run was looked at, unless its chapter says otherwise. The judge sees numbers only, so that a test
+can show it numbers of either kind. With several runs of a kind, one for each seed, each number is
+the median over them.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
-from itertools import chain
+from typing import Optional
 
 import numpy as np
 
@@ -21,6 +22,7 @@ Number = float | int | np.number | np.bool_
 Measured = Mapping[str, Number]
 Values = Mapping[str, float | int]
 Evidence = Mapping[str, Sequence[Run]]
+Published = Mapping[str, float | int | str]
 
 
 class CannotTell(ValueError):
@@ -78,6 +80,16 @@ class Measure:
         return self.of(*runs)
 
 
+def apart(of: Callable[..., Measured], *kinds: str) -> tuple[Measure, ...]:
+    """The same numbers of runs that need not be pairs: a measure for each kind.
+
+    Args:
+        of: From a run and a `name`, by which its numbers call it, such as ``T_miiii``.
+        kinds: Of run.
+    """
+    return tuple(Measure(needs=(kind,), of=partial(of, name=f"T_{kind}")) for kind in kinds)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Claim:
     """One thing that a paper says, and how we find out.
@@ -89,9 +101,11 @@ class Claim:
         criterion: What decides, in words; `judge` is the same in code.
         judge: From the measured numbers to the verdict.
         measures: What is measured. Without any, no run can test the claim.
-        published: The paper's number for some of the measured ones, by the same name.
+        published: The paper's number for some of the measured ones, by the same name; in words
+            where it is a range.
         page: The chapter that shows it.
         figure: The label of the figure or section there.
+        shown: Measured numbers that decide and of which the paper has none.
     """
 
     key: str
@@ -100,9 +114,10 @@ class Claim:
     criterion: str
     judge: Callable[[Values], Verdict]
     measures: tuple[Measure, ...]
-    published: Values
+    published: Published
     page: str
     figure: str
+    shown: tuple[str, ...] = ()
 
     @property
     def ours(self) -> bool:
@@ -123,27 +138,31 @@ class Finding:
         claim: What was asked.
         verdict: What the medians say.
         values: Each number, the median over the seeds.
-        spread: Each number, seed by seed.
+        spread: Each number, once for each seed with a run that it is about.
+        by_seed: All numbers of each seed; of a kind that has no run of it, those of its first.
         missing: Kinds of run that would be needed and were not there.
         bases: The p of the runs that testified.
         reason: Why the runs that are there cannot tell; empty if they can.
+        impostor: The same claim put to a run that must not fulfil it; None if it was not.
     """
 
     claim: Claim
     verdict: Verdict
     values: Values
     spread: Mapping[str, tuple[float, ...]]
+    by_seed: Mapping[int, Values]
     missing: tuple[str, ...] = ()
     bases: tuple[int, ...] = ()
     reason: str = ""
+    impostor: Optional["Finding"] = None
 
     @property
     def alone(self) -> tuple[Verdict, ...]:
-        """What each seed says by itself; empty if not all numbers are known of each."""
-        if len({len(many) for many in self.spread.values()}) != 1:
+        """What each seed says by itself; empty if one lacks a number that decides."""
+        try:
+            return tuple(self.claim.judge(values) for values in self.by_seed.values())
+        except KeyError:
             return ()
-        each = zip(*self.spread.values(), strict=True)
-        return tuple(self.claim.judge(dict(zip(self.spread, one, strict=True))) for one in each)
 
     @property
     def disagreement(self) -> str:
@@ -181,73 +200,3 @@ def mostly(share: float | int) -> bool:
     A tie has a median of 1/2, and is no majority.
     """
     return share > 0.5
-
-
-def examine(claim: Claim, evidence: Evidence, beside: Sequence[Measured] = ()) -> Finding:
-    """Measure a claim on runs and judge it; where a run lacks what it takes, the claim is open.
-
-    Args:
-        claim: What to ask.
-        evidence: Runs by kind. Of several bases the largest testifies in which every kind has a
-            run; T_nanda, which is another task, may have another base. Runs of one base differ
-            in the seed: a measure of several kinds takes the first of each together, then the
-            second, as far as all go.
-        beside: The same numbers from runs of other seeds that are not here, each as one more.
-
-    Raises:
-        RunError: if what a run recorded is damaged.
-    """
-    called = [_witnesses(measure, evidence) for measure in claim.measures]
-    missing = tuple(dict.fromkeys(kind for lacking, _ in called for kind in lacking))
-    if missing or not claim.measures:
-        return Finding(claim=claim, verdict=Verdict.OPEN, values={}, spread={}, missing=missing)
-    bases = {run.config.task.p for _, sets in called for runs in sets for run in runs}
-    finding = partial(Finding, claim=claim, bases=tuple(sorted(bases)))
-    spread: dict[str, tuple[float, ...]] = {}
-    try:
-        for measure, (_, sets) in zip(claim.measures, called, strict=True):
-            taken = [measure.take(runs) for runs in sets]
-            spread |= _by_name(taken, beside)
-    except CannotTell as why:
-        return finding(verdict=Verdict.OPEN, values={}, spread={}, reason=str(why))
-    values = {name: float(np.median(many)) for name, many in spread.items()}
-    found = finding(verdict=claim.judge(values), values=values, spread=spread)
-    return replace(found, bases=(int(values["p"]),)) if "p" in values else found
-
-
-def _by_name(taken: Sequence[Measured], beside: Sequence[Measured]) -> dict[str, tuple[float, ...]]:
-    """Each number taken, seed by seed; one that some seeds do not have is that of the others."""
-    found, names = (*taken, *beside), dict.fromkeys(chain(*taken))
-    return {name: tuple(float(each[name]) for each in found if name in each) for name in names}
-
-
-def _witnesses(
-    measure: Measure, evidence: Evidence
-) -> tuple[Sequence[str], Sequence[Sequence[Run]]]:
-    """What a measure lacks, and if nothing, the runs that it is taken from, set by set."""
-    kinds = [evidence.get(kind, ()) for kind in measure.needs]
-    if lacking := [kind for kind, runs in zip(measure.needs, kinds, strict=True) if not runs]:
-        return lacking, []
-    if measure.together:
-        return [], [list(chain(*kinds))]
-    bases = [{run.config.task.p for run in runs} for runs in kinds]
-    binding = [ps for runs, ps in zip(kinds, bases, strict=True) if not _is_addition(runs)]
-    shared = set.intersection(*binding) if binding else set.intersection(*bases)
-    if not shared:
-        largest = max(set.union(*binding))
-        there = zip(measure.needs, bases, kinds, strict=True)
-        return [
-            f"{kind} at p = {largest}"
-            for kind, ps, runs in there
-            if largest not in ps and not _is_addition(runs)
-        ], []
-    chosen = [max(shared) if max(shared) in ps else max(ps) for ps in bases]
-    parts = [
-        [run for run in runs if run.config.task.p == p]
-        for runs, p in zip(kinds, chosen, strict=True)
-    ]
-    return [], list(zip(*parts, strict=False))
-
-
-def _is_addition(runs: Sequence[Run]) -> bool:
-    return all(run.config.task.name == "nanda" for run in runs)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..figures.tables import Table, table
+from ..figures.tables import MISSING, Table, table
 from ..milestones import NEVER
 from ..storage.saved import Run
 from .ledger import Claim, Evidence, Finding, Number, Verdict
@@ -38,7 +38,7 @@ class Ledger:
 
     def _repr_html_(self) -> str:
         # Hypotheses of ours have no number of the paper to stand beside.
-        compared = any(finding.claim.published for finding in self.findings)
+        compared = any(f.claim.published or f.claim.shown for f in self.findings)
         names = ["claim", *(["paper → ours"] if compared else []), "verdict"]
         rows = [_as_row(finding, compared) for finding in self.findings]
         return _stacked("ledger", names, rows)
@@ -98,13 +98,18 @@ def summary(findings: Sequence[Finding]) -> str:
 
 
 def numbers(finding: Finding) -> Table:
-    """Every number of a finding: the paper's, ours, and the least and the most over seeds."""
+    """Every number of a finding: the paper's, ours, and the least and the most over seeds.
+
+    And what was measured with shuffled labels in the place of T_miiii, if that was asked.
+    """
     names = list(finding.values)
     columns = {
         "number": names,
         "paper": [_shown(finding.claim.published.get(name)) for name in names],
         "ours": [_shown(value) for value in finding.values.values()],
     }
+    if finding.impostor:
+        columns["shuffled labels"] = [_shown(finding.impostor.values.get(name)) for name in names]
     if any(len(many) > 1 for many in finding.spread.values()):
         columns["least"] = [_shown(min(many)) for many in finding.spread.values()]
         columns["most"] = [_shown(max(many)) for many in finding.spread.values()]
@@ -112,8 +117,10 @@ def numbers(finding: Finding) -> Table:
     return table(columns)
 
 
-def _shown(value: Number | None) -> str:
-    """A number in four significant digits."""
+def _shown(value: Number | str | None) -> str:
+    """A number in four significant digits, or what is said in its place."""
+    if isinstance(value, str):
+        return value
     if value is None or np.isnan(value):
         return ""
     if value == NEVER:
@@ -131,12 +138,21 @@ def _why_open(finding: Finding) -> str:
     return f"the runs at {finding.where} did not come to where this claim begins"
 
 
+def of_impostor(finding: Finding) -> str:
+    """What shuffled labels in the place of T_miiii would be told; empty if they were not asked."""
+    if finding.impostor is None:
+        return ""
+    same = finding.impostor.verdict is finding.verdict is not Verdict.OPEN
+    return f"with shuffled labels: {'also ' if same else ''}{finding.impostor.verdict}"
+
+
 def _as_text(finding: Finding) -> str:
     claim, why = finding.claim, _why_open(finding) or finding.where
     lines = [
         f"{claim.key}: {finding.verdict}{f' ({why})' if why else ''}",
         f"  {claim.statement} ({claim.source})",
         f"  {claim.criterion}",
+        *([f"  {of_impostor(finding)}"] if finding.impostor else []),
     ]
     shown = repr(numbers(finding)).splitlines() if finding.values else []
     return "\n".join([*lines, *(f"    {line}" for line in shown)])
@@ -154,9 +170,11 @@ def _stacked(kind: str, names: Sequence[str], rows: Sequence[str]) -> str:
 
 def _as_row(finding: Finding, compared: bool) -> str:
     claim, why = finding.claim, _why_open(finding)
-    both = [_compared(finding, name) for name in claim.published if name in finding.values]
+    deciding = dict.fromkeys((*claim.published, *claim.shown))
+    both = [_compared(finding, name) for name in deciding if name in finding.values]
     link = f'<a href="{claim.page}.html#{claim.figure}">where it is shown</a>'
-    said = "; ".join(filter(None, [why or finding.where, finding.disagreement]))
+    told = [why or finding.where, finding.disagreement, of_impostor(finding)]
+    said = "; ".join(filter(None, told))
     cells = [
         f"{_set(_sentence(claim.statement))}<br><small>{_set(claim.source)}; {link}</small>",
         *(["<br>".join(both)] if compared else []),
@@ -167,11 +185,11 @@ def _as_row(finding: Finding, compared: bool) -> str:
 
 
 def _compared(finding: Finding, name: str) -> str:
-    """The paper's number beside ours, with the spread over seeds where there are some."""
+    """The paper's number, if it has one, beside ours, with the spread over seeds of its run."""
     many = finding.spread[name]
     spread = f" ({_shown(min(many))} to {_shown(max(many))})" if len(many) > 1 else ""
-    paper, ours = finding.claim.published[name], finding.values[name]
-    return f"{_set(name)}: {_shown(paper)} → {_shown(ours)}{spread}"
+    paper, ours = finding.claim.published.get(name), finding.values[name]
+    return f"{_set(name)}: {_shown(paper) or MISSING} → {_shown(ours)}{spread}"
 
 
 def seeds_table(findings: Sequence[Finding]) -> Table:
@@ -191,9 +209,10 @@ def seeds_table(findings: Sequence[Finding]) -> Table:
 def _as_fold(finding: Finding) -> str:
     claim = finding.claim
     inner = numbers(finding)._repr_html_() if finding.values else f"<p>{_why_open(finding)}.</p>"
+    aside = f"<p>{_sentence(of_impostor(finding))}.</p>\n" if finding.impostor else ""
     return (
         f"<details><summary>{_set(_sentence(claim.statement))}: <strong>{finding.verdict}</strong>"
-        f"</summary>\n<p>Criterion: {_set(claim.criterion)}.</p>\n{inner}\n</details>"
+        f"</summary>\n<p>Criterion: {_set(claim.criterion)}.</p>\n{aside}{inner}\n</details>"
     )
 
 

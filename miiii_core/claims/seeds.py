@@ -19,6 +19,7 @@ from ..config import Config
 from ..milestones import NEVER, Curve
 from ..storage.results import find_results, read_results
 from ..storage.saved import Run
+from .examining import Told
 from .ledger import Claim, Evidence, Measured
 
 FILE = "seeds.json"
@@ -62,6 +63,10 @@ class Seed:
         return claim.key in self.claims and all(
             self._fits(kind, evidence.get(kind, ())) for kind in claim.needs
         )
+
+    def told(self, claim: Claim) -> Told:
+        """Its numbers for a claim, of which those of the runs beside it are not its own."""
+        return Told(self.seed, self.runs.keys(), self.claims[claim.key])
 
     def _fits(self, kind: str, runs: Sequence[Run]) -> bool:
         """Whether the runs of a kind are those of another seed, or those measured beside it."""

@@ -84,14 +84,16 @@ def claims(named: tuple[str, ...], keys: tuple[str, ...], quiet: bool) -> None:
     """Judge the paper's claims by runs: those named, or all finished ones that are here.
 
     Several runs of a kind that differ in the seed are judged by their median; where none is
-    named, so are the seeds of which the book has the numbers alone. Damaged runs are named on
+    named, so are the seeds of which the book has the numbers alone. Beside a claim about T_miiii
+    stands what a run on shuffled labels would be told, if there is one. Damaged runs are named on
     stderr and left out.
     """
     from .. import claims, runs
 
     found = [runs.cached(run, progress=not quiet) for run in named] or list(_whole_runs())
     seeds = () if named else claims.stored_seeds()
-    click.echo(repr(claims.examine_all(claims.gather(found), keys or None, seeds)))
+    ledger = claims.examine_all(claims.gather(found), keys or None, seeds)
+    click.echo(repr(claims.with_impostor(ledger)))
 
 
 def _whole_runs() -> Iterator[Any]:
