@@ -13,7 +13,7 @@ from . import style
 from .style import checked, checked_epochs, drawn, line_look, log_time, panels
 
 Curve = tuple[ArrayLike, ArrayLike]  # epochs and values
-NAME_GAP = 0.6  # between names of phases, in heights of a line
+NAME_GAP = 1.0  # between names of phases, in heights of a line
 PARTS = ("#0072B2", "#E69F00", "#BBBBBB", "#666666")
 
 
