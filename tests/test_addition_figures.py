@@ -133,3 +133,12 @@ def test_controls_are_a_band_over_all_their_draws():
 def test_progress_needs_a_panel():
     with pytest.raises(ValueError, match="rows is empty"):
         figures.progress_figure([], {})
+
+
+def test_names_of_phases_keep_apart_where_phases_are_short():
+    close = {"circuit\nformation": (5.0, 20.0), "cleanup": (22.0, 24.0)}
+    figure = figures.progress_figure([panel(a=[9, 4, 3, 2, 1])], close)
+    figure.draw_without_rendering()
+    texts = named(figure.axes[0])
+    before, after = (texts[name].get_window_extent() for name in close)
+    assert after.x0 > before.x1 + 2

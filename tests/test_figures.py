@@ -7,12 +7,12 @@ import pytest
 from IPython.core.formatters import DisplayFormatter
 from IPython.core.pylabtools import select_figure_formats
 from matplotlib._pylab_helpers import Gcf
-from matplotlib.colors import LogNorm, to_hex
+from matplotlib.colors import LogNorm, Normalize, to_hex
 from matplotlib.figure import Figure
 from refusals import refusals
 
 from miiii_core import figures
-from miiii_core.figures import style
+from miiii_core.figures import grids, style
 
 EPOCHS = np.array([0, 1, 2, 4, 8, 16, 32, 64])
 MODULI = (2, 3, 5)
@@ -214,6 +214,30 @@ def test_neuron_panel_puts_shares_of_variance_below_activations():
     assert [a.get_ylabel() for a in top[-2:]] == ["activation", "share of variance"]
 
 
+def test_a_large_neuron_has_its_corner_shown_too():
+    large = np.random.default_rng(0).normal(size=(2, 80, 80))
+    axes = figures.neuron_panel(large, large[:, :3, :3] ** 2).axes
+    np.testing.assert_array_equal(image(axes[1]), large[1])
+    np.testing.assert_array_equal(image(axes[3]), large[1, :37, :37])
+    assert image(axes[5]).shape == (3, 3)
+    assert axes[1].get_images()[0].norm.vmax == axes[3].get_images()[0].norm.vmax
+
+
+def test_cells_too_small_for_whole_pixels_do_not_alias():
+    """Stripes one cell wide, at two and a bit pixels each: nearest cells would beat visibly."""
+    stripes = np.tile(np.arange(113) % 2, (113, 1)).astype(float)
+    figure, axes = plt.subplots(figsize=(2.5, 2.5), dpi=100)
+    grids.draw_image(axes, stripes, Normalize(0, 1), signed=False)
+    axes.set_axis_off()
+    axes.set_position((0, 0, 1, 1))
+    figure.canvas.draw()
+    row = np.asarray(figure.canvas.buffer_rgba())[125, :, 1].astype(float)
+    plt.close(figure)
+    pair = 2 * 250 / 113  # pixels of a dark and a light stripe
+    windows = [row[at : at + round(7 * pair)].mean() for at in range(10, 200, 3)]
+    assert np.ptp(windows) < 2 and np.ptp(row) > 200
+
+
 def test_input_grid_writes_each_number_in_its_cell():
     numbers = np.arange(3)[:, None] + 3 * np.arange(3)[None, :]
     texts = figures.input_grid(numbers).axes[0].texts
@@ -280,6 +304,20 @@ def test_nine_lines_can_be_told_apart_and_are_named_as_symbols():
     looks = {(line.get_color(), line.get_linestyle()) for line in axes.get_lines()}
     assert len(looks) == 9
     assert r"$W_\mathrm{3}$" in [text.get_text() for text in axes.get_legend().get_texts()]
+
+
+def test_what_curves_are_compared_with_is_a_black_level_line():
+    axes = figures.curves(EPOCHS, {"a": RAMP[:, 0]}, "norm", levels={"ε": 0.25}).axes[0]
+    level = lines(axes)["ε"]
+    assert list(level.get_ydata()) == [0.25, 0.25]
+    assert level.get_color() == style.INK and level.get_linestyle() != "-"
+    assert "ε" in [text.get_text() for text in axes.get_legend().get_texts()]
+    many = figures.curves(
+        EPOCHS, {f"W_{i}": RAMP[:, 0] for i in range(9)}, "norm", levels={"ε": 1.0}
+    )
+    assert sum(line.get_color() == style.INK for line in many.axes[0].get_lines()) == 2
+    counts = figures.frequency_map(EPOCHS, RAMP, {"ours": EPOCHS}, levels={"chance": 9.0}).axes[1]
+    assert list(lines(counts)["chance"].get_ydata()) == [9.0, 9.0]
 
 
 def test_grokking_figure_shows_both_means_each_delay_and_who_never_learned():

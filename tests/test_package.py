@@ -18,9 +18,10 @@ PACKAGE = ROOT / "miiii_core"
 ORDER = (
     "config", "presets", "tasks", "milestones",
     "network.products", "network.model", "network.losses", "network.subsymbolic",
-    "analysis.spectral", "analysis.atoms", "analysis.blocks", "analysis.pairs",
-    "analysis.projections", "analysis.anova", "analysis.dictionaries", "analysis.subspaces",
-    "analysis.progress", "analysis.symmetry", "analysis.divisibility", "analysis.transients",
+    "analysis.noise", "analysis.spectral", "analysis.atoms", "analysis.blocks",
+    "analysis.pairs", "analysis.projections", "analysis.anova", "analysis.dictionaries",
+    "analysis.subspaces", "analysis.progress", "analysis.symmetry", "analysis.divisibility",
+    "analysis.transients",
     "training.swept", "training.optim", "training.probes", "training.replay",
     "training.schedule", "training.train", "training.clamp", "training.devices", "training.sweep",
     "storage.provenance", "storage.files", "storage.packing", "storage.metrics",

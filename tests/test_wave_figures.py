@@ -31,6 +31,16 @@ def test_seeds_are_dots_and_their_median_a_bar():
     assert [t.get_text() for t in axes.get_yticklabels()] == ["one", "two"]
 
 
+def test_shares_on_a_log_scale_have_ticks_at_powers_of_ten():
+    (axes,) = figures.seed_dots({"one": [0.004, 0.3]}, "share wrong", log=True).axes
+    axes.figure.canvas.draw()
+    low, high = axes.get_xlim()
+    shown = [t.get_text() for t in axes.get_xticklabels() if low <= t.get_position()[0] <= high]
+    assert shown == ["0.01", "0.1"]
+    (epochs,) = figures.seed_dots({"one": [1024.0, 8192]}, "epochs", log=True).axes
+    assert epochs.xaxis.get_major_formatter()(2048, 0) == "2048"
+
+
 def test_a_condition_without_seeds_keeps_an_empty_row():
     figure = figures.seed_dots({"none yet": []}, "epochs", log=True)
     (axes,) = figure.axes

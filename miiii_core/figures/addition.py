@@ -13,6 +13,7 @@ from . import style
 from .style import checked, checked_epochs, drawn, line_look, log_time, panels
 
 Curve = tuple[ArrayLike, ArrayLike]  # epochs and values
+NAME_GAP = 1.0  # between names of phases, in heights of a line
 PARTS = ("#0072B2", "#E69F00", "#BBBBBB", "#666666")
 
 
@@ -156,6 +157,7 @@ def progress_figure(
     figure.draw_without_rendering()  # settles the vertical limits that names are placed by
     for panel in axes[:, 0]:
         _name_ends(panel)
+    figure.draw_without_rendering()  # settles the width, which names of phases are moved within
     _name_phases(axes[0, 0], phases, float(since))
     return figure
 
@@ -200,16 +202,23 @@ def _name_ends(axes: Axes, gap: float = 0.12) -> None:
 
 
 def _name_phases(axes: Axes, phases: Mapping[str, tuple[float, float]], since: float) -> None:
-    """Write each phase above the stretch from the end of the one before to its own."""
-    start = since
+    """Write each phase above the stretch from the end of the one before to its own.
+
+    A name that would touch the one before it is moved to the right.
+    """
+    start, taken = since, -np.inf  # an epoch, and pixels from the left
     for name, (low, high) in phases.items():
         if not np.isfinite([low, high]).all():
             return
         end = np.sqrt(low * high)
         look: dict[str, Any] = {"xycoords": ("data", "axes fraction"), "fontsize": 10}
         place = (np.sqrt(start * end), 1.03)
-        axes.annotate(name, place, ha="center", va="bottom", linespacing=1.0, **look)
-        start = end
+        text = axes.annotate(name, place, ha="center", va="bottom", linespacing=1.0, **look)
+        box = text.get_window_extent()
+        push = max(0.0, taken + NAME_GAP * box.height / (1 + name.count("\n")) - box.x0)
+        middle = axes.transData.transform(place)[0] + push
+        text.xy = (axes.transData.inverted().transform((middle, 0))[0], place[1])
+        taken, start = box.x1 + push, end
 
 
 def _dots(axes: Axes, phases: np.ndarray, colour: str) -> None:

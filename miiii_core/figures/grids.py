@@ -14,6 +14,7 @@ from . import style
 from .style import checked, checked_names, checked_square, drawn, panel, panels
 
 X0, X1 = "$x_0$", "$x_1$"
+CORNER = 37  # side of the part of a neuron's grid that the paper's Fig. 14 shows
 
 
 @drawn
@@ -151,6 +152,9 @@ def neuron_panel(
 ) -> Figure:
     """Neurons over the inputs (top), the energy of their p-DFT pairs (bottom): Figs. 4, 14, 15.
 
+    Where cells would be too small to be told apart, the corner that the paper shows stands
+    between the two, large.
+
     Args:
         neurons: (n, x0, x1) activations.
         powers: (n, k0, k1) energies, drawn as the share of each neuron's total.
@@ -162,24 +166,34 @@ def neuron_panel(
     totals = spectra.sum(axis=(1, 2), keepdims=True)
     shares = spectra / np.where(totals > 0, totals, 1)
     roots = PowerNorm(0.5, 0, float(shares.max()) or 1.0)  # a square root shows what is weak
-    height = 1.2 + 2 * 5.4 / max(len(maps), 2)
-    figure, axes = panels(2, len(maps), height, layout="compressed")
+    sides = [maps.shape[1], *[CORNER] * (maps.shape[1] > 2 * CORNER)]
+    rows = len(sides) + 1
+    height = 0.6 + rows * (0.3 + 5.4 / max(len(maps), 2))
+    figure, axes = panels(rows, len(maps), height, layout="compressed")
     for column, name in enumerate(names):
-        top = draw_image(axes[0, column], maps[column], _limits(maps, False), False)
-        bottom = draw_image(axes[1, column], shares[column], roots, False)
-        axes[0, column].set(title=name, xlabel=X1)
-        axes[1, column].set(xlabel="$k_1$ (cycles per $p$)")
-    axes[0, 0].set_ylabel(X0)
-    axes[1, 0].set_ylabel("$k_0$ (cycles per $p$)")
-    figure.colorbar(top, ax=list(axes[0]), label="activation")
-    figure.colorbar(bottom, ax=list(axes[1]), label="share of variance")
+        for row, side in zip(axes, sides, strict=False):
+            corner = maps[column, :side, :side]
+            top = draw_image(row[column], corner, _limits(maps, False), False)
+            row[column].set(xlabel=X1)
+        bottom = draw_image(axes[-1, column], shares[column], roots, False)
+        axes[0, column].set(title=name)
+        axes[-1, column].set(xlabel="$k_1$ (cycles per $p$)")
+    for row in axes[:-1]:
+        row[0].set_ylabel(X0)
+    axes[-1, 0].set_ylabel("$k_0$ (cycles per $p$)")
+    figure.colorbar(top, ax=list(axes[:-1].flat), label="activation", aspect=20 * len(sides))
+    figure.colorbar(bottom, ax=list(axes[-1]), label="share of variance")
     return figure
 
 
 def draw_image(axes: Axes, grid: np.ndarray, norm: Normalize, signed: bool) -> AxesImage:
-    """Draw a matrix as colours, every entry a sharp cell, with few ticks."""
+    """Draw a matrix as colours, with few ticks.
+
+    Entries are sharp cells; of fewer than three pixels each they are smoothed, as cells of one
+    and of two pixels in turn would look like a pattern.
+    """
     colours = style.DIVERGING if signed else style.SEQUENTIAL
-    image = axes.imshow(grid, cmap=colours, norm=norm, interpolation="nearest")
+    image = axes.imshow(grid, cmap=colours, norm=norm, interpolation="auto")
     style.whole_ticks(axes, 4)
     return image
 

@@ -161,6 +161,7 @@ def frequency_map(
     *,
     first: int = 0,
     label: str = "share of variance",
+    levels: Mapping[str, float] | None = None,
 ) -> Figure:
     """Frequencies through log-time (top), and how many are active by each rule: Fig. 16.
 
@@ -170,6 +171,7 @@ def frequency_map(
         counts: number of active frequencies (epoch,) by the name of its rule.
         first: the frequency of the first column of power, in cycles per p.
         label: what power measures.
+        levels: counts to compare with, by name: level lines in black.
     """
     ticks, kept = checked_epochs(epochs)
     energies = checked(power, "power", len(kept), "frequency")[kept]
@@ -183,9 +185,10 @@ def frequency_map(
     for index, (rule, values) in enumerate(counts.items()):
         count = checked(values, rule, len(kept))[kept]
         bottom.plot(ticks, count, label=rule, **line_look(index))
+    style.level_lines(bottom, levels or {})
     bottom.set(ylabel="active frequencies", ylim=(0, None))
     bottom.set_xlim(ticks[0], ticks[-1])
-    if counts:
+    if counts or levels:
         bottom.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
     log_time(bottom)
     return figure

@@ -2,7 +2,7 @@
 
 import functools
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ParamSpec
 
 import matplotlib.pyplot as plt
@@ -182,6 +182,13 @@ def thinned_ticks(axis: Axis, names: Sequence[str], most: int, start: int = 0) -
     """Name rows or columns 0, 1, ..., skipping evenly where more than so many would crowd."""
     step = -(-len(names) // most)
     axis.set_ticks(range(start, len(names), step), list(names)[start::step])
+
+
+def level_lines(axes: Axes, levels: Mapping[str, float]) -> None:
+    """What curves are compared with: level lines, named in the legend, in black and dashed."""
+    for index, (name, height) in enumerate(levels.items()):
+        dash = DASHES[(index + 1) % len(DASHES)]
+        axes.axhline(height, color=INK, linestyle=dash, linewidth=1.4, label=symbols(name))
 
 
 def line_look(index: int) -> dict[str, Any]:

@@ -94,6 +94,7 @@ def curves(
     label: str,
     *,
     tasks: Mapping[str, ArrayLike] | None = None,
+    levels: Mapping[str, float] | None = None,
     log: bool = False,
     title: str = "",
     axes: Axes | None = None,
@@ -105,6 +106,7 @@ def curves(
         lines: (epoch,) values by name.
         label: of the vertical axis, with its unit.
         tasks: (epoch, task) values by the name of their line, drawn thin behind it.
+        levels: what the lines are compared with, by name: level lines in black.
         log: vertical axis on a log scale.
         title: above the axes.
         axes: where to draw; a new figure by default.
@@ -123,11 +125,12 @@ def curves(
             thin = checked(tasks[name], f"tasks[{name!r}]", len(kept), "task")[kept]
             axes.plot(ticks, thin, color=look["color"], linewidth=0.7, alpha=0.35)
         axes.plot(ticks, line, label=style.symbols(name), **look)
+    style.level_lines(axes, levels or {})
     log_time(axes)
     axes.set(ylabel=label, title=style.symbols(title), xlim=(ticks[0], ticks[-1]))
     if log:
         axes.set_yscale("log")
-    _legend(axes, len(lines))
+    _legend(axes, len(lines) + len(levels or {}))
     return figure
 
 

@@ -71,7 +71,7 @@ def seed_dots(
             has none.
         label: of the horizontal axis, with its unit.
         baseline: where nothing has changed, drawn as a line.
-        log: horizontal axis on a log scale.
+        log: horizontal axis on a log scale: powers of two for epochs, of ten for shares.
     """
     if not values:
         raise ValueError("values is empty; give at least one {condition: (seed,)}")
@@ -86,9 +86,13 @@ def seed_dots(
     if baseline is not None:
         axes.axvline(baseline, color=style.INK, linestyle="--", linewidth=1.2, zorder=1)
     axes.set_yticks(range(len(values)), [style.symbols(name) for name in values])
-    if log and any(map(np.size, values.values())):
+    found = np.concatenate([np.ravel(np.asarray(seeds, float)) for seeds in values.values()])
+    if log and len(found) and found.min() < 1:
+        axes.set_xscale("log")
+        plain_log(axes.xaxis)
+    elif log and len(found):
         axes.set_xscale("log", base=2)
-        axes.xaxis.set_major_formatter(lambda x, _: f"{x:.2g}" if x < 1 else f"{x:g}")
+        axes.xaxis.set_major_formatter(lambda x, _: f"{x:g}")
     axes.set(xlabel=label, ylim=(len(values) - 0.5, -0.5))
     axes.grid(axis="x", color=style.FAINT, linewidth=0.5, alpha=0.4)
     return figure
