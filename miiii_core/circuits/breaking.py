@@ -54,7 +54,7 @@ def tail_of(
         ValueError: for a row that there is no input for, or another fill.
     """
     check_rows(rows, len(activations.neurons))
-    swing = swing_of(np.asarray(activations.neurons), fill)[rows]
+    swing = np.asarray(swing_of(np.asarray(activations.neurons), fill))[rows]
     writes = np.asarray(model.W_out) @ np.asarray(model.W_U)
     return Tail(swing, writes, np.asarray(activations.logits)[rows])
 

@@ -78,7 +78,7 @@ def stream_of(
     for own in task_columns(class_sizes):
         reads[:, own] -= reads[:, own].mean(axis=1, keepdims=True)
     logits = np.asarray(activations.logits)[rows]
-    return Stream(swing_of(stream, fill)[rows], reads, logits)
+    return Stream(np.asarray(swing_of(stream, fill))[rows], reads, logits)
 
 
 class Directions(NamedTuple):

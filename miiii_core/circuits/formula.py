@@ -191,8 +191,10 @@ def trial(
         outcomes = [_accuracy(each, right) for each in (own[scored], spoken, *parts)]
         guess = np.bincount(right).max() / len(right)
         found.append((_predicted(own[scored], spoken), guess, *outcomes, controls))
-    *columns, unused = zip(*found, strict=True)
-    return Trial(formulas, *map(np.array, columns), np.array(unused).T)
+    explained, guess, network, answered, kept, left, unused = map(
+        np.array, zip(*found, strict=True)
+    )
+    return Trial(formulas, explained, guess, network, answered, kept, left, unused.T)
 
 
 def _accuracy(own: Float[np.ndarray, "n q"], right: Int[np.ndarray, " n"]) -> float:
