@@ -72,3 +72,22 @@ def test_bad_input_is_refused():
         anova.prime_anova(noise()[:-1], MODULI)
     with pytest.raises(ValueError, match="no unit varies"):
         anova.chance(np.ones((P * P, 2)), MODULI, np.random.default_rng(0))
+
+
+@pytest.mark.parametrize("rows, p", [(1, 1), (49, 7), (12769, 113)])
+def test_the_side_is_the_root(rows, p):
+    assert anova.side_of(np.zeros((rows, 1))) == p
+
+
+def test_levels_are_quantiles_of_chance_by_sorting():
+    generator = np.random.default_rng(0)
+    primes, waves = generator.random((1001, 4)), generator.random((1001, 5))
+    null = anova.Anova(np.arange(1001), np.ones(1001), primes, waves)
+    found = anova.levels(null)
+    beyond = anova.FALSE_FINDS / 4
+    for column, level in zip(primes.T, found.primes, strict=True):
+        assert (column > level).mean() == pytest.approx(beyond, abs=1e-3)
+    assert (waves > found.waves).mean() == pytest.approx(anova.FALSE_FINDS / 5, abs=1e-3)
+    nothing = anova.Anova(np.arange(0), np.ones(0), primes[:0], waves[:0])
+    with pytest.raises(ValueError, match="no shares were given to find levels by"):
+        anova.levels(nothing)

@@ -20,12 +20,14 @@ def small():
     return task, model, model.activations(task.digits), model.weights
 
 
+@pytest.mark.parametrize("fill", ["mean", "zero"])
 @pytest.mark.parametrize("removed", [[], [2], [0, 5, 9, 15], range(16)])
-def test_a_set_taken_out_is_the_network_run_again_without_it(small, removed):
+def test_a_set_taken_out_is_the_network_run_again_without_it(small, removed, fill):
     task, model, activations, weights = small
-    hidden = oracle.put_to_mean(oracle.read_out(weights, task.digits)["neurons"], removed)
+    put = {"mean": oracle.put_to_mean, "zero": oracle.put_to_zero}[fill]
+    hidden = put(oracle.read_out(weights, task.digits)["neurons"], removed)
     expected = oracle.read_out(weights, task.digits, neurons=hidden)["logits"][ROWS]
-    found = breaking.tail_of(activations, model, ROWS).without(np.array(removed, int))
+    found = breaking.tail_of(activations, model, ROWS, fill).without(np.array(removed, int))
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
 
 
@@ -83,6 +85,46 @@ def test_a_task_that_half_of_the_neurons_cannot_break_costs_half_of_them():
     tail, test = two_tasks(copies=1)
     order = np.array([2, 3, 4, 0, 1, 5])
     assert breaking.smallest_set(tail, test, 1, order).tolist() == [2, 3, 4]
+
+
+@pytest.mark.parametrize("needed", [1, 2, 9, 10, 64, 95, 100])
+def test_the_smallest_set_has_no_neuron_too_many(needed):
+    """A task that the first so many of 200 neurons carry, each a little: all must go."""
+    targets = np.tile([[0], [1]], (10, 1))
+    swing = np.zeros((20, 200))
+    swing[:, :needed] = 2.0 * targets - 1
+    swing[:, needed - 1] *= 1.5 * needed  # until the last of them goes the answers are right
+    writes = np.tile([-1.0, 1.0], (200, 1))
+    tail = breaking.Tail(swing, writes, swing @ writes)
+    test = exam.Exam(np.arange(20), targets, (2,), np.array([0.5]), np.ones(1))
+    found = breaking.smallest_set(tail, test, 0, np.arange(200))
+    assert found.tolist() == list(range(needed))
+
+
+def test_an_order_that_does_not_name_each_neuron_once_is_refused():
+    tail, test = two_tasks(copies=1)
+    for order in ([0, 1, 2], [0, 1, 2, 3, 4, 4], [1, 2, 3, 4, 5, 6]):
+        with pytest.raises(ValueError, match="name each of two or more neurons once, 0 to 5"):
+            breaking.smallest_set(tail, test, 0, np.array(order))
+
+
+def test_evidence_of_other_rows_or_classes_is_refused():
+    tail, test = two_tasks(copies=1)
+    for targets, sizes in ((test.targets[1:], (2, 2)), (test.targets, (2, 3))):
+        with pytest.raises(ValueError, match="the tail has 40 rows and 4 classes"):
+            breaking.evidence(tail, targets, sizes)
+
+
+def test_a_set_for_each_task_is_asked_for():
+    tail, test = two_tasks(copies=1)
+    with pytest.raises(ValueError, match="1 sets were given for 2 tasks"):
+        breaking.selectivity(tail, test, [np.array([0])], draws=2)
+
+
+def test_an_unknown_fill_is_refused(small):
+    _, model, activations, _ = small
+    with pytest.raises(ValueError, match="'median' will not do"):
+        breaking.tail_of(activations, model, ROWS, "median")
 
 
 def test_controls_are_drawn_from_what_is_left():

@@ -53,3 +53,13 @@ def test_a_planted_wave_is_found_at_once():
 def test_a_table_that_does_not_vary_is_refused():
     with pytest.raises(ValueError, match="above 0"):
         dictionaries.choose_waves(np.ones((P, 2)), np.array([0.2]), 3)
+
+
+def test_random_frequencies_are_so_many_and_within_bounds():
+    drawn = dictionaries.random_frequencies(500, 13, np.random.default_rng(0))
+    assert len(drawn) == len(set(drawn)) == 500
+    assert drawn.min() >= 1 / 13 and drawn.max() <= 0.5
+    assert drawn.min() < 0.08 and drawn.max() > 0.49
+    for count, p in ((0, 13), (5, 2)):
+        with pytest.raises(ValueError, match="ask for one or more, of 3 digits or more"):
+            dictionaries.random_frequencies(count, p, np.random.default_rng(0))

@@ -105,3 +105,17 @@ def test_the_right_answer_to_divisible_has_the_spectrum_that_is_stated():
 def test_the_preset_is_this_task():
     assert presets.preset("divisible-small").task.name == "divisible"
     assert divisibility.__doc__
+
+
+def test_the_answer_profile_by_loops_and_of_nothing():
+    logits = np.random.default_rng(0).normal(size=(11, 3))
+    expected = [np.mean([logits[n, (n + r) % 3] for n in range(11)]) for r in range(3)]
+    np.testing.assert_allclose(divisibility.answer_profile(logits), expected)
+    with pytest.raises(ValueError, match="no logits were given to average"):
+        divisibility.answer_profile(logits[:0])
+
+
+def test_knowledge_of_another_number_of_tasks_is_refused():
+    losses = np.ones((2, 3))
+    with pytest.raises(ValueError, match=r"losses of shape \(2, 3\) were given for 4 tasks"):
+        divisibility.knowledge(losses, task("divisible"))

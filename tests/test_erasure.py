@@ -113,3 +113,35 @@ def test_each_task_is_broken_and_scored(small):
     assert [e.read.shape[1] for e in found.erasures] == found.projected.sizes.tolist()
     again = test.left(stream.without(found.erasures[1]))
     np.testing.assert_allclose(found.projected.left[1], again)
+
+
+@pytest.mark.parametrize("fill", ["mean", "zero"])
+def test_what_is_left_along_the_directions_is_the_mean_or_nothing(small, fill):
+    task, model, activations, stream, _ = small
+    read = erasure.leading_directions(stream, COLUMNS[2]).read[:, :2]
+    some = erasure.stream_of(activations, model, task.class_sizes, ROWS, fill)
+    resid, W_U = np.asarray(activations.resid_post, float), np.asarray(model.W_U, float)
+    basis = np.linalg.svd(read, full_matrices=False)[0]
+    kept = resid.mean(axis=0) if fill == "mean" else 0
+    moved = resid - (resid - kept) @ basis @ basis.T
+    found = some.without(erasure.orthogonal(read))
+    for own in COLUMNS.values():
+        np.testing.assert_allclose(
+            centred(found[:, own]), centred((moved @ W_U)[ROWS, own]), atol=1e-4
+        )
+
+
+@pytest.mark.parametrize("rows", [[], [49], [-1]])
+def test_rows_that_are_no_inputs_are_refused(small, rows):
+    task, model, activations, _, _ = small
+    with pytest.raises(ValueError, match="give one or more of the inputs 0 to 48"):
+        erasure.stream_of(activations, model, task.class_sizes, np.array(rows, int))
+
+
+def test_a_stream_and_an_exam_of_other_inputs_are_refused(small):
+    task, model, activations, stream, test = small
+    other = erasure.stream_of(activations, model, task.class_sizes, ROWS[:5])
+    with pytest.raises(ValueError, match="a stream on 5 inputs and an exam on 25 were given"):
+        erasure.break_each((other, test), (stream, test))
+    with pytest.raises(ValueError, match="0 draws were asked for"):
+        erasure.break_each((stream, test), (stream, test), draws=0)

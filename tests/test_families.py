@@ -56,3 +56,30 @@ def test_slopes_count_all_together_or_one_alone():
 def test_without_families_or_without_others_there_is_nothing_to_compare(slope):
     with pytest.raises(ValueError, match="some pairs must be of one and some not"):
         families.family_excess(np.eye(3), np.array(slope))
+
+
+def test_tasks_without_a_neuron_in_common_correlate_a_little_below_0():
+    """As many neurons for each of T tasks, by loops: -1 / (T - 1)."""
+    share = np.random.default_rng(0).normal(size=(12, 4)) * 0.1
+    for neuron in range(12):
+        share[neuron, neuron % 4] = 1
+    alone = families.exclusive(share)
+    assert all((row != 0).sum() == 1 and row.max() == 1 for row in alone)
+    np.testing.assert_allclose(families.overlap(alone)[np.triu_indices(4, 1)], -1 / 3)
+
+
+def test_shares_dealt_anew_are_the_same_shares_elsewhere():
+    share = np.random.default_rng(0).normal(size=(400, 3)) + np.array([0, 1, 2])
+    share[:, 1] = share[:, 0]
+    dealt = families.dealt(share, np.random.default_rng(1))
+    np.testing.assert_array_equal(np.sort(dealt, axis=0), np.sort(share, axis=0))
+    assert families.overlap(share)[0, 1] == pytest.approx(1)
+    assert abs(families.overlap(dealt)[0, 1]) < 0.2
+
+
+def test_what_has_no_slope_or_no_correlation_is_refused():
+    for moduli in ([2, 31], [1, 3]):
+        with pytest.raises(ValueError, match="none may be below 2 or divide p"):
+            families.slopes(moduli, 31)
+    with pytest.raises(ValueError, match="two neurons or more, not 1"):
+        families.overlap(np.ones((1, 3)))

@@ -112,3 +112,15 @@ def test_what_cannot_be_taken_apart_is_refused(small):
         paths.take_apart(activations, model, task.digits, single, ROWS)
     with pytest.raises(ValueError, match="one modulus for each task"):
         paths.neuron_groups(np.zeros((4, 2)), [2, 3, 5], 2)
+
+
+def test_other_inputs_or_gates_than_the_parts_are_refused(small):
+    task, model, parts, test = small
+    fewer = exam.make_exam(task, model.activations(task.digits).logits, ROWS[1:])
+    for scored in (paths.try_all, paths.attributions):
+        with pytest.raises(ValueError, match="parts on 17 inputs and an exam on 16 were given"):
+            scored(parts, model, fewer)
+    with pytest.raises(ValueError, match=r"gates of shape \(7,\) were given for 8 parts"):
+        paths.gated_logits(parts, model, np.ones(7, np.float32))
+    with pytest.raises(ValueError, match="give one or more of the inputs 0 to 48"):
+        paths.take_apart(model.activations(task.digits), model, task.digits, GROUPS, np.array([-1]))

@@ -61,3 +61,8 @@ def test_confusion_counts_by_hand():
 def test_answers_of_another_shape_are_refused():
     with pytest.raises(ValueError, match="one row for each number and a column for each modulus"):
         primality.called_prime(np.zeros((4, 3), bool), np.arange(4), MODULI)
+
+
+def test_a_confusion_of_other_numbers_is_refused():
+    with pytest.raises(ValueError, match="1 numbers were called and 3 are known"):
+        primality.confusion(np.array([True]), np.array([True, False, True]))

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from miiii_core.analysis import projections
 from miiii_core.analysis.projections import columns_of, explained, project, wave_gram
 
 P, MODULI = 11, (2, 3, 5, 7)
@@ -64,3 +65,19 @@ def test_moduli_that_are_no_different_primes_are_refused(moduli):
 def test_too_few_numbers_are_refused():
     with pytest.raises(ValueError, match="give more than 49"):
         project(np.zeros((49, 1), np.float32), MODULI)
+
+
+def test_inner_products_from_class_means_are_dense_ones():
+    moduli, n = (2, 3, 5), 49
+    values = np.random.default_rng(0).normal(size=(4, n))
+    values -= values.mean(axis=1, keepdims=True)
+    means = [values[:, np.arange(n) % q == r].mean(axis=1) for q in moduli for r in range(q)]
+    columns = []
+    for q in moduli:
+        for k in range(1, q // 2 + 1):
+            turn = 2 * np.pi * k * np.arange(n) / q
+            columns += [np.cos(turn)] if q == 2 else [np.cos(turn), np.sin(turn)]
+    found = projections.wave_products(np.stack(means, axis=1), n, moduli)
+    np.testing.assert_allclose(found, np.array(columns) @ values.T, atol=1e-9)
+    with pytest.raises(ValueError, match="means of 9 classes were given; these moduli have 10"):
+        projections.wave_products(np.stack(means, axis=1)[:, 1:], n, moduli)

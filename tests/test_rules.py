@@ -91,3 +91,27 @@ def test_halves_do_not_meet_and_too_few_inputs_are_refused():
         rules.halves(np.arange(1))
     with pytest.raises(ValueError, match="give one or more held out"):
         rules.fit_rule(np.zeros((0, 7)), np.zeros((0, 2), int), SIZES)
+
+
+def test_only_and_without_the_rule_by_loops():
+    targets, table, logits = made(n=9)
+    rule = rules.Rule(table, np.arange(7.0), SIZES)
+    only, without = rules.only_rule(rule, targets), rules.without_rule(logits, rule, targets)
+    for row, answers in enumerate(targets):
+        for start, q, y in zip((0, 2), SIZES, answers, strict=True):
+            for c in range(q):
+                says = table[start + (y - c) % q]
+                assert only[row, start + c] == pytest.approx(says + start + c)
+                assert without[row, start + c] == pytest.approx(logits[row, start + c] - says)
+
+
+def test_answers_that_are_no_classes_and_logits_of_other_inputs_are_refused():
+    targets, table, logits = made(n=9)
+    rule = rules.Rule(table, np.zeros(7), SIZES)
+    for answers in (targets + 1, -1 - targets, targets[:, :1]):
+        with pytest.raises(ValueError, match=r"a class of each task, 0 to \[1, 4\]"):
+            rules.only_rule(rule, answers)
+    with pytest.raises(
+        ValueError, match=r"logits of shape \(1, 7\) were given, answers for \(9, 7\)"
+    ):
+        rules.without_rule(logits[:1], rule, targets)

@@ -42,3 +42,20 @@ def test_bad_input_is_refused():
         subspaces.task_spaces(project(stream(True), MODULI), MODULI[:2])
     with pytest.raises(ValueError, match="does not fit"):
         subspaces.random_overlaps([3], 2, np.random.default_rng(0))
+
+
+def test_overlaps_and_joint_rank_by_hand():
+    """Two planes of four dimensions that share a line, and a line outside both."""
+    eye = np.eye(4)
+    rows = (eye[[0, 1]], eye[[1, 2]], eye[[3]])
+    spaces = [subspaces.TaskSpace(5, np.ones(2), own) for own in rows]
+    expected = 4 * np.array([[1 / 2, 1 / 4, 0], [1 / 4, 1 / 2, 0], [0, 0, 1]])
+    np.testing.assert_allclose(subspaces.overlaps(spaces), expected)
+    assert subspaces.joint_rank(spaces) == 4
+    assert subspaces.joint_rank(spaces[:1]) == 2
+
+
+def test_no_spaces_are_refused():
+    for function in (subspaces.overlaps, subspaces.joint_rank):
+        with pytest.raises(ValueError, match="no spaces were given"):
+            function([])

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from miiii_core.analysis import symmetry
 from miiii_core.analysis.symmetry import digit_sign, lead
 from miiii_core.tasks import primes_below
 
@@ -51,6 +52,31 @@ def test_chance_is_told_from_a_lead():
         lead(epochs_with(0, noise=0.3, seed=s), ENDS, draws=200).p_value for s in range(20)
     ]
     assert 0.2 < np.mean(by_chance) < 0.8
+
+
+def by_size(seed):
+    """Nothing but chance, which is large for small q and small for large ones."""
+    generator, found = np.random.default_rng(seed), {}
+    for p in BASES:
+        primes = np.array(primes_below(p))
+        spread = np.where(primes < 12, 1.0, 0.02)
+        found[p] = 2.0 ** (primes**0.5 + spread * generator.normal(size=len(primes)))
+    return found
+
+
+def test_noise_that_depends_on_the_class_count_is_no_lead():
+    """Symmetric tasks are small ones: put in the place of large ones, chance would look small."""
+    found = [lead(by_size(seed), ENDS, draws=200, seed=seed).p_value for seed in range(100)]
+    assert np.mean(np.array(found) < 0.05) < 0.08  # 0.10 if any q may take the place of another
+    assert 0.35 < np.mean(found) < 0.65
+
+
+def test_by_chance_each_q_is_symmetric_in_as_many_bases():
+    _, modulus, symmetric, _ = symmetry._table(epochs_with(0.0), ENDS)
+    drawn = [symmetry._shuffled(symmetric, modulus, np.random.default_rng(s)) for s in range(30)]
+    for q in np.unique(modulus):
+        assert {one[modulus == q].sum() for one in drawn} == {symmetric[modulus == q].sum()}
+    assert len({tuple(one) for one in drawn}) > 20
 
 
 def test_the_coefficient_is_that_of_ordinary_least_squares():

@@ -131,7 +131,14 @@ def levels(null: Anova) -> Levels:
 
     Each prime has a level of its own, as larger primes have more classes to fit with. Waves
     have all two directions (q = 2: one), and share theirs.
+
+    Raises:
+        ValueError: for shares of no units.
     """
+    if not len(null.primes):
+        raise ValueError(
+            "no shares were given to find levels by; give those of chance, of many units"
+        )
     primes = np.quantile(null.primes, 1 - FALSE_FINDS / null.primes.shape[1], axis=0)
     return Levels(primes, float(np.quantile(null.waves, 1 - FALSE_FINDS / null.waves.shape[1])))
 

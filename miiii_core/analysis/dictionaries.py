@@ -40,7 +40,15 @@ def remainder_frequencies(moduli: Sequence[int]) -> Float[np.ndarray, " waves"]:
 def random_frequencies(
     count: int, p: int, generator: np.random.Generator
 ) -> Float[np.ndarray, " waves"]:
-    """So many at random from 1/p to 1/2 cycles per digit step: the control."""
+    """So many at random from 1/p to 1/2 cycles per digit step: the control.
+
+    Raises:
+        ValueError: for less than one, or fewer than three digits.
+    """
+    if count < 1 or p < 3:
+        raise ValueError(
+            f"count={count}, p={p} will not do; ask for one or more, of 3 digits or more"
+        )
     return generator.uniform(1 / p, 0.5, count)
 
 

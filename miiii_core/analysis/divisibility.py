@@ -27,8 +27,17 @@ def knowledge(
 
     0 for guessing by frequency, 1 for certainty, below 0 for worse than guessing. An accuracy
     would be (q - 1) / q for whoever always says no.
+
+    Raises:
+        ValueError: for losses of another number of tasks, or answers that are all alike.
     """
-    return 1 - losses / prior_entropy(task)
+    known = prior_entropy(task)
+    if losses.shape[-1:] != known.shape or not known.all():
+        raise ValueError(
+            f"losses of shape {losses.shape} were given for {len(known)} tasks with entropies from "
+            f"{known.min():.3g}; give one for each task, and tasks whose answers differ"
+        )
+    return 1 - losses / known
 
 
 def yes_over_no(logits: Float[Tensor, "n n_classes"]) -> Float[np.ndarray, "n tasks"]:
@@ -54,7 +63,12 @@ def answer_profile(logits: Float[Tensor, "n q"]) -> Float[np.ndarray, " q"]:
 
     Row n belongs to the number n. It is what the answers have in common with a function of
     c - n modulo q.
+
+    Raises:
+        ValueError: for no rows.
     """
+    if not len(logits):
+        raise ValueError("no logits were given to average; give those of the numbers 0, 1, 2, ...")
     numbers, q = np.arange(logits.shape[0]), logits.shape[1]
     above = (numbers[:, None] + np.arange(q)[None]) % q
     return np.take_along_axis(np.asarray(logits, float), above, axis=1).mean(axis=0)

@@ -105,7 +105,14 @@ def wave_products(
         means: `atoms.class_means` over 0..n-1.
         n: Inputs.
         moduli: As given to `class_means`.
+
+    Raises:
+        ValueError: for means of other classes than these moduli have.
     """
+    if means.shape[1] != sum(moduli):
+        raise ValueError(
+            f"means of {means.shape[1]} classes were given; these moduli have {sum(moduli)}"
+        )
     columns = columns_of(moduli)
     parts = []
     for q, classes in zip(moduli, task_columns(moduli), strict=True):

@@ -66,7 +66,11 @@ def overlaps(spaces: Sequence[TaskSpace]) -> Float[np.ndarray, "tasks tasks"]:
     $$\mathrm{tr}(P_q P_r) \,/\, \frac{\mathrm{rank}_q \mathrm{rank}_r}{d}$$
 
     0 at right angles, 1 as by chance, d over the larger rank if one space lies in the other.
+
+    Raises:
+        ValueError: for no spaces.
     """
+    _some(spaces)
     return _overlaps([space.directions for space in spaces])
 
 
@@ -90,8 +94,18 @@ def pairs_of(matrix: Float[np.ndarray, "tasks tasks"]) -> Float[np.ndarray, " pa
 
 
 def joint_rank(spaces: Sequence[TaskSpace]) -> int:
-    """Directions that hold `SHARE` of all spaces together, each direction counting alike."""
+    """Directions that hold `SHARE` of all spaces together, each direction counting alike.
+
+    Raises:
+        ValueError: for no spaces.
+    """
+    _some(spaces)
     return len(_leading(np.concatenate([space.directions for space in spaces])))
+
+
+def _some(spaces: Sequence[TaskSpace]) -> None:
+    if not spaces:
+        raise ValueError("no spaces were given to compare; give one or more")
 
 
 def _leading(rows: Float[np.ndarray, "rows d"]) -> Float[np.ndarray, "rank d"]:

@@ -27,7 +27,7 @@ class Lead(NamedTuple):
 
     Attributes:
         octaves: Doublings of the epoch by which they are ahead; negative: behind.
-        p_value: Share of random choices of as many tasks in each base that are as far ahead.
+        p_value: Share of random choices, for each q of as many bases, that are as far ahead.
         symmetric: Tasks with symmetric digits that count, over all bases.
         others: Tasks without.
     """
@@ -49,8 +49,10 @@ def lead(
 
     Least squares on $\log_2$ of the epoch with one term for each base (its training is faster or
     slower as a whole), one for each q (its classes are many or few) and one for symmetry, which is
-    the lead. Chance is what the last term would be if in each base other tasks had been the
-    symmetric ones. 2 and 3 are left out: every larger prime is 1 or -1 modulo either.
+    the lead. Chance is what the last term would be if each q had been symmetric in other bases, as
+    many as it is: symmetric tasks are small ones, whose epochs may scatter more or less than those
+    of others, so a q takes the place of no other. 2 and 3 are left out: every larger prime is 1
+    or -1 modulo either.
 
     Args:
         epochs: By base, when each prime below it was learned; infinite for never.
@@ -72,9 +74,9 @@ def lead(
             "and not in another; add a base, such as 29 beside 31"
         )
     generator = np.random.default_rng(seed)
-    drawn = np.stack([_shuffled(symmetric, base, generator) for _ in range(draws)], axis=1)
+    drawn = np.stack([_shuffled(symmetric, modulus, generator) for _ in range(draws)], axis=1)
     ahead = -_last_term(design, drawn, octave)
-    as_far = (ahead >= -found[0] - 1e-9).sum()
+    as_far = (~(ahead < -found[0] - 1e-9)).sum()  # a choice that cannot be judged counts
     return Lead(
         octaves=float(-found[0]),
         p_value=float((as_far + 1) / (draws + 1)),
@@ -122,11 +124,11 @@ def _last_term(
 
 def _shuffled(
     symmetric: Bool[np.ndarray, " rows"],
-    base: Int[np.ndarray, " rows"],
+    modulus: Int[np.ndarray, " rows"],
     generator: np.random.Generator,
 ) -> Bool[np.ndarray, " rows"]:
-    """As many symmetric tasks in each base, drawn at random."""
+    """Each q symmetric in as many bases, drawn at random from those that have it."""
     drawn = symmetric.copy()
-    for p in np.unique(base):
-        drawn[base == p] = generator.permutation(symmetric[base == p])
+    for q in np.unique(modulus[symmetric]):
+        drawn[modulus == q] = generator.permutation(symmetric[modulus == q])
     return drawn

@@ -93,6 +93,13 @@ def with_weights(model: Transformer, **weights: Float[Tensor, "..."]) -> Transfo
     return eqx.tree_at(lambda m: [getattr(m, name) for name in weights], model, arrays)
 
 
+def swing_of(values: Tensor, fill: str) -> Tensor:
+    """What goes when values are set to their mean over the inputs, or to zero, as `FILLS` say."""
+    if fill not in FILLS:
+        raise ValueError(f"fill={fill!r} will not do; it takes one of {', '.join(FILLS)}")
+    return values - values.mean(axis=0, keepdims=True) if fill == "mean" else values
+
+
 def neuron_effects(
     activations: Activations,
     model: Transformer,
@@ -122,7 +129,7 @@ def neuron_effects(
         ValueError: for another fill, logits that do not have one row for each input, or no rows.
     """
     logits, targets = _on_rows(activations.logits, task, rows)
-    shift = _swing(activations.neurons, fill)
+    shift = swing_of(activations.neurons, fill)
     shift = shift if rows is None else shift[np.asarray(rows)]
     writes = jnp.matmul(model.W_out, model.W_U, precision="highest")
     batch = max(1, CHUNK_BYTES // (4 * logits.size))
@@ -151,7 +158,7 @@ def ablate_neurons(
     """
     chosen = _mask(removed, activations.neurons.shape[1], "neurons")
     wanted = slice(None) if rows is None else rows
-    lost = _swing(activations.neurons, fill)[wanted] * chosen[None, :]
+    lost = swing_of(activations.neurons, fill)[wanted] * chosen[None, :]
     with jax.default_matmul_precision("highest"):
         return activations.logits[wanted] - lost @ model.W_out @ model.W_U
 
@@ -169,7 +176,9 @@ def ablate_heads(
         ValueError: for another fill, or a mask of another length.
     """
     chosen = _mask(removed, activations.head_out.shape[1], "heads")
-    lost = jnp.einsum("nhd,h->nd", _swing(activations.head_out, fill), chosen, precision="highest")
+    lost = jnp.einsum(
+        "nhd,h->nd", swing_of(activations.head_out, fill), chosen, precision="highest"
+    )
     return _from_middle(model, activations.resid_mid - lost)
 
 
@@ -188,7 +197,7 @@ def fix_attention(
         ValueError: for a mask of another length.
     """
     chosen = _mask(fixed, activations.head_out.shape[1], "heads")
-    swing = _swing(activations.attention, "mean") * chosen[None, :, None]
+    swing = swing_of(activations.attention, "mean") * chosen[None, :, None]
     with jax.default_matmul_precision("highest"):
         end = model.W_E[model.p :] + model.W_pos[2:]
         tables = [*(model.W_E[: model.p][None] + model.W_pos[:2, None]), end]
@@ -267,13 +276,6 @@ def _from_middle(
     """Logits of a stream after attention."""
     with jax.default_matmul_precision("highest"):
         return model.unembed(model.mlp(resid_mid)[2])
-
-
-def _swing(values: Array, fill: str) -> Array:
-    """What goes when values are set to their mean over the inputs, or to zero."""
-    if fill not in FILLS:
-        raise ValueError(f"fill={fill!r} will not do; it takes one of {', '.join(FILLS)}")
-    return values - values.mean(axis=0, keepdims=True) if fill == "mean" else values
 
 
 def _mask(chosen: Bool[Tensor, " units"], count: int, what: str) -> Float[Array, " units"]:

@@ -13,17 +13,19 @@ from jaxtyping import Float, Int
 
 from ..network.model import Activations, Transformer
 from ..tasks import task_columns
-from .exam import BROKEN, Exam, Selectivity, Tensor
+from .ablation import swing_of
+from .exam import BROKEN, Exam, Selectivity, Tensor, check_rows
 
 PRICES = (0.0, 1.0, 2.0, 4.0)  # of the others' evidence, in units of their mean share
-DOSES = 64  # sizes of sets that are tried, evenly spaced
+DOSES = 64  # sizes of sets that are tried first, evenly spaced; then those between two of them
 
 
 class Tail(NamedTuple):
     """What follows the ReLU, on some inputs.
 
     Attributes:
-        swing: Each neuron less its mean over all inputs.
+        swing: What goes when a neuron is taken out: it less its mean over all inputs, or all of
+            it.
         writes: What each neuron adds to the logits, per unit of activation.
         logits: Of the intact network.
     """
@@ -33,22 +35,26 @@ class Tail(NamedTuple):
     logits: Float[np.ndarray, "rows n_classes"]
 
     def without(self, removed: Int[np.ndarray, " removed"]) -> Float[np.ndarray, "rows n_classes"]:
-        """Logits with some neurons, by number, at their mean over all inputs."""
+        """Logits with some neurons, by number, taken out."""
         return self.logits - self.swing[:, removed] @ self.writes[removed]
 
 
-def tail_of(activations: Activations, model: Transformer, rows: Int[Tensor, " rows"]) -> Tail:
+def tail_of(
+    activations: Activations, model: Transformer, rows: Int[Tensor, " rows"], fill: str = "mean"
+) -> Tail:
     """The linear part of a network on some of the inputs that its activations are over.
 
+    Args:
+        activations: Over all inputs.
+        model: Whose they are.
+        rows: The inputs to keep.
+        fill: What a neuron that is taken out is set to: its mean over all inputs, or zero.
+
     Raises:
-        ValueError: for a row that there is no input for.
+        ValueError: for a row that there is no input for, or another fill.
     """
-    neurons, count = np.asarray(activations.neurons), len(activations.neurons)
-    if len(rows) == 0 or not 0 <= np.min(rows) <= np.max(rows) < count:
-        raise ValueError(
-            f"rows={rows} will not do; give one or more of the inputs 0 to {count - 1}"
-        )
-    swing = neurons[rows] - neurons.mean(axis=0, keepdims=True)
+    check_rows(rows, len(activations.neurons))
+    swing = np.asarray(swing_of(np.asarray(activations.neurons), fill))[rows]
     writes = np.asarray(model.W_out) @ np.asarray(model.W_U)
     return Tail(swing, writes, np.asarray(activations.logits)[rows])
 
@@ -67,7 +73,15 @@ def evidence(
         tail: Of the network.
         targets: The right class of each task on the rows of the tail.
         class_sizes: Classes of each task.
+
+    Raises:
+        ValueError: for targets of other rows, or other classes than there are logits for.
     """
+    if len(targets) != len(tail.swing) or sum(class_sizes) != tail.writes.shape[1]:
+        raise ValueError(
+            f"targets of {len(targets)} rows and {sum(class_sizes)} classes were given; the tail "
+            f"has {len(tail.swing)} rows and {tail.writes.shape[1]} classes"
+        )
     found = []
     for own, right in zip(task_columns(class_sizes), targets.T, strict=True):
         writes = tail.writes[:, own]
@@ -87,21 +101,42 @@ def smallest_set(
 ) -> Int[np.ndarray, " removed"]:
     """The first few neurons of an order that break task i, or half of all if none do.
 
+    Sizes are tried in even steps, and within the first step that breaks the task by halving it:
+    one neuron fewer does not break it.
+
     Args:
         tail: Of the network, on the rows of the exam.
         exam: To score by.
         i: The task to break.
         order: All neurons, the first to go first.
+
+    Raises:
+        ValueError: unless the order names each neuron once, and there are two or more.
     """
-    own, most = exam.columns[i], len(order) // 2
-    left, before = tail.logits[:, own], 0
-    for dose in np.unique(np.linspace(1, most, min(DOSES, most)).astype(int)):
-        more = order[before:dose]
-        left = left - tail.swing[:, more] @ tail.writes[more, own]
-        before = int(dose)
-        if exam.left_of(i, left) <= BROKEN:
-            return order[:before]
-    return order[:most]
+    units = tail.swing.shape[1]
+    if units < 2 or sorted(order.tolist()) != list(range(units)):
+        raise ValueError(f"order must name each of two or more neurons once, 0 to {units - 1}")
+    own, most = exam.columns[i], units // 2
+
+    def taken(left: np.ndarray, more: Int[np.ndarray, " more"]) -> np.ndarray:
+        return left - tail.swing[:, more] @ tail.writes[more, own]
+
+    spared, left = 0, tail.logits[:, own]  # of the largest set known not to break it
+    for broken in np.unique(np.linspace(1, most, min(DOSES, most)).astype(int)).tolist():
+        after = taken(left, order[spared:broken])
+        if exam.left_of(i, after) <= BROKEN:
+            break
+        spared, left = broken, after
+    else:
+        return order[:most]
+    while broken - spared > 1:
+        middle = (spared + broken) // 2
+        after = taken(left, order[spared:middle])
+        if exam.left_of(i, after) <= BROKEN:
+            broken = middle
+        else:
+            spared, left = middle, after
+    return order[:broken]
 
 
 def breaking_set(
@@ -158,7 +193,14 @@ def selectivity(
         sets: One for each task, in order.
         draws: Random sets for each.
         seed: Of the draws.
+
+    Raises:
+        ValueError: unless there is one set for each task, of half of the neurons at most.
     """
+    if len(sets) != len(exam.class_sizes):
+        raise ValueError(
+            f"{len(sets)} sets were given for {len(exam.class_sizes)} tasks; give one each"
+        )
     generator = np.random.default_rng(seed)
     units = tail.swing.shape[1]
     left = np.stack([exam.left(tail.without(removed)) for removed in sets])

@@ -1,15 +1,21 @@
 """The smallest circuit that keeps a task, and what automated discovery picks in its place.
 
 Where every circuit has been tried the smallest one is known. A search in order or by gradients,
-which is what automated methods do, has then an answer to be compared with.
+which is what automated methods do, has then an answer to be compared with. But who takes the
+best of thousands on a hundred inputs takes luck too, so the best few of each size are tried again
+on other inputs.
 """
 
+from collections.abc import Callable
+from itertools import groupby
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from .exam import KEPT
+
+FEW = 4  # of the circuits of one size that keep a task, the best so many are tried again
 
 
 class Found(NamedTuple):
@@ -50,18 +56,67 @@ def find_circuits(
     )
 
 
+def confirmed(
+    left: Float[np.ndarray, "circuits tasks"],
+    found: Found,
+    outside: Callable[[int], Float[np.ndarray, " tasks"]],
+    few: int = FEW,
+) -> Int[np.ndarray, " tasks"]:
+    """The smallest circuit that keeps each task on other inputs too; -1 for none.
+
+    Tried are the best few of each size by the inputs they were found on, and those that automated
+    methods picked.
+
+    Args:
+        left: Of `paths.try_all`.
+        found: Of `find_circuits`.
+        outside: What a circuit, by number, keeps of each task on other inputs.
+        few: Of each size.
+
+    Raises:
+        ValueError: for less than one of each size.
+    """
+    if few < 1:
+        raise ValueError(f"{few} circuits of each size were asked for; try one or more")
+    return np.array([_confirmed(left, found, outside, few, i) for i in range(left.shape[1])])
+
+
 def sizes_of(circuits: Int[np.ndarray, " tasks"]) -> Int[np.ndarray, " tasks"]:
     """Parts in each circuit; -1 where there is none."""
     return np.array([int(c).bit_count() if c >= 0 else -1 for c in circuits])
 
 
 def luck(
-    left: Float[np.ndarray, "circuits tasks"], sizes: Int[np.ndarray, " tasks"]
+    left: Float[np.ndarray, "circuits tasks"], sizes: Int[np.ndarray, " sizes"]
 ) -> Float[np.ndarray, " tasks"]:
-    """Share of all circuits of a size that keep the task: what a random one would do."""
+    """Share of all circuits of a size that keep the task: what a random one would do.
+
+    Raises:
+        ValueError: unless there is a size for each task.
+    """
+    if left.shape[1] != len(sizes):
+        raise ValueError(f"{len(sizes)} sizes were given for {left.shape[1]} tasks; give one each")
     parts = sizes_of(np.arange(len(left)))
     kept = left >= KEPT
     return np.array([kept[parts == s, i].mean() if s >= 0 else 0.0 for i, s in enumerate(sizes)])
+
+
+def _confirmed(
+    left: Float[np.ndarray, "circuits tasks"],
+    found: Found,
+    outside: Callable[[int], Float[np.ndarray, " tasks"]],
+    few: int,
+    i: int,
+) -> int:
+    picked = {int(found.pruned[i]), int(found.attributed[i])}
+    good = [(int(c).bit_count(), -left[c, i], int(c)) for c in np.flatnonzero(left[:, i] >= KEPT)]
+    for _, alike in groupby(sorted(good), key=lambda one: one[0]):
+        circuits = [circuit for *_, circuit in alike]
+        tried = circuits[:few] + [c for c in circuits[few:] if c in picked]
+        for circuit in tried:
+            if outside(circuit)[i] >= KEPT:
+                return circuit
+    return -1
 
 
 def _smallest(kept: Bool[np.ndarray, " circuits"], left: Float[np.ndarray, " circuits"]) -> int:

@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 
 from ..milestones import GENERALISED
 from ..network.model import Activations
@@ -14,6 +14,7 @@ from . import breaking, discovery, erasure, paths, primality
 from .exam import Exam, Selectivity, Tensor, choosing_rows, make_exam, scoring_rows
 
 DRAWS = 20  # random sets beside each chosen one
+OUTSIDE = 2048  # inputs held out that circuits are judged on, at most
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,14 +40,14 @@ class Bench:
         """Tasks that the intact network has solved, on inputs held out."""
         return self.scoring.whole >= GENERALISED
 
-    def tail(self, exam: Exam) -> breaking.Tail:
+    def tail(self, exam: Exam, fill: str = "mean") -> breaking.Tail:
         """What follows the ReLU, on the inputs of an exam."""
-        return breaking.tail_of(self.activations, self.run.model, exam.rows)
+        return breaking.tail_of(self.activations, self.run.model, exam.rows, fill)
 
-    def stream(self, exam: Exam) -> tuple[erasure.Stream, Exam]:
+    def stream(self, exam: Exam, fill: str = "mean") -> tuple[erasure.Stream, Exam]:
         """The end of the residual stream on the inputs of an exam, and the exam."""
         model, sizes = self.run.model, exam.class_sizes
-        return erasure.stream_of(self.activations, model, sizes, exam.rows), exam
+        return erasure.stream_of(self.activations, model, sizes, exam.rows, fill), exam
 
 
 @dataclass(frozen=True)
@@ -56,15 +57,17 @@ class Search:
     Attributes:
         parts: What they are made of.
         left: What each circuit keeps of each task, on the inputs to choose by.
-        found: The smallest for each task, and what automated methods pick.
-        held_out: What each task's smallest circuit keeps of it on the inputs to score by; NaN
-            for a task that no circuit keeps.
+        chosen: The smallest for each task, and what automated methods pick, on these inputs.
+        found: The same with the smallest that keeps its task on inputs held out as well.
+        held_out: What each of the chosen circuits keeps of its task on inputs held out, axes (way,
+            task); NaN where there is none.
     """
 
     parts: paths.Parts
     left: Float[np.ndarray, "circuits tasks"]
+    chosen: discovery.Found
     found: discovery.Found
-    held_out: Float[np.ndarray, " tasks"]
+    held_out: Float[np.ndarray, "ways tasks"]
 
 
 @lru_cache(maxsize=1)
@@ -80,11 +83,17 @@ def lay_out(run: Run) -> Bench:
     return Bench(run, activations, choosing, scoring, breaking.shares(found))
 
 
-def break_by_neurons(bench: Bench) -> Selectivity:
-    """Break each task by neurons, chosen by evidence."""
+@lru_cache(maxsize=1)
+def neuron_sets(bench: Bench) -> list[Int[np.ndarray, " _"]]:
+    """The neurons that break each task, chosen by evidence; those of the last run are kept."""
     tail, every = bench.tail(bench.choosing), range(bench.share.shape[1])
-    sets = [breaking.breaking_set(tail, bench.choosing, bench.share, i) for i in every]
-    return breaking.selectivity(bench.tail(bench.scoring), bench.scoring, sets, draws=DRAWS)
+    return [breaking.breaking_set(tail, bench.choosing, bench.share, i) for i in every]
+
+
+def break_by_neurons(bench: Bench, fill: str = "mean") -> Selectivity:
+    """Break each task by the neurons of `neuron_sets`, set to their means, or to zero."""
+    tail = bench.tail(bench.scoring, fill)
+    return breaking.selectivity(tail, bench.scoring, neuron_sets(bench), draws=DRAWS)
 
 
 @lru_cache(maxsize=1)
@@ -95,23 +104,32 @@ def break_by_subspaces(bench: Bench) -> erasure.Subspaces:
 
 
 def search_circuits(bench: Bench, groups: int = 3) -> Search:
-    """Try all circuits of heads, paths and groups of neurons."""
+    """Try all circuits of heads, paths and groups of neurons, and the best of them once more."""
     run, rows = bench.run, paths.search_rows(bench.run.task)
-    exam = make_exam(run.task, bench.activations.logits, rows)
     members = paths.neuron_groups(bench.share, run.task.moduli, groups)
-
-    def apart(rows: Tensor) -> paths.Parts:
-        return paths.take_apart(bench.activations, run.model, run.task.digits, members, rows)
-
-    parts, scored = apart(rows), apart(bench.scoring.rows)
-    left = paths.try_all(parts, run.model, exam)
-    found = discovery.find_circuits(left, paths.attributions(parts, run.model, exam))
+    choosing, judging = (
+        make_exam(run.task, bench.activations.logits, some)
+        for some in (rows, scoring_rows(run.task, OUTSIDE))
+    )
+    parts, others = (
+        paths.take_apart(bench.activations, run.model, run.task.digits, members, exam.rows)
+        for exam in (choosing, judging)
+    )
+    left = paths.try_all(parts, run.model, choosing)
+    chosen = discovery.find_circuits(left, paths.attributions(parts, run.model, choosing))
     every = paths.all_circuits(len(parts.names)).astype(np.float32)
-    held_out = np.full(len(exam.guess), np.nan)
-    for i in np.flatnonzero(found.smallest >= 0):
-        logits = paths.gated_logits(scored, run.model, every[found.smallest[i]])
-        held_out[i] = bench.scoring.left(logits)[i]
-    return Search(parts, left, found, held_out)
+
+    @cache
+    def outside(circuit: int) -> Float[np.ndarray, " tasks"]:
+        return judging.left(paths.gated_logits(others, run.model, every[circuit]))
+
+    smallest = discovery.confirmed(left, chosen, outside)
+    held_out = [
+        [outside(int(circuit))[i] if circuit >= 0 else np.nan for i, circuit in enumerate(way)]
+        for way in chosen
+    ]
+    found = chosen._replace(smallest=smallest)
+    return Search(parts, left, chosen, found, np.array(held_out))
 
 
 @dataclass(frozen=True)

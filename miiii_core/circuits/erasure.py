@@ -14,14 +14,16 @@ from jaxtyping import Float, Int
 
 from ..network.model import Activations, Transformer
 from ..tasks import task_columns
-from .exam import BROKEN, Exam, Selectivity, Tensor
+from .ablation import swing_of
+from .exam import BROKEN, Exam, Selectivity, Tensor, check_rows
 
 
 class Stream(NamedTuple):
     """The end of the residual stream on some inputs, and what reads it.
 
     Attributes:
-        swing: The stream less its mean over all inputs.
+        swing: What goes along directions that are taken out: the stream less its mean over all
+            inputs, or all of it.
         reads: W_U, the mean over the classes of each task taken out of its columns: it moves
             all logits of a task alike, and changes nothing.
         logits: Of the intact network.
@@ -54,17 +56,29 @@ def stream_of(
     model: Transformer,
     class_sizes: tuple[int, ...],
     rows: Int[Tensor, " rows"],
+    fill: str = "mean",
 ) -> Stream:
     """The end of the stream on some of the inputs that activations are over.
 
     Directions are found in float64; logits stay as they are.
+
+    Args:
+        activations: Over all inputs.
+        model: Whose they are.
+        class_sizes: Classes of each task.
+        rows: The inputs to keep.
+        fill: What is left along directions that are taken out: the mean over all inputs, or zero.
+
+    Raises:
+        ValueError: for a row that there is no input for, or another fill.
     """
+    check_rows(rows, len(activations.resid_post))
     stream = np.asarray(activations.resid_post, np.float64)
     reads = np.asarray(model.W_U, np.float64).copy()
     for own in task_columns(class_sizes):
         reads[:, own] -= reads[:, own].mean(axis=1, keepdims=True)
     logits = np.asarray(activations.logits)[rows]
-    return Stream(stream[rows] - stream.mean(axis=0), reads, logits)
+    return Stream(np.asarray(swing_of(stream, fill))[rows], reads, logits)
 
 
 class Directions(NamedTuple):
@@ -125,7 +139,15 @@ def smallest_rank(stream: Stream, exam: Exam, i: int, directions: Directions) ->
         exam: To choose by.
         i: The task to break.
         directions: Of that task.
+
+    Raises:
+        ValueError: for a stream of other inputs than the exam's.
     """
+    if len(stream.swing) != len(exam.rows):
+        raise ValueError(
+            f"a stream on {len(stream.swing)} inputs and an exam on {len(exam.rows)} were given; "
+            "give both of the same inputs"
+        )
     own, basis = exam.columns[i], np.linalg.qr(directions.read)[0]
     most = min(basis.shape[1], len(basis) // 2)
     along, writes = stream.swing @ basis, basis.T @ stream.reads[:, own]
@@ -180,7 +202,12 @@ def break_each(
         scoring: The same on inputs to score by.
         draws: Random projections for each task.
         seed: Of the draws.
+
+    Raises:
+        ValueError: for less than one draw, or a stream of other inputs than its exam's.
     """
+    if draws < 1:
+        raise ValueError(f"{draws} draws were asked for; a control needs one or more")
     generator, (stream, exam) = np.random.default_rng(seed), scoring
     left, controls, gentle, erasures = [], [], [], []
     for i, own in enumerate(exam.columns):

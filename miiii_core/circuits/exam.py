@@ -108,6 +108,18 @@ def make_exam(task: Task, logits: Float[Tensor, "n n_classes"], rows: Int[Tensor
     return Exam(chosen, targets, task.class_sizes, guess, np.mean(right, axis=1))
 
 
+def check_rows(rows: Int[Tensor, " rows"], count: int) -> None:
+    """Refuse no rows, and rows that there is no input for: a negative one would count from the end.
+
+    Raises:
+        ValueError: for such.
+    """
+    if len(rows) == 0 or not 0 <= np.min(rows) <= np.max(rows) < count:
+        raise ValueError(
+            f"rows={rows} will not do; give one or more of the inputs 0 to {count - 1}"
+        )
+
+
 def choosing_rows(task: Task, most: int = SAMPLE) -> Int[np.ndarray, " rows"]:
     """Inputs trained on, to choose by: all, or as many as that, at random."""
     return task.train[:most]

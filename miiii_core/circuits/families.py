@@ -31,17 +31,45 @@ class Excess(NamedTuple):
 
 
 def slopes(moduli: Sequence[int], p: int) -> Int[np.ndarray, " tasks"]:
-    """The s of each modulus, the smallest that is p or -p modulo q."""
+    """The s of each modulus, the smallest that is p or -p modulo q; above 0.
+
+    Raises:
+        ValueError: for a modulus below 2, or one that divides p.
+    """
+    if min(moduli) < 2 or (p % np.asarray(moduli) == 0).any():
+        raise ValueError(f"moduli {list(moduli)} at p = {p}: none may be below 2 or divide p")
     rest = p % np.asarray(moduli)
     return np.minimum(rest, np.asarray(moduli) - rest)
 
 
 def overlap(share: Float[np.ndarray, "neurons tasks"]) -> Float[np.ndarray, "tasks tasks"]:
-    """Correlation over neurons of the tasks' shares of evidence; 0 with a constant one."""
+    """Correlation over neurons of the tasks' shares of evidence; 0 with a constant one.
+
+    Raises:
+        ValueError: for fewer than two neurons.
+    """
+    if len(share) < 2:
+        raise ValueError(f"a correlation takes two neurons or more, not {len(share)}")
     centred = share - share.mean(axis=0)
     norms = np.maximum(np.linalg.norm(centred, axis=0), np.finfo(share.dtype).tiny)
     unit = centred / norms
     return unit.T @ unit
+
+
+def exclusive(share: Float[np.ndarray, "neurons tasks"]) -> Float[np.ndarray, "neurons tasks"]:
+    """The largest share of each neuron alone, as if each served one task.
+
+    Shares of tasks that have no neuron in common correlate by a little less than 0, and not by 0:
+    where one has a neuron, the others have none.
+    """
+    return np.where(share == share.max(axis=1, keepdims=True), share, 0)
+
+
+def dealt(
+    share: Float[np.ndarray, "neurons tasks"], generator: np.random.Generator
+) -> Float[np.ndarray, "neurons tasks"]:
+    """The shares of each task dealt to the neurons anew: tasks that have them by chance."""
+    return generator.permuted(share, axis=0)
 
 
 def family_excess(

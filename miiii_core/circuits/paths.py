@@ -18,7 +18,7 @@ from jaxtyping import Array, Bool, Float, Int
 from ..network.losses import task_losses
 from ..network.model import Activations, Transformer
 from ..tasks import Task, task_columns
-from .exam import Exam, Tensor
+from .exam import Exam, Tensor, check_rows
 
 MOST_PARTS = 18  # 2^18 circuits; beyond, trying all is no longer a matter of minutes
 MOST_LOGITS, MOST_ROWS = 150_000, 256  # of the inputs that all circuits are tried on
@@ -102,13 +102,14 @@ def take_apart(
         rows: The inputs to keep.
 
     Raises:
-        ValueError: if groups overlap or leave a neuron out.
+        ValueError: if groups overlap or leave a neuron out, or for a row without an input.
         TooManyParts: if there are more than `MOST_PARTS`.
     """
     n_heads, count = activations.attention.shape[1], activations.neurons.shape[1]
     members = [neuron for group in groups.values() for neuron in group]
     if sorted(members) != list(range(count)):
         raise ValueError(f"groups must hold each of the {count} neurons once; regroup them")
+    check_rows(rows, len(digits))
     names = [f"head {h + 1}, x{t}" for h in range(n_heads) for t in (0, 1)]
     names += ["heads, read-out token", *groups, "past the neurons"]
     if len(names) > MOST_PARTS:
@@ -131,10 +132,19 @@ def take_apart(
 def gated_logits(
     parts: Parts, model: Transformer, gates: Float[Tensor, " parts"]
 ) -> Float[Array, "rows n_classes"]:
-    """Logits with each part as far open as its gate says: 1 as it is, 0 at its mean."""
-    paths, through = jnp.split(jnp.asarray(gates, jnp.float32), [parts.paths.shape[1]])
-    constant, pieces = _pieces(parts, model, paths)
-    return constant[None] + jnp.einsum("g,gnc->nc", through, pieces, precision="highest")
+    """Logits with each part as far open as its gate says: 1 as it is, 0 at its mean.
+
+    Raises:
+        ValueError: unless there is a gate for each part.
+    """
+    if gates.shape != (len(parts.names),):
+        raise ValueError(f"gates of shape {gates.shape} were given for {len(parts.names)} parts")
+    ends = [parts.paths.shape[1], len(parts.names) - 1]
+    paths, groups, past = jnp.split(jnp.asarray(gates, jnp.float32), ends)
+    moved, neurons = _inside(parts, model, paths)
+    with jax.default_matmul_precision("highest"):
+        stream = (neurons * (groups @ parts.groups)[None]) @ model.W_out + past[0] * moved
+        return _constant(parts, model)[None] + stream @ model.W_U
 
 
 def all_circuits(count: int) -> Bool[np.ndarray, "circuits parts"]:
@@ -147,7 +157,11 @@ def try_all(parts: Parts, model: Transformer, exam: Exam) -> Float[np.ndarray, "
 
     For one choice of paths the logits are a sum over the other parts, so the network runs
     once a choice of paths and not once a circuit.
+
+    Raises:
+        ValueError: for an exam on other inputs than the parts.
     """
+    _check_rows(parts, exam)
     n_paths = parts.paths.shape[1]
     through = all_circuits(len(parts.names) - n_paths).astype(np.float32)
     targets = jnp.asarray(exam.targets)
@@ -166,13 +180,26 @@ def attributions(parts: Parts, model: Transformer, exam: Exam) -> Float[np.ndarr
 
     Source: attribution patching (Nanda 2023; Syed, Rager and Conmy 2023), with means in the
     place of corrupted inputs and parts in the place of edges.
+
+    Raises:
+        ValueError: for an exam on other inputs than the parts.
     """
+    _check_rows(parts, exam)
     targets = jnp.asarray(exam.targets)
 
     def losses(gates: Array) -> Array:
         return task_losses(gated_logits(parts, model, gates), targets, exam.class_sizes).mean(0)
 
     return -np.asarray(jax.jit(jax.jacfwd(losses))(jnp.ones(len(parts.names))))
+
+
+def _check_rows(parts: Parts, exam: Exam) -> None:
+    """As many inputs in both, or means would be taken over what does not belong together."""
+    if len(parts.paths) != len(exam.rows):
+        raise ValueError(
+            f"parts on {len(parts.paths)} inputs and an exam on {len(exam.rows)} were given; "
+            "give both of the same inputs"
+        )
 
 
 def _paths(
@@ -189,17 +216,31 @@ def _paths(
     return jnp.concatenate([digits_part, end[:, None]], axis=1)
 
 
+def _inside(
+    parts: Parts, model: Transformer, paths: Float[Array, " paths"]
+) -> tuple[Float[Array, "rows d_model"], Float[Array, "rows neurons"]]:
+    """What some paths bring, and the neurons then, both less their means when all is open."""
+    with jax.default_matmul_precision("highest"):
+        moved = jnp.einsum("p,npd->nd", paths, parts.paths)
+        neurons = jax.nn.relu((parts.middle[None] + moved) @ model.W_in) - parts.neurons[None]
+    return moved, neurons
+
+
+def _constant(parts: Parts, model: Transformer) -> Float[Array, " n_classes"]:
+    """Logits of everything at its mean."""
+    with jax.default_matmul_precision("highest"):
+        return (parts.middle + parts.neurons @ model.W_out) @ model.W_U
+
+
 def _pieces(
     parts: Parts, model: Transformer, paths: Float[Array, " paths"]
 ) -> tuple[Float[Array, " n_classes"], Float[Array, "pieces rows n_classes"]]:
     """Logits of everything at its mean, and what each group and the way past them add."""
+    moved, neurons = _inside(parts, model, paths)
     with jax.default_matmul_precision("highest"):
-        moved = jnp.einsum("p,npd->nd", paths, parts.paths)
-        neurons = jax.nn.relu((parts.middle[None] + moved) @ model.W_in) - parts.neurons[None]
         inside = neurons[None] * parts.groups[:, None]
         streams = jnp.concatenate([inside @ model.W_out, moved[None]])
-        constant = (parts.middle + parts.neurons @ model.W_out) @ model.W_U
-        return constant, streams @ model.W_U
+        return _constant(parts, model), streams @ model.W_U
 
 
 @partial(jax.jit, static_argnames="class_sizes")

@@ -77,8 +77,16 @@ def sieve(numbers: Int[np.ndarray, " n"], moduli: Sequence[int]) -> Bool[np.ndar
     return called_prime(_divides(numbers, moduli), numbers, moduli)
 
 
-def confusion(called: Bool[np.ndarray, " n"], prime: Bool[np.ndarray, " n"]) -> Confusion:
-    """Count what a detector calls prime against what is."""
+def confusion(called: Bool[np.ndarray, " called"], prime: Bool[np.ndarray, " n"]) -> Confusion:
+    """Count what a detector calls prime against what is.
+
+    Raises:
+        ValueError: unless both are of the same numbers.
+    """
+    if called.shape != prime.shape:
+        raise ValueError(
+            f"{len(called)} numbers were called and {len(prime)} are known; give as many"
+        )
     counts = (called & prime, ~called & prime, called & ~prime, ~called & ~prime)
     return Confusion(*(int(c.sum()) for c in counts))
 

@@ -125,8 +125,16 @@ def folded(
 def along_rule(
     rule: Rule, targets: Int[Tensor, "rows tasks"]
 ) -> Float[np.ndarray, "rows n_classes"]:
-    """What a rule says of each class, for these answers."""
-    parts = zip(task_columns(rule.class_sizes), np.asarray(targets).T, strict=True)
+    """What a rule says of each class, for these answers.
+
+    Raises:
+        ValueError: for answers of another number of tasks, or that are no class of theirs.
+    """
+    answers = np.asarray(targets)
+    sizes = np.array(rule.class_sizes)
+    if answers.shape[1:] != sizes.shape or ((answers < 0) | (answers >= sizes)).any():
+        raise ValueError(f"answers must have a class of each task, 0 to {(sizes - 1).tolist()}")
+    parts = zip(task_columns(rule.class_sizes), answers.T, strict=True)
     return np.concatenate(
         [rule.scores[own][differences_to(y, own.stop - own.start)] for own, y in parts], axis=1
     )
@@ -135,15 +143,26 @@ def along_rule(
 def only_rule(
     rule: Rule, targets: Int[Tensor, "rows tasks"]
 ) -> Float[np.ndarray, "rows n_classes"]:
-    """Logits restricted to the rule: bias, and nothing else that depends on the input."""
+    """Logits restricted to the rule: bias, and nothing else that depends on the input.
+
+    Raises:
+        ValueError: for answers that are no class of the rule's tasks.
+    """
     return along_rule(rule, targets) + rule.bias
 
 
 def without_rule(
-    logits: Float[Tensor, "rows n_classes"], rule: Rule, targets: Int[Tensor, "rows tasks"]
+    logits: Float[Tensor, "inputs n_classes"], rule: Rule, targets: Int[Tensor, "rows tasks"]
 ) -> Float[np.ndarray, "rows n_classes"]:
-    """Logits with the rule taken out."""
-    return np.asarray(logits) - along_rule(rule, targets)
+    """Logits with the rule taken out.
+
+    Raises:
+        ValueError: for logits of other inputs, or answers that are no class of the rule's tasks.
+    """
+    along = along_rule(rule, targets)
+    if logits.shape != along.shape:
+        raise ValueError(f"logits of shape {logits.shape} were given, answers for {along.shape}")
+    return np.asarray(logits) - along
 
 
 def halves(held_out: Int[np.ndarray, " rows"]) -> tuple[np.ndarray, np.ndarray]:

@@ -131,7 +131,7 @@ CLAIMS = (
         "learned sooner than others of as many classes",
         source=OURS,
         criterion="over runs in several bases, least squares with a term for each base and each q "
-        "puts them ahead, with p < 0.05 among choices of other tasks",
+        "puts them ahead, with p < 0.05 among choices of other bases, for each q as many",
         judge=_judge_symmetric,
         measures=(Measure(needs=(BASES,), of=_symmetric, together=True),),
         published={},
