@@ -67,10 +67,8 @@ def embedding_numbers(found: Dictionaries) -> Measured:
     Fewer than of the p-DFT is easily had: it has fewer waves to choose from than the others, so
     the draws of random frequencies that need fewer are counted.
     """
-    grid, at_random = (
-        needed(found.grid.explained, SHARE),
-        [needed(draw, SHARE) for draw in found.random],
-    )
+    grid = needed(found.grid.explained, SHARE)
+    at_random = [needed(draw, SHARE) for draw in found.random]
     return {
         "waves of the p-DFT": grid,
         "waves of n mod q": needed(found.remainders.explained, SHARE),
