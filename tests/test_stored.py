@@ -48,10 +48,11 @@ def test_a_neighbour_begins_as_its_curve_does_and_as_no_other_field():
 
 
 @pytest.mark.parametrize("place", range(len(forks.FORKS)))
-def test_a_fork_begins_as_its_curve_does(place):
-    config = forks.config_of(forks.FORKS[place], seed=0)
+def test_a_fork_begins_as_its_curve_does_and_not_as_one_from_other_weights(place):
+    fork = forks.FORKS[place]
     rows = {row["digest"]: row for row in read_lines(forks.RESULTS)}
-    again = begin(config, 32)
-    assert apart(again, curve_of(rows[config.digest])) < 0.02
-    other = forks.config_of(forks.FORKS[place], seed=1)
-    assert apart(again, curve_of(rows[other.digest])) > 0.02
+    config = forks.config_of(fork, seed=0)
+    again = begin(config, 8)
+    assert apart(again, curve_of(rows[config.digest])) < 3 * CLOSE
+    other = forks.config_of({} if "init" in fork else {"init": "nanda"}, seed=0)
+    assert apart(again, curve_of(rows[other.digest])) > 20 * CLOSE
