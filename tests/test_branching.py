@@ -180,9 +180,9 @@ def test_the_strongest_wave_that_went_is_measured_by_the_level_of_presence():
     one = dataclasses.replace(
         found, energy=energy, chance=np.array([9.0, 4, 1]), total=np.full(3, 2.0)
     )
-    assert laboratory.strongest_gone(one, (2, 3, 5), 7) == pytest.approx(8 / (4 * 2 * share))
+    assert delays.strongest_gone(one, (2, 3, 5), 7) == pytest.approx(8 / (4 * 2 * share))
     flat = dataclasses.replace(one, energy=np.ones((3, 4)))
-    assert laboratory.strongest_gone(flat, (2, 3, 5), 7) == 0
+    assert delays.strongest_gone(flat, (2, 3, 5), 7) == 0
 
 
 class TestDelays:

@@ -7,10 +7,11 @@ import numpy as np
 from jaxtyping import Bool, Float
 from scipy.stats import binomtest
 
+from ..analysis.transients import FALLEN, PRESENT, chance_share
 from ..milestones import GENERALISED
 from .branching import Branch, Experiment
 from .gradients import odds
-from .laboratory import midway_of
+from .laboratory import Reference, midway_of
 from .outcomes import Controls
 
 
@@ -50,6 +51,19 @@ def delay_of(found: Experiment, branch: Branch) -> float:
     end = found.reference.moments[-1]
     usual = np.median(np.minimum(found.reference.learned[late], end))
     return float(np.log2(np.median(np.minimum(branch.learned[late], branch.end)) / usual))
+
+
+def strongest_gone(reference: Reference, moduli: Sequence[int], p: int) -> float:
+    """How strong the strongest wave ever was that has lost most of its peak at the end.
+
+    Returns:
+        A multiple of the level from which a wave is present; above 1 there is a transient wave,
+        unless it is still present at the end. 0 if no wave has lost so much.
+    """
+    usual = chance_share(moduli, p) * reference.total[:, None]
+    level = np.maximum(PRESENT, reference.chance)[:, None] * usual
+    gone = reference.energy[-1] < FALLEN * reference.energy.max(axis=0)
+    return float((reference.energy / level)[:, gone].max(initial=0.0))
 
 
 def testable(found: Sequence[Experiment]) -> list[Experiment]:

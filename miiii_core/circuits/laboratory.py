@@ -11,14 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Int
 
-from ..analysis.transients import (
-    FALLEN,
-    PRESENT,
-    Split,
-    chance_share,
-    split_waves,
-    strengths,
-)
+from ..analysis.transients import Split, split_waves, strengths
 from ..config import Config
 from ..milestones import GENERALISED
 from ..tasks import Task
@@ -145,19 +138,6 @@ def split_of(reference: Reference, moduli: Sequence[int], p: int) -> Split:
     """What becomes of the waves of a reference."""
     measured = reference.energy, reference.total, reference.chance
     return split_waves(*measured, moduli, p)
-
-
-def strongest_gone(reference: Reference, moduli: Sequence[int], p: int) -> float:
-    """How strong the strongest wave ever was that has lost most of its peak at the end.
-
-    Returns:
-        A multiple of the level from which a wave is present; above 1 there is a transient wave,
-        unless it is still present at the end. 0 if no wave has lost so much.
-    """
-    usual = chance_share(moduli, p) * reference.total[:, None]
-    level = np.maximum(PRESENT, reference.chance)[:, None] * usual
-    gone = reference.energy[-1] < FALLEN * reference.energy.max(axis=0)
-    return float((reference.energy / level)[:, gone].max(initial=0.0))
 
 
 def midway_of(accuracy: Float[np.ndarray, "moments tasks"]) -> int:
