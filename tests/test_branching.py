@@ -178,9 +178,12 @@ def test_the_strongest_wave_that_went_is_measured_by_the_level_of_presence():
     energy[:, 1], energy[:, 2] = [1, 8, 1], [1, 40, 39]  # one goes, a stronger one stays
     share = transients.chance_share((2, 3, 5), 7)[1]
     one = dataclasses.replace(
-        found, energy=energy, chance=np.array([9.0, 4, 1]), total=np.full(3, 2.0)
+        found, energy=energy, chance=np.array([9.0, 4, 1]), total=np.full(3, 100.0)
     )
-    assert delays.strongest_gone(one, (2, 3, 5), 7) == pytest.approx(8 / (4 * 2 * share))
+    assert delays.strongest_gone(one, (2, 3, 5), 7) == pytest.approx(8 / (4 * 100 * share))
+    energy[:, 3] = [1, 500, 20]  # it has lost nearly all, and is still there
+    there = dataclasses.replace(one, energy=energy)
+    assert delays.strongest_gone(there, (2, 3, 5), 7) == pytest.approx(8 / (4 * 100 * share))
     flat = dataclasses.replace(one, energy=np.ones((3, 4)))
     assert delays.strongest_gone(flat, (2, 3, 5), 7) == 0
 

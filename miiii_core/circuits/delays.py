@@ -54,16 +54,16 @@ def delay_of(found: Experiment, branch: Branch) -> float:
 
 
 def strongest_gone(reference: Reference, moduli: Sequence[int], p: int) -> float:
-    """How strong the strongest wave ever was that has lost most of its peak at the end.
+    """How strong the strongest wave ever was that is not there at the end and has lost most of it.
 
     Returns:
-        A multiple of the level from which a wave is present; above 1 there is a transient wave,
-        unless it is still present at the end. 0 if no wave has lost so much.
+        A multiple of the level from which a wave is present; above 1 that wave is transient. 0 if
+        no wave has lost so much.
     """
     usual = chance_share(moduli, p) * reference.total[:, None]
-    level = np.maximum(PRESENT, reference.chance)[:, None] * usual
-    gone = reference.energy[-1] < FALLEN * reference.energy.max(axis=0)
-    return float((reference.energy / level)[:, gone].max(initial=0.0))
+    strength = reference.energy / (np.maximum(PRESENT, reference.chance)[:, None] * usual)
+    fallen = reference.energy[-1] < FALLEN * reference.energy.max(axis=0)
+    return float(strength[:, fallen & (strength[-1] <= 1)].max(initial=0.0))
 
 
 def testable(found: Sequence[Experiment]) -> list[Experiment]:
