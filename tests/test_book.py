@@ -500,7 +500,7 @@ def test_a_figure_that_shows_claims_leads_to_them_in_the_ledger(tmp_path, monkey
     links = re.findall(
         r'href="(replication[^"]*)">(.*?)</a>', caption.partition("</figcaption>")[0]
     )
-    assert links == [(f"replication.html#claim-{key}", key) for key in SHOWN]
+    assert links == [(f"replication.html#claim-{key}", key.replace("-", " ")) for key in SHOWN]
 
 
 @pytest.mark.parametrize("claim", claims.LEDGER, ids=lambda claim: claim.key)
