@@ -146,7 +146,7 @@ def test_what_was_measured_at_snapshots_follows_from_those_that_are_there(run):
         last = epoch == run.epoch  # the weights of others are rounded
         weights = run.model if last else run.snapshot(epoch)
         neurons = weights.activations(run.task.digits).neurons
-        for part in history.PARTS if last else ("strengths", "rule"):
+        for part in ("strengths", "purity", "rule") if last else ("strengths", "rule"):
             if epoch not in history.known_epochs(run, part) or not came_along(run, part):
                 continue
             found = history.recall(run, part, [epoch])
