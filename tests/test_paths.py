@@ -1,12 +1,9 @@
-import jax
 import numpy as np
 import oracles_circuits as oracle
 import pytest
+from tiny import untrained
 
 from miiii_core.circuits import exam, paths
-from miiii_core.config import ModelConfig, TaskConfig
-from miiii_core.network.model import Transformer
-from miiii_core.tasks import make_task
 
 ROWS = np.arange(0, 49, 3)
 GROUPS = {"few": np.array([0, 3, 5]), "rest": np.setdiff1d(np.arange(16), [0, 3, 5])}
@@ -14,10 +11,7 @@ GROUPS = {"few": np.array([0, 3, 5]), "rest": np.setdiff1d(np.arange(16), [0, 3,
 
 @pytest.fixture(scope="module")
 def small():
-    task = make_task(TaskConfig(p=7, n_validation=10), jax.random.key(1))
-    config = ModelConfig(d_model=8, n_heads=2, mlp_ratio=2)
-    model = Transformer(config, p=7, n_tasks=3, n_classes=10, key=jax.random.key(2))
-    model = jax.tree.map(lambda weight: weight * 2, model)
+    task, model = untrained()
     activations = model.activations(task.digits)
     parts = paths.take_apart(activations, model, task.digits, GROUPS, ROWS)
     return task, model, parts, exam.make_exam(task, activations.logits, ROWS)

@@ -1,22 +1,16 @@
-import jax
 import numpy as np
 import oracles_circuits as oracle
 import pytest
+from tiny import untrained
 
 from miiii_core.circuits import exam, formula, places
-from miiii_core.config import ModelConfig, TaskConfig
-from miiii_core.network.model import Transformer
-from miiii_core.tasks import make_task
 
 ROWS = np.array([3, 1, 40, 8, 20, 33, 47])
 
 
 @pytest.fixture(scope="module")
 def small():
-    task = make_task(TaskConfig(p=7, n_validation=10), jax.random.key(1))
-    config = ModelConfig(d_model=8, n_heads=2, mlp_ratio=2)
-    model = Transformer(config, p=7, n_tasks=3, n_classes=10, key=jax.random.key(2))
-    model = jax.tree.map(lambda weight: weight * 2, model)
+    task, model = untrained()
     return task, model, model.activations(task.digits), model.weights
 
 

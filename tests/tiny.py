@@ -1,13 +1,24 @@
 """The smallest run that has every part of a large one, and what tests compare and break."""
 
+import jax
 import numpy as np
 
-from miiii_core.config import Config
+from miiii_core.config import Config, ModelConfig, TaskConfig
+from miiii_core.network.model import Transformer
+from miiii_core.tasks import make_task
 
 TINY = Config().replace(
     p=7, d_model=8, mlp_ratio=2, epochs=40, eval_every=8, evals_per_octave=2, n_snapshots=4
 )
 WRITTEN = ("run.json", "metrics.npz", "weights.npz", "snapshots/00000040.npz")
+
+
+def untrained():
+    """A task of 49 inputs, and a network with weights large enough to have opinions on them."""
+    task = make_task(TaskConfig(p=7, n_validation=10), jax.random.key(1))
+    config = ModelConfig(d_model=8, n_heads=2, mlp_ratio=2)
+    model = Transformer(config, p=7, n_tasks=3, n_classes=10, key=jax.random.key(2))
+    return task, jax.tree.map(lambda weight: weight * 2, model)
 
 
 def assert_same_run(run, other):

@@ -77,10 +77,10 @@ def wave_values(run: Run, split: Split) -> Measured:
 
 
 def _transient(run: Run) -> Measured:
-    history = history_of(run)
-    if len(history.epochs) < 2:
+    found = history_of(run)
+    if len(found.epochs) < 2:
         raise CannotTell(f"what {run.folder.name} has of each wave is known of one moment only")
-    return wave_values(run, history.split)
+    return wave_values(run, found.split)
 
 
 def _judge_transient(values: Values) -> Verdict:
