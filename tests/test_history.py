@@ -7,6 +7,9 @@ from miiii_core.analysis.pairs import compare
 from miiii_core.analysis.transients import strengths
 from miiii_core.circuits import history
 from miiii_core.circuits.rules import score_rule
+from miiii_core.claims import find_claim
+from miiii_core.claims.ledger import CannotTell
+from miiii_core.storage.metrics import Metrics
 from miiii_core.storage.saved import load
 from miiii_core.storage.shipped import pack
 
@@ -42,6 +45,21 @@ def test_what_was_measured_travels_where_snapshots_do_not(tiny_run, tmp_path):
         now, then = (history.recall(run, part, epochs[1:]) for run in (tiny_run, small))
         for name, values in now.items():
             np.testing.assert_allclose(then[name], values, rtol=1e-3, atol=1e-12)
+
+
+def test_what_was_measured_another_way_is_measured_anew_where_there_are_weights(tiny_run, tmp_path):
+    run = load(pack(tiny_run, tmp_path / "whole" / "tiny", measure=history.measure).folder)
+    left = {name: array for name, array in run.metrics.items() if name != "strengths/chance"}
+    run.__dict__["metrics"] = Metrics(left, {name: run.metrics.axes[name] for name in left})
+    run.packed["snapshots"][:] = [run.epoch]  # as if the others had stayed behind
+    assert history.known_epochs(run, "rule").tolist() == list(tiny_run.snapshot_epochs)
+    assert history.known_epochs(run, "strengths").tolist() == [run.epoch]
+    found = history.recall(run, "strengths", [run.epoch])
+    whole = history.recall(tiny_run, "strengths", [run.epoch])
+    np.testing.assert_allclose(found["chance"], whole["chance"], rtol=1e-3)
+    (measure,) = find_claim("transient-waves").measures
+    with pytest.raises(CannotTell, match="known of one moment only"):
+        measure.take([run])
 
 
 def test_what_is_not_known_is_refused(tiny_run):
