@@ -27,6 +27,16 @@ for option, value in {
     jax.config.update(option, value)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def few_programs():
+    """Let go of what a module compiled: each program maps memory, and Linux allows 65530 maps.
+
+    A worker that has run most of the tests would reach that, and die of it.
+    """
+    yield
+    jax.clear_caches()
+
+
 def pytest_terminal_summary(terminalreporter):
     """Say how many checks of the built site were left out, and why, in one line."""
     skipped = terminalreporter.stats.get("skipped", [])

@@ -14,7 +14,7 @@ from filelock import FileLock
 from papermill.exceptions import PapermillExecutionError
 
 from miiii_core import claims
-from miiii_core.publishing import book, chapters, site
+from miiii_core.publishing import alt_text, book, chapters, site
 from miiii_core.storage import files
 from miiii_core.storage.folders import VARIABLES
 from tools.check_site import check_site
@@ -48,12 +48,17 @@ scale = 1.0
 The figure {numref}`fig-wave` has a wave for $p$ digits.
 
 ```{code-cell} ipython3
-:mystnb: {figure: {name: fig-wave, caption: A wave.}, image: {alt: one period of a sine}}
+:mystnb: {figure: {name: fig-wave, caption: A wave.}, image: {alt: "a sine of period {period:03d}"}}
 import matplotlib.pyplot as plt
 import numpy as np
 
 figure, axes = plt.subplots()
 axes.plot(scale * np.sin(2 * np.pi * np.arange(p) / p));
+```
+
+```{code-cell} ipython3
+from myst_nb import glue
+glue("period", p, display=False)
 ```
 
 ```{code-cell} ipython3
@@ -403,6 +408,52 @@ def test_a_chapter_runs_with_other_parameters_and_leaves_no_traces(root):
     assert not any({"papermill", "execution"} & set(cell.metadata) for cell in executed.cells)
 
 
+def test_an_alt_text_says_what_was_found(root):
+    (figure,) = (
+        cell
+        for cell in book.execute(chapters.read_chapters(root)[0], {"p": 11}).cells
+        if "mystnb" in cell.metadata
+    )
+    assert figure.metadata.mystnb.image.alt == "a sine of period 011"
+
+
+def finding(alt, **values):
+    """A notebook with a figure, and with values glued the way `myst_nb.glue` does it."""
+    cells = [nbformat.v4.new_code_cell(metadata={"mystnb": {"image": {"alt": alt}}})]
+    for name, value in values.items():
+        data, metadata = {alt_text.GLUED: repr(value)}, {"scrapbook": {"name": name}}
+        output = nbformat.v4.new_output("display_data", data=data, metadata=metadata)
+        cells.append(nbformat.v4.new_code_cell(outputs=[output]))
+    return nbformat.v4.new_notebook(cells=cells)
+
+
+def test_values_are_filled_in_with_their_formats_and_the_notebook_stays():
+    before = finding("{what}: {share:.0%} of {count:,}", what="waves", share=0.2, count=1451)
+    (figure, *_) = alt_text.told(before).cells
+    assert figure.metadata.mystnb.image.alt == "waves: 20% of 1,451"
+    assert before.cells[0].metadata.mystnb.image.alt.startswith("{what}")
+
+
+@pytest.mark.parametrize(
+    ("alt", "why"),
+    [
+        ("{share} of all", "names 'share', which nothing glues: '{share} of all'"),
+        ("{what:.2f} of all", r"{what:.2f} in an alt text will not do for 'waves'"),
+    ],
+)
+def test_an_alt_text_that_cannot_be_filled_is_refused(alt, why):
+    with pytest.raises(alt_text.AltTextError, match=why):
+        alt_text.told(finding(alt, what="waves"))
+
+
+def test_the_chapter_whose_alt_text_cannot_be_filled_is_named_and_the_others_run(root):
+    source = root / "book" / "waves.md"
+    source.write_text(source.read_text().replace("{period:03d}", "{cycle}"))
+    with pytest.raises(book.ChapterError, match="chapter waves: an alt text names 'cycle'"):
+        book.execute_chapters(root)
+    assert book.plan(root)[1].stale is False
+
+
 def test_states_of_widgets_do_not_travel_to_the_page():
     metadata = {"widgets": {}, "kernelspec": {"name": "python3"}}
     live = nbformat.from_dict({"cells": [], "metadata": metadata})
@@ -415,7 +466,7 @@ def test_the_site_is_whole_and_built_once(root, monkeypatch):
     assert site.make_book(root) == html / "index.html"
     assert check_site(html) == []
     page = (html / "book" / "waves.html").read_text()
-    assert 'alt="one period of a sine"' in page and "p is 7" in page
+    assert 'alt="a sine of period 007"' in page and "p is 7" in page
     assert not list((root / "_run").glob("site-*"))
     monkeypatch.setattr(site, "_run_sphinx", lambda folder: pytest.fail("built again"))
     site.make_book(root)

@@ -34,7 +34,8 @@ ORDER = (
     "circuits.outcomes", "circuits.delays",
     "addition.published", "addition.trigonometry", "addition.formation", "addition.survey",
     "figures", "controls", "claims", "report",
-    "publishing.chapters", "publishing.book", "publishing.repository", "publishing.site",
+    "publishing.alt_text", "publishing.chapters", "publishing.book", "publishing.repository",
+    "publishing.site",
     "options", "commands", "cli",
 )  # fmt: skip
 # Packages of which each module has its place.

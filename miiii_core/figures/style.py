@@ -16,7 +16,8 @@ from numpy.typing import ArrayLike
 P = ParamSpec("P")
 
 WIDTH = 6.4  # inches: at 390 px on a phone, 11 pt type is still 9 px high
-SEQUENTIAL, DIVERGING = "viridis", "RdBu_r"
+# From the colour of the ground to its contrary: in the dark both are turned around, hues kept.
+SEQUENTIAL, DIVERGING = "GnBu", "RdBu_r"
 INK, FAINT = "#222222", "#999999"
 # Okabe and Ito (2008), told apart under the common colour blindnesses; yellow is too light.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#222222")

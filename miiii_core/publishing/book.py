@@ -22,6 +22,7 @@ from ..config import fields
 from ..storage.files import write_atomic
 from ..storage.folders import anchor_folders, folder_named
 from ..storage.shipped import relatives
+from .alt_text import AltTextError, told
 from .chapters import (
     Chapter,
     changed,
@@ -190,6 +191,8 @@ def execute_chapters(
                 keep(execution, execute(execution.chapter, execution.given, bar))
             except PapermillExecutionError as error:
                 failures.append(_explain(execution.chapter, error))
+            except AltTextError as error:
+                failures.append(f"chapter {execution.chapter.name}: {error}")
     if failures:
         raise ChapterError("\n\n".join(failures))
     return {execution.chapter.page: execution.result for execution in executions}
@@ -205,6 +208,7 @@ def execute(chapter: Chapter, given: Mapping[str, Any], bar: tqdm | None = None)
 
     Raises:
         PapermillExecutionError: when a cell raises.
+        AltTextError: when an alternative text names a value that no cell glued.
     """
 
     def tick(**_: Any) -> None:
@@ -222,7 +226,7 @@ def execute(chapter: Chapter, given: Mapping[str, Any], bar: tqdm | None = None)
         on_cell_executed=tick,
         extra_arguments=[f"--log-level={logging.CRITICAL}"],  # cells' own errors still come back
     )
-    clean = without_traces(executed)
+    clean = without_traces(told(executed))
     clean.metadata[SECONDS] = executed.metadata.papermill.duration
     return clean
 
