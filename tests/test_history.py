@@ -27,8 +27,9 @@ def test_at_each_epoch_stands_what_its_snapshot_gives(tiny_run):
         assert found["counts"]["active"][row] == counts.active
         grids = unit_grids(task, neurons[:, :: history.EVERY])
         pure = compare(grids, task.moduli, np.random.default_rng(0), 1)
-        assert found["purity"]["right"][row] == np.median(pure.right.both)
-        assert found["purity"]["wrong"][row] == np.median(pure.wrong[0].both)
+        for kind, own in (pure._asdict() | {"wrong": pure.wrong[0]}).items():
+            medians = [np.median(own.whole), np.median(own.both)]
+            np.testing.assert_array_equal(found["purity"][kind][row], medians)
         rule = score_rule(model, task)
         np.testing.assert_array_equal(found["rule"]["only"][row], rule.only.loss)
         np.testing.assert_array_equal(found["rule"]["trained"][row], rule.trained.loss)

@@ -15,7 +15,7 @@ from jaxtyping import Array, Float, Int
 
 from ..analysis.anova import count_waves
 from ..analysis.blocks import unit_grids
-from ..analysis.pairs import compare
+from ..analysis.pairs import Compared, compare
 from ..analysis.transients import strengths
 from ..network.model import Transformer
 from ..storage.metrics import Metrics
@@ -26,6 +26,8 @@ from .rules import score_rule
 EPOCHS = "snapshot_epoch"  # axis, and array, of the epochs measured at
 EVERY = 4  # neurons are looked at for a median
 RULE = ("whole", "only", "without", "trained")  # of `RuleScores`
+EXTENTS = ("whole", "both")  # of `Purity`: of the whole activation, and of the interaction part
+KINDS = Compared._fields
 Values = dict[str, np.ndarray]
 Neurons = Callable[[], Float[Array, "n d_mlp"]]
 
@@ -59,8 +61,8 @@ def recall(run: Run, part: str, epochs: Sequence[int] | Int[np.ndarray, " moment
 
     Args:
         run: Of any task whose moduli are below p.
-        part: ``strengths`` or ``counts`` of waves, ``purity`` of neurons (medians of the
-            interaction part over every fourth), or the losses of ``rule`` (nats by task).
+        part: ``strengths`` or ``counts`` of waves, ``purity`` of neurons (medians over every
+            fourth, by `EXTENTS`), or the losses of ``rule`` (nats by task).
         epochs: Some of `known_epochs`.
 
     Returns:
@@ -120,8 +122,8 @@ def _counts(_: Transformer, task: Task, neurons: Neurons) -> Values:
 def _purity(_: Transformer, task: Task, neurons: Neurons) -> Values:
     some = unit_grids(task, neurons()[:, ::EVERY])
     found = compare(some, task.moduli, np.random.default_rng(0), 1)
-    kinds = {"grid": found.grid, "right": found.right, "wrong": found.wrong[0]}
-    return _arrays({name: np.median(kind.both) for name, kind in kinds.items()})
+    kinds = found._asdict() | {"wrong": found.wrong[0]}
+    return {name: np.median([getattr(kinds[name], e) for e in EXTENTS], axis=1) for name in KINDS}
 
 
 def _rule(model: Transformer, task: Task, _: Neurons) -> Values:
@@ -136,6 +138,6 @@ def _arrays(values: Mapping[str, Any]) -> Values:
 PARTS = {
     "strengths": Part(_strengths, {"energy": ("wave",), "total": (), "chance": ()}),
     "counts": Part(_counts, {"active": (), "distinct": (), "by_rule": (), "by_chance": ()}),
-    "purity": Part(_purity, {"grid": (), "right": (), "wrong": ()}),
+    "purity": Part(_purity, dict.fromkeys(KINDS, ("extent",))),
     "rule": Part(_rule, dict.fromkeys(RULE, ("task",))),
 }
