@@ -508,6 +508,31 @@ CRITERIA |= {
             ({"tasks generalised": 0}, OPEN),
         ],
     ),
+    "wave-products": (
+        {
+            "share of neurons in clusters": 0.5,
+            "clusters": 40,
+            "phases written as computed": 0.9,
+            "as computed by another neuron": 0.5,
+            "wanted wave, single neurons": 0.25,
+            "wanted wave, clusters": 0.9,
+        },
+        [
+            ({"share of neurons in clusters": 0.4}, PARTLY),
+            ({"phases written as computed": 0.8}, PARTLY),
+            ({"as computed by another neuron": 0.6}, PARTLY),
+            ({"wanted wave, clusters": 0.8}, PARTLY),
+            ({"wanted wave, single neurons": 0.6}, PARTLY),
+            (
+                {
+                    "share of neurons in clusters": 0.4,
+                    "phases written as computed": 0.8,
+                    "wanted wave, clusters": 0.8,
+                },
+                NO,
+            ),
+        ],
+    ),
     "transient-waves": (
         {
             "waves ever present": 40,

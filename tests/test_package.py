@@ -33,6 +33,7 @@ ORDER = (
     "circuits.dissection", "circuits.gradients", "circuits.laboratory", "circuits.branching",
     "circuits.outcomes", "circuits.delays",
     "addition.published", "addition.trigonometry", "addition.formation", "addition.survey",
+    "circuits.products",
     "figures", "controls", "claims", "report",
     "publishing.alt_text", "publishing.chapters", "publishing.book", "publishing.repository",
     "publishing.site",

@@ -41,14 +41,31 @@ def neuron_waves(
     grids, k = np.asarray(grids, float), _frequencies(frequency, grids.shape[-1])
     components = np.asarray(fourier_2d(grids - grids.mean(axis=(1, 2), keepdims=True)))
     each, cos, sin = np.arange(len(grids)), 2 * k - 1, 2 * k
-    one = [components[each, cos, 0] - 1j * components[each, sin, 0]]
-    one += [components[each, 0, cos] - 1j * components[each, 0, sin]]
-    cc, cs, sc, ss = (components[each, i, j] for i in (cos, sin) for j in (cos, sin))
+    zero = np.zeros_like(k)
+    alone = [(components[each, i, zero], components[each, zero, i]) for i in (cos, sin)]
+    products = [[components[each, i, j] for j in (cos, sin)] for i in (cos, sin)]
+    energy = (components**2).sum(axis=(1, 2))
+    return joined(np.array(alone), np.array(products), energy)
+
+
+def joined(
+    alone: Float[np.ndarray, "2 2 neurons"],
+    products: Float[np.ndarray, "2 2 neurons"],
+    energy: Float[np.ndarray, " neurons"],
+) -> NeuronWaves:
+    """Waves from components along unit cosines and sines.
+
+    Args:
+        alone: Along cos and sin (first axis) of x0 and x1 (second axis).
+        products: Along cos and sin of x0 (first axis) times cos and sin of x1 (second axis).
+        energy: Of all of the neuron but its mean.
+    """
+    (cc, cs), (sc, ss) = products
     return NeuronWaves(
-        digits=np.stack(one, axis=1),
+        digits=(alone[0] - 1j * alone[1]).T,
         total=((cc - ss) - 1j * (sc + cs)) / np.sqrt(2),
         difference=((cc + ss) - 1j * (sc - cs)) / np.sqrt(2),
-        energy=(components**2).sum(axis=(1, 2)),
+        energy=energy,
     )
 
 
@@ -148,12 +165,13 @@ def alignment(
 
 
 class Cluster(NamedTuple):
-    """The neurons of one key frequency, and the trigonometry that they do.
+    """The neurons of one frequency, and the trigonometry that they do.
 
-    Controls: phases of the next neuron of the cluster, and the next key frequency.
+    Controls: phases of the next neuron of the cluster, and another frequency.
 
     Attributes:
-        frequency: The key frequency k.
+        modulus: Of the classes that they write: p, or a prime q below it.
+        frequency: k of their waves, k/modulus of a cycle per class.
         neurons: Their numbers.
         fit: Share of each neuron's variance that `fit_product` explains.
         fit_other_phases: The same with another neuron's phases.
@@ -170,6 +188,7 @@ class Cluster(NamedTuple):
         together: What the cluster writes.
     """
 
+    modulus: int
     frequency: int
     neurons: Int[np.ndarray, " neurons"]
     fit: Float[np.ndarray, " neurons"]
@@ -194,7 +213,7 @@ def cluster(
     grids: Float[Tensor, "neurons x0 x1"],
     logit_map: Float[Tensor, "neurons p"],
 ) -> Cluster:
-    """Measure the neurons of one frequency.
+    """Measure the neurons of one key frequency of modular addition.
 
     Args:
         frequency: Theirs.
@@ -204,18 +223,38 @@ def cluster(
         logit_map: Their rows of W_out·W_U.
     """
     own = np.full(len(grids), frequency)
+    wrong = None if other is None else neuron_waves(grids, np.full(len(grids), other))
     waves, written = neuron_waves(grids, own), written_waves(logit_map, own)
+    return measured((grids.shape[-1], frequency), neurons, waves, written, wrong)
+
+
+def measured(
+    wave: tuple[int, int],
+    neurons: Int[np.ndarray, " neurons"],
+    waves: NeuronWaves,
+    written: Complex[np.ndarray, " neurons"],
+    wrong: NeuronWaves | None,
+) -> Cluster:
+    """What a cluster does with its waves, of whatever frequencies these are.
+
+    Args:
+        wave: Modulus and k.
+        neurons: Numbers of the cluster's neurons.
+        waves: Theirs.
+        written: What each writes along the classes.
+        wrong: Waves of another frequency in the same neurons, as a control.
+    """
     fit, borrowed = fit_product(waves), fit_product(waves, np.roll(np.angle(waves.digits), 1, 0))
-    wrong = np.full(len(grids), np.nan)
-    if other is not None:
-        wrong = fit_product(neuron_waves(grids, np.full(len(grids), other))).share
     sums, products = np.abs(waves.total) ** 2, np.abs(waves.difference) ** 2
     return Cluster(
-        frequency=frequency,
+        modulus=wave[0],
+        frequency=wave[1],
         neurons=neurons,
         fit=fit.share,
         fit_other_phases=borrowed.share,
-        fit_other_frequency=wrong,
+        fit_other_frequency=np.full(len(neurons), np.nan)
+        if wrong is None
+        else fit_product(wrong).share,
         locked=fit.locked,
         locked_other_phases=borrowed.locked,
         total=sums / np.maximum(sums + products, np.finfo(float).tiny),

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from .atoms import waves_of
 from .blocks import Grids, centred_power, varying
@@ -150,23 +150,69 @@ def compare(
     return Compared(grid_purity(power, same=True), grid_purity(power), found, wrong)
 
 
+class Nearest(NamedTuple):
+    """The pair in whose products a neuron has most of its interaction part.
+
+    Attributes:
+        pair: Its number among those given.
+        share: Of the interaction part's variance, in the four products of its waves.
+    """
+
+    pair: Int[np.ndarray, " neurons"]
+    share: Float[np.ndarray, " neurons"]
+
+
+def nearest_pair(neurons: Grids, pairs: Pairs) -> Nearest:
+    """Which pair of a family each neuron is nearest to.
+
+    Args:
+        neurons: That vary.
+        pairs: Of which k and -k are one.
+    """
+    p = neurons.shape[1]
+    first, second = (digit_waves(p, each).astype(neurons.dtype) for each in pairs)
+    found, shares = [], []
+    for start in range(0, len(neurons), CHUNK):
+        both = _taken_apart(neurons[start : start + CHUNK])[2]
+        products = _products(both, first, second[:, :, None])[0]
+        found.append(products.argmax(axis=1))
+        shares.append(products.max(axis=1) / np.maximum((both**2).sum(axis=(1, 2)), _TINY))
+    return Nearest(np.concatenate(found), np.concatenate(shares))
+
+
 def _best(
     neurons: Grids,
     first: Float[np.ndarray, "pairs p 2"],
     seconds: Float[np.ndarray, "pairs p families 2"],
 ) -> Float[np.ndarray, "2 families neurons"]:
     """Best share of the whole and of the interaction, for each family of second waves."""
-    pairs, p, families, _ = seconds.shape
-    grids = neurons - neurons.mean(axis=(1, 2), keepdims=True)
-    rows, columns = grids.mean(axis=2), grids.mean(axis=1)  # functions of x0, of x1
-    both = grids - rows[:, :, None] - columns[:, None, :]
-    total, interaction = ((x**2).sum(axis=(1, 2)) for x in (grids, both))
-    flat = seconds.reshape(pairs, p, -1)
-    # The waves of x0 are met once, those of x1 for all families in one product.
-    met = np.tensordot(first, both, axes=(1, 1)).reshape(pairs, -1, p)
-    product = np.matmul(met, flat).reshape(pairs, 2, len(neurons), families, 2)
-    product = (product**2).sum(axis=(1, 4)).transpose(2, 1, 0)
+    rows, columns, both = _taken_apart(neurons)
+    interaction = (both**2).sum(axis=(1, 2))
+    p = neurons.shape[1]
+    total = p * ((rows**2).sum(axis=1) + (columns**2).sum(axis=1)) + interaction
+    product = _products(both, first, seconds)
     alone = p * (np.tensordot(rows, first, axes=(1, 1)) ** 2).sum(axis=2)
     other = p * (np.tensordot(columns, seconds, axes=(1, 1)) ** 2).sum(axis=3).transpose(2, 0, 1)
     whole = (alone[None] + other + product).max(axis=2) / total
     return np.stack([whole, product.max(axis=2) / np.maximum(interaction, _TINY)])
+
+
+def _taken_apart(neurons: Grids) -> tuple[np.ndarray, np.ndarray, Grids]:
+    """Each neuron as a function of x0, one of x1, and the rest that needs both."""
+    grids = neurons - neurons.mean(axis=(1, 2), keepdims=True)
+    rows, columns = grids.mean(axis=2), grids.mean(axis=1)
+    return rows, columns, grids - rows[:, :, None] - columns[:, None, :]
+
+
+def _products(
+    both: Grids,
+    first: Float[np.ndarray, "pairs p 2"],
+    seconds: Float[np.ndarray, "pairs p families 2"],
+) -> Float[np.ndarray, "families neurons pairs"]:
+    """Energy of each interaction part in the four products of each pair of waves."""
+    pairs, p, families, _ = seconds.shape
+    # The waves of x0 are met once, those of x1 for all families in one product.
+    met = np.tensordot(first, both, axes=(1, 1)).reshape(pairs, -1, p)
+    product = np.matmul(met, seconds.reshape(pairs, p, -1))
+    product = product.reshape(pairs, 2, len(both), families, 2)
+    return (product**2).sum(axis=(1, 4)).transpose(2, 1, 0)

@@ -15,6 +15,7 @@ from . import (
     hyperparameters,
     learning,
     learning_circuits,
+    mechanism,
     neurons,
     serving,
     variations,
@@ -60,6 +61,7 @@ LEDGER: tuple[Claim, ...] = (
     *circuit.CLAIMS,
     *serving.CLAIMS,
     *basis.CLAIMS,
+    *mechanism.CLAIMS,
     *learning_circuits.CLAIMS,
     *variations.CLAIMS,
 )

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 
 from ..analysis.anova import (
     Anova,
@@ -20,8 +20,6 @@ from ..analysis.pairs import Purity, compare
 from ..analysis.projections import project
 from ..analysis.subspaces import TaskSpace, overlaps, pairs_of, random_overlaps, task_spaces
 from ..circuits import history
-from ..circuits.formula import Trial, trial
-from ..milestones import GENERALISED
 from ..storage.saved import Run
 from .ledger import OURS, Claim, Measure, Measured, Values, Verdict, decide, mostly
 from .neurons import spiked
@@ -171,48 +169,7 @@ def _judge_spaces(values: Values) -> Verdict:
     )
 
 
-def trial_numbers(found: Trial, generalised: Bool[np.ndarray, " tasks"]) -> Measured:
-    """Over the tasks that generalised: what the formula explains, and what it is good for.
-
-    What is left without others' waves, those that a task does not use, is the median over tasks
-    with enough of them; 0 if there is none.
-    """
-    blank = not generalised.any()
-    chosen = np.ones_like(generalised) if blank else generalised
-    shares = found.explained[chosen]
-    above = (found.network - found.guess)[chosen]
-    above = np.where(above > 0, above, np.inf)
-    unused = np.median(found.unused, axis=0)  # NaN for a task without a control
-    left, others = ((x - found.guess)[chosen] / above for x in (found.left, unused))
-    others = others[np.isfinite(others)]
-    return {
-        "tasks generalised": int(generalised.sum()),
-        "logits explained by the formula": float(np.median(shares)),
-        "the same, least": float(shares.min()),
-        "least accuracy of the formula": float(found.formula[chosen].min()),
-        "accuracy left without own waves": float(np.median(left)),
-        "accuracy left without others' waves": float(np.median(others)) if len(others) else 0.0,
-    }
-
-
-def _formula(run: Run) -> Measured:
-    solved = run.metrics.split("accuracy", "validation")[-1] >= GENERALISED
-    found = trial(run.activations().logits, run.task, np.random.default_rng(0))
-    return trial_numbers(found, solved)
-
-
-def _judge_formula(values: Values) -> Verdict:
-    needed_by_network = values["accuracy left without own waves"] <= 0.5
-    spared = values["accuracy left without others' waves"] >= 0.9
-    return decide(
-        values["logits explained by the formula"] >= 0.9,
-        values["least accuracy of the formula"] >= 0.99,
-        needed_by_network and spared,
-        given=values["tasks generalised"] > 0,
-    )
-
-
-def _ours(
+def ours(
     key: str,
     statement: str,
     criterion: str,
@@ -230,7 +187,7 @@ def _ours(
 
 
 CLAIMS = (
-    _ours(
+    ours(
         "remainder-blocks",
         "a neuron of T_miiii is a block of one wave of n mod q, and purer in these waves than in "
         "the p-DFT's",
@@ -241,7 +198,7 @@ CLAIMS = (
         _purity,
         "fig-purity",
     ),
-    _ours(
+    ours(
         "remainder-embedding",
         "that W_E of T_miiii needs many frequencies is leakage: waves at k/q describe it with "
         "fewer",
@@ -252,7 +209,7 @@ CLAIMS = (
         _embedding,
         "fig-dictionaries",
     ),
-    _ours(
+    ours(
         "spike-in-waves",
         "the ω-spike is there too when waves of n mod q are counted",
         "mean over all neurons of the waves in the interaction part: a peak above the first "
@@ -263,7 +220,7 @@ CLAIMS = (
         "fig-wave-counts",
         snapshots=True,
     ),
-    _ours(
+    ours(
         "one-task-neurons",
         "a neuron of T_miiii serves one task",
         "of the neurons with more of some n mod q than chance, half or more have exactly one "
@@ -273,7 +230,7 @@ CLAIMS = (
         _service,
         "fig-prime-anova",
     ),
-    _ours(
+    ours(
         "few-frequencies",
         "more waves than dimensions fit into the stream of T_miiii by few frequencies for each "
         "task, at right angles, and not by superposition",
@@ -283,18 +240,5 @@ CLAIMS = (
         _judge_spaces,
         _spaces,
         "fig-overlaps",
-    ),
-    _ours(
-        "cosine-formula",
-        "T_miiii answers n mod q by sums of cosines of 2πk(n - c)/q, as the mechanism of Nanda et "
-        "al. would",
-        "over the tasks that generalised: the cosines used make up 90 % of the variance of the "
-        "median task's logits; alone they answer every task with accuracy 0.99 (which holds by "
-        "construction where amplitudes are above 0); and the median task loses half of its "
-        "accuracy above guessing without its waves, and less than a tenth without as many that it "
-        "does not use (at first: of other tasks, which could not fail); partly: some",
-        _judge_formula,
-        _formula,
-        "fig-formula",
     ),
 )
