@@ -231,7 +231,7 @@ def test_cells_too_small_for_whole_pixels_do_not_alias():
     axes.set_axis_off()
     axes.set_position((0, 0, 1, 1))
     figure.canvas.draw()
-    row = np.asarray(figure.canvas.buffer_rgba())[125, :, 1].astype(float)
+    row = np.asarray(figure.canvas.buffer_rgba())[125, :, 0].astype(float)
     plt.close(figure)
     pair = 2 * 250 / 113  # pixels of a dark and a light stripe
     windows = [row[at : at + round(7 * pair)].mean() for at in range(10, 200, 3)]
@@ -371,8 +371,11 @@ def test_singular_values_mark_half_and_nine_tenths_of_the_variance():
     axes = figures.singular_values_figure({"T_nanda": [3.0, 2.0, 1.0, 0.0]}).axes[0]
     assert [bar.get_height() for bar in axes.patches] == [3, 2, 1, 0]
     assert [line.get_xdata()[0] for line in axes.get_lines()] == [1.5, 2.5]
-    assert [text.get_text() for text in axes.texts] == ["50 %: rank 1", "90 %: rank 2"]
-    assert axes.get_title() == r"$\mathcal{T}_\mathrm{nanda}$"
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == [
+        "50 %: rank 1",
+        "90 %: rank 2",
+    ]
+    assert axes.get_title(loc="left") == r"$\mathcal{T}_\mathrm{nanda}$"
 
 
 def test_singular_vectors_are_rows_of_squares_or_of_colours_when_many():
@@ -453,6 +456,13 @@ def test_effect_bars_stand_beside_their_controls_and_the_baseline():
     assert (np.abs(dots[:, 1] - 1) <= 0.25).all()
     assert axes.get_lines()[0].get_xdata() == [0.95, 0.95]
     assert [label.get_text() for label in axes.get_yticklabels()] == ["a", "b"]
+    assert {text.get_text() for text in axes.get_legend().get_texts()} == {
+        "chosen",
+        "random controls",
+        "unchanged",
+    }
+    alone = figures.effect_bars({"a": 0.5}, "accuracy", baseline=0.95).axes[0]
+    assert [text.get_text() for text in alone.get_legend().get_texts()] == ["unchanged"]
 
 
 def test_ranking_descends_and_leaves_out_what_a_log_scale_cannot_hold():

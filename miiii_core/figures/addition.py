@@ -217,7 +217,7 @@ def _name_phases(axes: Axes, phases: Mapping[str, tuple[float, float]], since: f
         box = text.get_window_extent()
         push = max(0.0, taken + NAME_GAP * box.height / (1 + name.count("\n")) - box.x0)
         middle = axes.transData.transform(place)[0] + push
-        text.xy = (axes.transData.inverted().transform((middle, 0))[0], place[1])
+        text.set_position((axes.transData.inverted().transform((middle, 0))[0], place[1]))
         taken, start = box.x1 + push, end
 
 

@@ -81,7 +81,8 @@ def effect_bars(
     if unknown:
         raise ValueError(f"controls names {sorted(unknown)}; the effects are {names}")
     figure, axes = panel(axes, 1.1 + 0.42 * len(names))
-    axes.barh(range(len(names)), lengths, height=0.65, color=style.COLOURS[0], label="chosen")
+    bars = "chosen" if controls else ""  # without controls there is nothing to tell them from
+    axes.barh(range(len(names)), lengths, height=0.65, color=style.COLOURS[0], label=bars)
     for index, (name, values) in enumerate((controls or {}).items()):
         draws = checked(values, f"controls[{name!r}]", "draw")
         rows = names.index(name) + np.linspace(-0.25, 0.25, len(draws))

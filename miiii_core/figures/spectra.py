@@ -35,20 +35,11 @@ def singular_values_figure(spectra: Mapping[str, ArrayLike]) -> Figure:
         cumulative = np.cumsum(sigma**2) / (sigma**2).sum()
         for share, dash in ((0.5, "--"), (0.9, ":")):
             rank = int(ranks_for(cumulative, share))
-            row.axvline(rank + 0.5, color=style.COLOURS[1], linestyle=dash)
             label = f"{100 * share:.0f} %: rank {rank}"
-            height = 0.95 if share == 0.5 else 0.72
-            box = {"facecolor": "white", "edgecolor": "none", "pad": 0.5, "alpha": 0.85}
-            place = row.get_xaxis_transform()
-            # To the right of its line, unless there is no room.
-            gap = 0.015 * len(sigma)
-            x, side = (
-                (rank + 0.5 + gap, "left")
-                if rank < 0.7 * len(sigma)
-                else (rank + 0.5 - gap, "right")
-            )
-            row.text(x, height, label, transform=place, va="top", ha=side, bbox=box)
-        row.set(title=style.symbols(name), ylabel="singular value", xlim=(0.2, len(sigma) + 0.8))
+            row.axvline(rank + 0.5, color=style.COLOURS[1], linestyle=dash, label=label)
+        row.set_title(style.symbols(name), loc="left")
+        row.set(ylabel="singular value", xlim=(0.2, len(sigma) + 0.8))
+        row.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=2)  # above, clear of the bars
     axes[-1, 0].set_xlabel("rank (largest first)")
     return figure
 
@@ -171,7 +162,7 @@ def frequency_map(
         counts: number of active frequencies (epoch,) by the name of its rule.
         first: the frequency of the first column of power, in cycles per p.
         label: what power measures.
-        levels: counts to compare with, by name: level lines in black.
+        levels: counts to compare with, by name: level lines, dashed.
     """
     ticks, kept = checked_epochs(epochs)
     energies = checked(power, "power", len(kept), "frequency")[kept]
