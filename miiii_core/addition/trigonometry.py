@@ -184,6 +184,7 @@ class Cluster(NamedTuple):
         written_aligned: ... between the wave of x0 + x1 and the one written along the classes.
         written_aligned_control: ... and the one that another neuron writes.
         phases: Of the wave of x0 + x1, and of the one written, in radians.
+        digit_phases: Of the waves of x0 and of x1.
         alone: What single neurons write through their products, cancelling nothing.
         together: What the cluster writes.
     """
@@ -202,6 +203,7 @@ class Cluster(NamedTuple):
     written_aligned: float
     written_aligned_control: float
     phases: Float[np.ndarray, "neurons 2"]
+    digit_phases: Float[np.ndarray, "neurons 2"]
     alone: Patterns
     together: Patterns
 
@@ -263,6 +265,7 @@ def measured(
         written_aligned=alignment(waves.total, written),
         written_aligned_control=alignment(waves.total, np.roll(written, 1)),
         phases=np.angle(np.stack([waves.total, written], axis=1)),
+        digit_phases=np.angle(waves.digits),
         alone=patterns(waves, written, together=False),
         together=patterns(waves, written),
     )

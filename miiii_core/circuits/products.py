@@ -11,7 +11,7 @@ from jaxtyping import Complex, Float
 
 from ..addition.trigonometry import Cluster, NeuronWaves, joined, measured
 from ..analysis.atoms import waves_of
-from ..analysis.blocks import Grids, unit_grids, varying
+from ..analysis.blocks import Grids, unit_grids
 from ..analysis.pairs import Pairs, digit_waves, nearest_pair, remainder_pairs
 from ..tasks import Task
 from .exam import Tensor
@@ -38,20 +38,18 @@ def remainder_clusters(
     kept = (2 * k < q).nonzero()[0]
     q, k = q[kept], k[kept]
     pairs = Pairs(*(each[kept] for each in remainder_pairs(task.moduli, task.p)))
-    found = varying(unit_grids(task, neurons))
-    nearest = nearest_pair(np.ascontiguousarray(found.grids), pairs)
+    grids = unit_grids(task, neurons)
+    nearest = nearest_pair(grids, pairs)  # of a dead neuron the share is 0
     own = np.where(nearest.share >= PURE, nearest.pair, -1)
     there = [i for i in range(len(q)) if (own == i).sum() > 1]
     writes = np.asarray(logit_map, float)
     clusters = []
     for i, other in zip(there, np.roll(there, -1), strict=True):
         mine = (own == i).nonzero()[0]
-        grids, numbers = found.grids[mine], found.numbers[mine]
         column = task.columns[task.moduli.index(q[i])]
-        waves, wrong = (pair_waves(grids, pairs.first[j], pairs.second[j]) for j in (i, other))
-        written = class_waves(writes[numbers][:, column], int(k[i]))
-        alien = wrong if other != i else None
-        clusters.append(measured((int(q[i]), int(k[i])), numbers, waves, written, alien))
+        waves, alien = (pair_waves(grids[mine], *(e[j] for e in pairs)) for j in (i, other))
+        written, wave = class_waves(writes[mine][:, column], int(k[i])), (int(q[i]), int(k[i]))
+        clusters.append(measured(wave, mine, waves, written, alien if other != i else None))
     return clusters
 
 
