@@ -39,7 +39,7 @@ def test_sets_of_a_panel_have_a_colour_each_and_the_rest_is_grey_below_them():
     groups = {"even": N[::2], "others": N[3::2], "one": N[1:2]}
     (axes,) = figures.polar_naturals([groups], ["a"]).axes
     colours = {c.get_label(): to_hex(c.get_facecolor()[0]).upper() for c in axes.collections}
-    expected = {"even": style.COLOURS[0], "others": periods.PALE, "one": style.COLOURS[1]}
+    expected = {"even": style.COLOURS[0], "others": periods.BACKGROUND, "one": style.COLOURS[1]}
     assert colours == expected
     even, others, one = axes.collections
     assert others.get_zorder() < min(even.get_zorder(), one.get_zorder())

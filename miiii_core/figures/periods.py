@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 from . import style
 from .style import checked, checked_names, drawn, panel, panels
 
-PALE = "#CCCCCC"  # what is only background
+BACKGROUND = "#CCCCCC"  # of what is only there for comparison
 MOST_GROUPS = len(style.COLOURS)
 Groups = Mapping[str, ArrayLike]
 
@@ -78,7 +78,7 @@ def _draw_spiral(spiral: Axes, groups: Mapping[str, np.ndarray], step: float) ->
             2 * np.pi * (n * step % 1),
             n,
             s=size,
-            color=PALE if others else next(colours),
+            color=BACKGROUND if others else next(colours),
             linewidths=0,
             label=name,
             zorder=1 if others else 2,
@@ -140,7 +140,7 @@ def sieve_bars(
         )
     figure, axes = panel(axes, 3.6)
     places = np.arange(len(names))
-    axes.bar(places, divided, 0.8, color=PALE, label="all multiples")
+    axes.bar(places, divided, 0.8, color=BACKGROUND, label="all multiples")
     axes.bar(places, ruled_out, 0.8, color=style.COLOURS[0], label="no smaller prime divides")
     axes.set_yscale("log")
     style.plain_log(axes.yaxis)

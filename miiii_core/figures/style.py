@@ -186,7 +186,7 @@ def thinned_ticks(axis: Axis, names: Sequence[str], most: int, start: int = 0) -
 
 
 def level_lines(axes: Axes, levels: Mapping[str, float]) -> None:
-    """What curves are compared with: level lines, named in the legend, in black and dashed."""
+    """What curves are compared with: level lines, named in the legend, in ink and dashed."""
     for index, (name, height) in enumerate(levels.items()):
         dash = DASHES[(index + 1) % len(DASHES)]
         axes.axhline(height, color=INK, linestyle=dash, linewidth=1.4, label=symbols(name))

@@ -106,7 +106,7 @@ def curves(
         lines: (epoch,) values by name.
         label: of the vertical axis, with its unit.
         tasks: (epoch, task) values by the name of their line, drawn thin behind it.
-        levels: what the lines are compared with, by name: level lines in black.
+        levels: what the lines are compared with, by name: level lines, dashed.
         log: vertical axis on a log scale.
         title: above the axes.
         axes: where to draw; a new figure by default.
@@ -268,7 +268,9 @@ def _mark_delay(
         return
     axes.axvspan(start, stop, color="#dddddd", alpha=0.6, linewidth=0, zorder=0)
     text = f"delay\n{style.short_number(float(f'{stop - start:.2g}'))} epochs"
-    axes.text(np.sqrt(start * stop), 0.02, text, ha="center", va="bottom", linespacing=1.1)
+    box = {"facecolor": "white", "edgecolor": "none", "pad": 1, "alpha": 0.7}
+    middle = np.sqrt(start * stop)
+    axes.text(middle, 0.02, text, ha="center", va="bottom", linespacing=1.1, bbox=box)
 
 
 def _delays(
