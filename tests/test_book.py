@@ -14,7 +14,7 @@ from filelock import FileLock
 from papermill.exceptions import PapermillExecutionError
 
 from miiii_core import claims
-from miiii_core.publishing import alt_text, book, chapters, site
+from miiii_core.publishing import book, chapters, site
 from miiii_core.storage import files
 from miiii_core.storage.folders import VARIABLES
 from tools.check_site import check_site
@@ -415,35 +415,6 @@ def test_an_alt_text_says_what_was_found(root):
         if "mystnb" in cell.metadata
     )
     assert figure.metadata.mystnb.image.alt == "a sine of period 011"
-
-
-def finding(alt, **values):
-    """A notebook with a figure, and with values glued the way `myst_nb.glue` does it."""
-    cells = [nbformat.v4.new_code_cell(metadata={"mystnb": {"image": {"alt": alt}}})]
-    for name, value in values.items():
-        data, metadata = {alt_text.GLUED: repr(value)}, {"scrapbook": {"name": name}}
-        output = nbformat.v4.new_output("display_data", data=data, metadata=metadata)
-        cells.append(nbformat.v4.new_code_cell(outputs=[output]))
-    return nbformat.v4.new_notebook(cells=cells)
-
-
-def test_values_are_filled_in_with_their_formats_and_the_notebook_stays():
-    before = finding("{what}: {share:.0%} of {count:,}", what="waves", share=0.2, count=1451)
-    (figure, *_) = alt_text.told(before).cells
-    assert figure.metadata.mystnb.image.alt == "waves: 20% of 1,451"
-    assert before.cells[0].metadata.mystnb.image.alt.startswith("{what}")
-
-
-@pytest.mark.parametrize(
-    ("alt", "why"),
-    [
-        ("{share} of all", "names 'share', which nothing glues: '{share} of all'"),
-        ("{what:.2f} of all", r"{what:.2f} in an alt text will not do for 'waves'"),
-    ],
-)
-def test_an_alt_text_that_cannot_be_filled_is_refused(alt, why):
-    with pytest.raises(alt_text.AltTextError, match=why):
-        alt_text.told(finding(alt, what="waves"))
 
 
 def test_the_chapter_whose_alt_text_cannot_be_filled_is_named_and_the_others_run(root):
