@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import nbformat
+import numpy as np
 import pytest
 
 from miiii_core.publishing import alt_text
@@ -38,6 +39,13 @@ def test_values_are_filled_in_with_their_formats_and_the_notebook_stays():
 def test_an_alt_text_that_cannot_be_filled_is_refused(alt, why):
     with pytest.raises(alt_text.AltTextError, match=why):
         alt_text.told(finding(alt, what="waves"))
+
+
+def test_a_run_without_an_answer_does_not_stop_the_book():
+    (figure, *_) = alt_text.told(
+        finding("{share:.0%} at {epoch:.0f}", share=np.nan, epoch=np.inf)
+    ).cells
+    assert figure.metadata.mystnb.image.alt == "nan% at inf"
 
 
 def test_what_is_not_glued_out_of_sight_is_no_value():

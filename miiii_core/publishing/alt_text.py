@@ -3,6 +3,7 @@
 import ast
 import re
 from collections.abc import Mapping
+from typing import Any
 
 import nbformat
 from nbformat import NotebookNode
@@ -50,10 +51,15 @@ def _filled(text: str, values: Mapping[str, str]) -> str:
         if name not in values:
             raise AltTextError(f"an alt text names {name!r}, which nothing glues: {text!r}")
         try:
-            return format(ast.literal_eval(values[name]), form)
+            return format(_read(values[name]), form)
         except ValueError as error:
             raise AltTextError(
                 f"{place[0]} in an alt text will not do for {values[name]}: {error}"
             ) from error
 
     return PLACE.sub(value, text)
+
+
+def _read(written: str) -> Any:
+    """A value as Python writes it; nan and inf, which are no literals, too."""
+    return float(written) if written in ("nan", "inf", "-inf") else ast.literal_eval(written)
