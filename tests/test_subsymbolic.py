@@ -81,6 +81,9 @@ def test_training_is_adam_on_the_mean_squared_error():
 
 
 def test_equal_seeds_train_equal_networks_and_the_second_compiles_nothing():
+    subsymbolic.learn(
+        1.0, 2.0, width=WIDTH, steps=300, n_points=256
+    )  # what FIT compiled may be gone
     with compilations() as seen:
         again = subsymbolic.learn(1.0, 2.0, width=WIDTH, steps=300, n_points=256)
     assert not seen

@@ -19,6 +19,7 @@ WIDTH = 6.4  # inches: at 390 px on a phone, 11 pt type is still 9 px high
 # From the colour of the ground to its contrary: in the dark both are turned around, hues kept.
 SEQUENTIAL, DIVERGING = "GnBu", "RdBu_r"
 INK, FAINT = "#222222", "#999999"
+VEIL = {"facecolor": "white", "edgecolor": "none", "pad": 1, "alpha": 0.7}  # behind words on lines
 # Okabe and Ito (2008), told apart under the common colour blindnesses; yellow is too light.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#222222")
 NAMED_PRIMES = (2, 3, 5, 7, 11, 19, 31, 53, 89, 199)

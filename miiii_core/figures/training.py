@@ -268,9 +268,7 @@ def _mark_delay(
         return
     axes.axvspan(start, stop, color="#dddddd", alpha=0.6, linewidth=0, zorder=0)
     text = f"delay\n{style.short_number(float(f'{stop - start:.2g}'))} epochs"
-    box = {"facecolor": "white", "edgecolor": "none", "pad": 1, "alpha": 0.7}
-    middle = np.sqrt(start * stop)
-    axes.text(middle, 0.02, text, ha="center", va="bottom", linespacing=1.1, bbox=box)
+    axes.text(np.sqrt(start * stop), 0.02, text, ha="center", va="bottom", bbox=style.VEIL)
 
 
 def _delays(
