@@ -1,5 +1,6 @@
 """Alternative texts: values are filled in, and every figure of the book has some."""
 
+import re
 from pathlib import Path
 
 import nbformat
@@ -9,6 +10,7 @@ import pytest
 from miiii_core.publishing import alt_text
 from miiii_core.publishing.chapters import read_chapters
 
+LIGHTNESS = {"bright", "brighter", "dark", "darker", "pale", "white", "black"}
 BOOK = read_chapters(Path(__file__).parent.parent)
 
 
@@ -60,8 +62,7 @@ def test_every_figure_says_what_was_found_and_not_how_light_it_is(chapter):
     for cell in chapter.notebook().cells:
         mystnb = cell.metadata.get("mystnb", {})
         assert ("figure" in mystnb) == ("image" in mystnb), "a figure without an alternative text"
-        text = mystnb.get("image", {}).get("alt", "{}").lower()
-        assert alt_text.PLACE.search(text) or "figure" not in mystnb, text
-        assert not {"bright", "brighter", "dark", "darker", "pale", "white", "black"} & set(
-            text.replace(",", " ").replace(".", " ").split()
-        ), text
+        if "image" in mystnb:
+            text = mystnb["image"]["alt"]
+            assert alt_text.PLACE.search(text), text
+            assert not LIGHTNESS & set(re.findall(r"\w+", text.lower())), text

@@ -4,6 +4,7 @@ import jax
 import numpy as np
 import pytest
 
+from miiii_core.addition.trigonometry import written_waves
 from miiii_core.analysis.blocks import unit_grids
 from miiii_core.analysis.pairs import nearest_pair, purity, remainder_pairs
 from miiii_core.circuits import products
@@ -14,14 +15,13 @@ from miiii_core.tasks import make_task
 P, Q, K, COUNT = 53, 11, 3, 8
 TASK = make_task(TaskConfig(name="miiii", p=P, n_validation=50), jax.random.key(0))
 PHASES = np.arange(COUNT) * 2 * np.pi / COUNT + 0.1
-NUMBERS = np.arange(P**2)
 
 
 def neuron(q, k, first, second):
     """(1 + cos α0)(1 + cos α1) over all inputs, at the frequencies that n mod q asks for."""
     x0, x1 = TASK.digits.T
-    turns = 2 * np.pi * np.stack([k * x0 / q + first / 6.2831853, (P * k % q) * x1 / q])
-    return (1 + np.cos(turns[0])) * (1 + np.cos(turns[1] + second))
+    turn = 2 * np.pi / q
+    return (1 + np.cos(turn * k * x0 + first)) * (1 + np.cos(turn * (P * k % q) * x1 + second))
 
 
 def planted():
@@ -89,7 +89,7 @@ def test_the_nearest_pair_is_the_one_that_purity_speaks_of():
 
 def test_waves_along_classes_are_those_of_the_fourier_transform():
     columns = np.random.default_rng(3).normal(size=(4, Q))
-    found = products.class_waves(columns, K)
+    found = written_waves(columns, np.full(4, K))
     np.testing.assert_allclose(found, np.sqrt(2 / Q) * np.fft.fft(columns)[:, K])
 
 
@@ -100,3 +100,10 @@ def test_without_clusters_nothing_is_claimed():
     assert set(numbers.values()) == {0}
     numbers = mechanism.product_numbers(products.remainder_clusters(TASK, *planted()), 12)
     assert numbers["share of neurons in clusters"] == 10 / 12 and numbers["clusters"] == 2
+
+
+@pytest.mark.parametrize("name", ["divisible", "nanda"])
+def test_a_task_of_something_else_is_refused(name):
+    other = make_task(TaskConfig(name=name, p=P, n_validation=50), jax.random.key(0))
+    with pytest.raises(ValueError, match=f"T_{name} are no remainders of n; give T_miiii's"):
+        products.remainder_clusters(other, *planted())

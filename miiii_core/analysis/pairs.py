@@ -163,10 +163,10 @@ class Nearest(NamedTuple):
 
 
 def nearest_pair(neurons: Grids, pairs: Pairs) -> Nearest:
-    """Which pair of a family each neuron is nearest to.
+    """Which pair of a family each neuron is nearest to; one that is constant has a share of 0.
 
     Args:
-        neurons: That vary.
+        neurons: Any.
         pairs: Of which k and -k are one.
     """
     p = neurons.shape[1]

@@ -39,6 +39,17 @@ class Formula(NamedTuple):
     used: Int[np.ndarray, " used"]
 
 
+def remainder_moduli(task: Task) -> tuple[int, ...]:
+    """The moduli of a task whose classes are the remainders of n, whatever their labels.
+
+    Raises:
+        ValueError: for another task.
+    """
+    if task.class_sizes != task.moduli or task.config.name == "nanda":
+        raise ValueError(f"classes of T_{task.config.name} are no remainders of n; give T_miiii's")
+    return task.moduli
+
+
 def fit_formulas(
     logits: Float[Tensor, "n n_classes"], task: Task, rows: Rows | None = None
 ) -> list[Formula]:
@@ -55,7 +66,7 @@ def fit_formulas(
     numbers = np.arange(len(task.digits)) if rows is None else np.asarray(rows)
     if not len(numbers):
         raise ValueError("no rows were given to fit on; give at least one, or None for all")
-    moduli = _moduli(task)
+    moduli = remainder_moduli(task)
     return [_fit(_own(logits, task, i)[numbers], numbers, q) for i, q in enumerate(moduli)]
 
 
@@ -231,9 +242,3 @@ def _spoken(formula: Formula, numbers: Rows) -> Float[np.ndarray, "n q"]:
 def _own(logits: Tensor, task: Task, index: int) -> Float[np.ndarray, "n q"]:
     """The columns of one task, in double precision."""
     return np.asarray(logits[:, task.columns[index]], float)
-
-
-def _moduli(task: Task) -> tuple[int, ...]:
-    if task.class_sizes != task.moduli or task.config.name == "nanda":
-        raise ValueError(f"classes of T_{task.config.name} are no remainders of n; give T_miiii's")
-    return task.moduli

@@ -7,14 +7,15 @@ use. For q = 2 the two are one wave, and there is nothing to tell apart.
 """
 
 import numpy as np
-from jaxtyping import Complex, Float
+from jaxtyping import Float
 
-from ..addition.trigonometry import Cluster, NeuronWaves, joined, measured
+from ..addition.trigonometry import Cluster, NeuronWaves, joined, measured, written_waves
 from ..analysis.atoms import waves_of
 from ..analysis.blocks import Grids, unit_grids
 from ..analysis.pairs import Pairs, digit_waves, nearest_pair, remainder_pairs
 from ..tasks import Task
 from .exam import Tensor
+from .formula import remainder_moduli
 
 PURE = 0.5  # of a neuron's interaction part, in one pair: so that it belongs to no second one
 
@@ -33,22 +34,27 @@ def remainder_clusters(
         A cluster for each wave with two neurons or more that have half of their interaction part
         in its products; k up to q/2, as k and q - k are one wave. The control of another
         frequency is the wave of the next cluster.
+
+    Raises:
+        ValueError: for a task whose classes are no remainders of n.
     """
-    q, k = (each.astype(int) for each in waves_of(task.moduli))
+    moduli = remainder_moduli(task)
+    q, k = (each.astype(int) for each in waves_of(moduli))
     kept = (2 * k < q).nonzero()[0]
     q, k = q[kept], k[kept]
-    pairs = Pairs(*(each[kept] for each in remainder_pairs(task.moduli, task.p)))
+    pairs = Pairs(*(each[kept] for each in remainder_pairs(moduli, task.p)))
     grids = unit_grids(task, neurons)
-    nearest = nearest_pair(grids, pairs)  # of a dead neuron the share is 0
+    nearest = nearest_pair(grids, pairs)
     own = np.where(nearest.share >= PURE, nearest.pair, -1)
     there = [i for i in range(len(q)) if (own == i).sum() > 1]
     writes = np.asarray(logit_map, float)
     clusters = []
     for i, other in zip(there, np.roll(there, -1), strict=True):
         mine = (own == i).nonzero()[0]
-        column = task.columns[task.moduli.index(q[i])]
+        column = task.columns[moduli.index(q[i])]
         waves, alien = (pair_waves(grids[mine], *(e[j] for e in pairs)) for j in (i, other))
-        written, wave = class_waves(writes[mine][:, column], int(k[i])), (int(q[i]), int(k[i]))
+        written = written_waves(writes[mine][:, column], np.full(len(mine), k[i]))
+        wave = int(q[i]), int(k[i])
         clusters.append(measured(wave, mine, waves, written, alien if other != i else None))
     return clusters
 
@@ -63,11 +69,3 @@ def pair_waves(neurons: Grids, first: float, second: float) -> NeuronWaves:
     alone = np.stack([(rows @ one).T, (columns @ other).T], axis=1)
     products = np.einsum("nab,ai,bj->ijn", grids, one, other, optimize=True)
     return joined(alone, products, (grids**2).sum(axis=(1, 2)))
-
-
-def class_waves(
-    logit_map: Float[np.ndarray, "neurons q"], k: int
-) -> Complex[np.ndarray, " neurons"]:
-    """The wave of k/q cycles per class that each neuron writes along the classes of one task."""
-    q = logit_map.shape[1]
-    return np.sqrt(2 / q) * logit_map @ np.exp(-2j * np.pi * (k * np.arange(q) % q) / q)
