@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from ..config import Config, differences
+from ..config import Config, differences, same_but
 from ..storage.files import FileDamaged, load_arrays, save_arrays
 from ..storage.provenance import code_digest, session, training_code_digest
 from ..storage.results import results_folder
@@ -193,7 +193,7 @@ def stored(kind: str, config: Config) -> list[Path]:
     for path in root.glob(f"{kind}-{config.task.name}-*.npz"):
         _, header = _read(path)
         other = Config.from_json(json.dumps(header["config"]))
-        if {field for field, _, _ in differences(other, config)} <= set(IGNORED):
+        if same_but(other, config, IGNORED):
             found[other.task.p, other.train.seed] = path
     return [found[place] for place in sorted(found)]
 

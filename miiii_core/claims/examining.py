@@ -1,7 +1,6 @@
 """Claims put to runs: which runs testify, and what follows from all that they say."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import replace
 from functools import partial
 from itertools import chain
 from typing import NamedTuple
@@ -46,8 +45,12 @@ def examine(claim: Claim, evidence: Evidence, beside: Sequence[Told] = ()) -> Fi
     sets, missing = _witnesses(claim, evidence)
     if missing or not claim.measures:
         return open_(missing=tuple(missing))
-    there = chain(*(runs for each in sets for runs in each.values()))
-    bases = tuple(sorted({run.config.task.p for run in there}))
+    asked = [
+        (measure, runs)
+        for measure, each in zip(claim.measures, sets, strict=True)
+        for runs in each.values()
+    ]
+    bases = tuple(sorted({p for measure, runs in asked for p in measure.bases_of(runs)}))
     try:
         taken = [
             _joined(measure, {seed: measure.take(runs) for seed, runs in each.items()}, beside)
@@ -57,11 +60,10 @@ def examine(claim: Claim, evidence: Evidence, beside: Sequence[Told] = ()) -> Fi
         return open_(bases=bases, reason=str(why))
     spread = {name: many for each in taken for name, many in _by_name(each).items()}
     values = {name: float(np.median(many)) for name, many in spread.items()}
-    found = Finding(
+    return Finding(
         claim=claim, verdict=claim.judge(values), values=values, spread=spread,
         by_seed=_by_seed(taken), bases=bases,
     )  # fmt: skip
-    return replace(found, bases=(int(values["p"]),)) if "p" in values else found
 
 
 def _joined(measure: Measure, taken: BySeed, beside: Sequence[Told]) -> BySeed:

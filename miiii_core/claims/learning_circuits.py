@@ -5,7 +5,8 @@ any wave was clamped; three were changed when seeds had been seen, and the chapt
 why.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -110,17 +111,19 @@ def delay_values(found: Sequence[Experiment]) -> Measured:
     }
 
 
-def _recipe(kind: str, runs: Sequence[Run]) -> tuple[Config, Measured]:
-    """The recipe of the run for which most is stored, and the largest p of that, if any is."""
-    stored = {run.config: outcomes.stored(kind, run.config) for run in runs}
-    config = max(stored, key=lambda config: len(stored[config]))
-    bases = [outcomes.header_of(path)["config"]["task"]["p"] for path in stored[config]]
-    return config, {"p": max(bases)} if bases else {}
+def _recipe(kind: str, runs: Sequence[Run]) -> Config:
+    """The recipe of the run for which most is stored."""
+    return max((run.config for run in runs), key=lambda config: len(outcomes.stored(kind, config)))
+
+
+def _bases(kind: str, *runs: Run) -> set[int]:
+    """The p of what is stored of that recipe."""
+    stored = outcomes.stored(kind, _recipe(kind, runs))
+    return {outcomes.header_of(path)["config"]["task"]["p"] for path in stored}
 
 
 def _helping(*runs: Run) -> Measured:
-    config, base = _recipe("branches", runs)
-    return {**delay_values(outcomes.experiments(config)), **base}
+    return delay_values(outcomes.experiments(_recipe("branches", runs)))
 
 
 def _judge_helping(values: Values) -> Verdict:
@@ -144,8 +147,7 @@ def gain_values(found: Sequence[Experiment]) -> Measured:
 
 
 def _gains(*runs: Run) -> Measured:
-    config, base = _recipe("branches", runs)
-    return {**gain_values(outcomes.experiments(config)), **base}
+    return gain_values(outcomes.experiments(_recipe("branches", runs)))
 
 
 def _judge_gains(values: Values) -> Verdict:
@@ -172,8 +174,7 @@ def control_values(found: Sequence[outcomes.Controls]) -> Measured:
 
 
 def _controls(*runs: Run) -> Measured:
-    config, base = _recipe("controls", runs)
-    return {**control_values(outcomes.control_trainings(config)), **base}
+    return control_values(outcomes.control_trainings(_recipe("controls", runs)))
 
 
 def _judge_controls(values: Values) -> Verdict:
@@ -183,6 +184,10 @@ def _judge_controls(values: Values) -> Verdict:
         ahead[MOMENTUM] >= MARKED,
         given=values["seeds that can tell"] >= 3,
     )
+
+
+def _stored(of: Callable[..., Measured], kind: str) -> Measure:
+    return Measure(needs=("miiii",), of=of, together=True, bases=partial(_bases, kind))
 
 
 CLAIMS = (
@@ -209,7 +214,7 @@ CLAIMS = (
         "p < 0.05); and by more than as many random waves do, by the same test; partly: one of "
         "the two; five seeds are needed",
         judge=_judge_helping,
-        measures=(Measure(needs=("miiii",), of=_helping, together=True),),
+        measures=(_stored(_helping, "branches"),),
         published={},
         page="learning_circuits",
         figure="fig-delays",
@@ -223,7 +228,7 @@ CLAIMS = (
         "than a fair coin would give (sign test, p < 0.05); and with odds of 0.75 or more in the "
         "median seed; partly: one of the two; five seeds are needed",
         judge=_judge_gains,
-        measures=(Measure(needs=("miiii",), of=_gains, together=True),),
+        measures=(_stored(_gains, "branches"),),
         published={},
         page="learning_circuits",
         figure="fig-gains",
@@ -236,7 +241,7 @@ CLAIMS = (
         "median seed, with a rate 1 + λ times as large, twice the decay and half of it; and with "
         "β1 = α; partly: one of the two; three seeds are needed",
         judge=_judge_controls,
-        measures=(Measure(needs=("miiii",), of=_controls, together=True),),
+        measures=(_stored(_controls, "controls"),),
         published={},
         page="learning_circuits",
         figure="fig-learning-controls",

@@ -6,7 +6,7 @@ can show it numbers of either kind. With several runs of a kind, one for each se
 the median over them.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
@@ -18,6 +18,7 @@ from ..circuits.history import known_epochs
 from ..storage.saved import Run
 
 OURS = "Ours"  # the source of a claim that goes beyond the paper
+FEW_BASES = 6  # that are named one by one
 Number = float | int | np.number | np.bool_
 Measured = Mapping[str, Number]
 Values = Mapping[str, float | int]
@@ -44,10 +45,10 @@ class Measure:
 
     Attributes:
         needs: Kinds of run, by the names of their presets without size.
-        of: From one run of each kind, in that order, to numbers by name. One by the name ``p``
-            says for which base they are, if not for that of the runs.
+        of: From one run of each kind, in that order, to numbers by name.
             `CannotTell` where a run has nothing to measure.
         together: Whether all runs of its kinds are measured at once, and not seed by seed.
+        bases: From the same runs to the p that the numbers are of; those of the runs if not given.
         probes: Names of probes, without whose records it cannot be taken.
         snapshots: Whether it looks at the weights of epochs on the way.
     """
@@ -55,8 +56,13 @@ class Measure:
     needs: tuple[str, ...]
     of: Callable[..., Measured]
     together: bool = False
+    bases: Callable[..., Iterable[int]] | None = None
     probes: tuple[str, ...] = ()
     snapshots: bool = False
+
+    def bases_of(self, runs: Sequence[Run]) -> set[int]:
+        """The p that the numbers of these runs are of."""
+        return set(self.bases(*runs) if self.bases else (run.config.task.p for run in runs))
 
     def take(self, runs: Sequence[Run]) -> Measured:
         """The numbers of one set of runs.
@@ -174,6 +180,8 @@ class Finding:
     @property
     def where(self) -> str:
         """The p of the runs that testified; empty if none did."""
+        if len(self.bases) > FEW_BASES:
+            return f"{len(self.bases)} bases from p = {min(self.bases)} to {max(self.bases)}"
         return f"p = {', '.join(map(str, self.bases))}" if self.bases else ""
 
 

@@ -2,14 +2,12 @@
 
 from collections import defaultdict
 from collections.abc import Iterable
-from typing import Any
 
 from ..presets import nearest_preset
 from ..storage.saved import Run
 from .ledger import Evidence
 
-BASES = "bases"  # runs of T_miiii in different bases p, all else equal
-FREE = ("p", "seed")
+BASES = "bases"  # all runs of T_miiii, of which those of one recipe in several bases are compared
 
 
 def kind_of(run: Run) -> str:
@@ -17,24 +15,21 @@ def kind_of(run: Run) -> str:
     return nearest_preset(run.config)[0].removesuffix("-small")
 
 
-def gather(found: Iterable[Run], bases: Iterable[Run] = ()) -> Evidence:
-    """Finished runs by kind; those of T_miiii that differ in the base as one more kind.
+def gather(found: Iterable[Run]) -> Evidence:
+    """Finished runs by kind; all of T_miiii once more, where bases are compared.
 
     Of a kind those testify that are as a preset says, before others. Of each p it is those
     trained longest, one for each seed, that differ in nothing but that; the largest p first.
 
     Args:
         found: Runs of any kind.
-        bases: More runs, which only count where bases are compared.
     """
     kinds: dict[str, list[Run]] = defaultdict(list)
     for run in found:
         if run.finished:
             kinds[kind_of(run)].append(run)
     evidence = {kind: _testifying(runs) for kind, runs in kinds.items()}
-    others = [run for run in bases if run.finished and kind_of(run) == "miiii"]
-    apart = _bases([*kinds["miiii"], *others])
-    return evidence | ({BASES: apart} if len(apart) > 1 else {})
+    return evidence | ({BASES: kinds["miiii"]} if "miiii" in kinds else {})
 
 
 def _testifying(runs: list[Run]) -> list[Run]:
@@ -53,13 +48,3 @@ def _alike(runs: list[Run]) -> list[Run]:
     first = max(runs, key=lambda run: run.config.train.epochs).config.replace(seed=0)
     alike = {r.config.train.seed: r for r in reversed(runs) if r.config.replace(seed=0) == first}
     return [alike[seed] for seed in sorted(alike)]
-
-
-def _bases(runs: list[Run]) -> list[Run]:
-    """Of the runs that differ in p and seed only, the largest such set: one for each p, by p."""
-    sets: dict[tuple[Any, ...], dict[int, Run]] = defaultdict(dict)
-    for run in sorted(runs, key=lambda run: run.config.train.seed, reverse=True):
-        rest = {name: value for name, value in run.config.values.items() if name not in FREE}
-        sets[tuple(rest.items())][run.config.task.p] = run
-    largest = max(sets.values(), key=len, default={})
-    return [largest[p] for p in sorted(largest)]

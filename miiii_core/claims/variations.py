@@ -1,6 +1,6 @@
 """Claims of ours about other bases, and about learning only whether q divides n."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -10,34 +10,36 @@ from ..analysis import divisibility
 from ..analysis.symmetry import FIRST, Lead, lead
 from ..milestones import GENERALISED
 from ..storage.saved import Run
-from ..tasks import Task
-from .learning import generalised_at
-from .ledger import OURS, Claim, Measure, Measured, Values, Verdict, decide
+from ..tasks import Task, primes_below
+from .bases import Base, bases_of
+from .ledger import OURS, CannotTell, Claim, Measure, Measured, Values, Verdict, decide
 from .sources import BASES
 
 KNOWN = 0.9  # share of the answers' entropy removed, from which a task of T_divisible is learned
 FEW = 3  # tasks from which a median over them says something
 
 
-def lead_of(runs: Sequence[Run]) -> Lead | None:
+def lead_of(bases: Mapping[int, Base]) -> Lead | None:
     """How much sooner tasks with symmetric digits were learned; None if these bases cannot tell."""
-    epochs = {run.task.p: generalised_at(run) for run in runs}
     try:
-        return lead(epochs, {run.task.p: run.epoch for run in runs})
+        return lead(
+            {p: base.learned for p, base in bases.items()},
+            {p: base.last for p, base in bases.items()},
+        )
     except ValueError:
         return None
 
 
-def order_of(run: Run) -> tuple[float, float]:
+def order_of(learned: Float[np.ndarray, " tasks"], moduli: Sequence[int]) -> tuple[float, float]:
     """Rank correlation of q with the epoch at which it was learned, from 5 on, and its p-value.
 
     A task never learned counts as learned after all others.
     """
-    later = np.array(run.task.moduli) >= FIRST
-    epochs = generalised_at(run)[later]
+    later = np.array(moduli) >= FIRST
+    epochs = np.asarray(learned)[later]
     if len(set(epochs)) < 2:
         return 0.0, 1.0
-    found = spearmanr(np.array(run.task.moduli)[later], epochs)
+    found = spearmanr(np.array(moduli)[later], epochs)
     return float(found.statistic), float(found.pvalue)
 
 
@@ -72,10 +74,34 @@ def learned(run: Run) -> Bool[np.ndarray, " tasks"]:
     return good & (np.array(run.task.moduli) >= FIRST)
 
 
+def several_bases(runs: Sequence[Run]) -> dict[int, Base]:
+    """The bases of a recipe that runs and what is stored have.
+
+    Raises:
+        CannotTell: if there is one only.
+    """
+    bases = bases_of(runs)
+    if len(bases) < 2:
+        raise CannotTell(
+            f"{runs[0].folder.name} is of a recipe of which no other base is known; train one "
+            "with another --p, all else equal"
+        )
+    return bases
+
+
+def _bases(*runs: Run) -> Mapping[int, Base]:
+    return bases_of(runs)
+
+
+def _trainings(bases: Mapping[int, Base]) -> Measured:
+    return {"bases": len(bases), "trainings": sum(base.seeds for base in bases.values())}
+
+
 def _symmetric(*runs: Run) -> Measured:
-    found = lead_of(runs)
+    bases = several_bases(runs)
+    found = lead_of(bases)
     return {
-        "bases": len(runs),
+        **_trainings(bases),
         "symmetric tasks": found.symmetric if found else 0,
         "other tasks": found.others if found else 0,
         "lead in octaves": found.octaves if found else 0.0,
@@ -89,9 +115,10 @@ def _judge_symmetric(values: Values) -> Verdict:
 
 
 def _classes(*runs: Run) -> Measured:
-    order = [order_of(run) for run in runs]
+    bases = several_bases(runs)
+    order = [order_of(base.learned, primes_below(p)) for p, base in bases.items()]
     return {
-        "bases": len(runs),
+        **_trainings(bases),
         "median rank correlation": float(np.median([rho for rho, _ in order])),
         "least rank correlation": min(rho for rho, _ in order),
         "bases with p below 0.05": sum(p_value < 0.05 for _, p_value in order),
@@ -133,7 +160,7 @@ CLAIMS = (
         criterion="over runs in several bases, least squares with a term for each base and each q "
         "puts them ahead, with p < 0.05 among choices of other bases, for each q as many",
         judge=_judge_symmetric,
-        measures=(Measure(needs=(BASES,), of=_symmetric, together=True),),
+        measures=(Measure(needs=(BASES,), of=_symmetric, together=True, bases=_bases),),
         published={},
         page="variations",
         figure="fig-bases",
@@ -145,7 +172,7 @@ CLAIMS = (
         criterion="the rank correlation of q with the epoch at which it generalised is 0.5 or more "
         "in the median base; and has p < 0.05 in most bases; partly: one of the two",
         judge=_judge_classes,
-        measures=(Measure(needs=(BASES,), of=_classes, together=True),),
+        measures=(Measure(needs=(BASES,), of=_classes, together=True, bases=_bases),),
         published={},
         page="variations",
         figure="fig-bases",

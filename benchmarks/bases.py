@@ -1,0 +1,91 @@
+"""In which order are tasks learned in other bases? Trains a small T_miiii in each, several seeds.
+
+    python -m benchmarks.bases                      # trains what is not stored yet; hours on a CPU
+    python -m benchmarks.bases --p 43 --seeds 3     # one base, with three seeds
+
+All else than base and seed is as in the preset ``miiii-small``. A training ends when it has learned
+all tasks, or with the preset's last epoch. Every line of ``book/results/bases.jsonl`` is one, kept
+when it is done; the chapter "Variations" shows them.
+"""
+
+import argparse
+import itertools
+import json
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from tqdm import tqdm
+
+from miiii_core.claims.bases import FILE
+from miiii_core.config import Config
+from miiii_core.milestones import GENERALISED
+from miiii_core.presets import preset
+from miiii_core.storage.provenance import code_revision, device_name
+from miiii_core.storage.results import read_lines
+from miiii_core.training.train import fit, initial_state, task_of
+
+RESULTS = Path(__file__).parent.parent / "book" / "results" / FILE
+SMALL = (23, 29, 31, 37, 41, 43, 47, 53, 59)  # a minute or two each
+LARGE = (71, 83, 97, 113, 127)  # up to twenty minutes each
+RECORDING: dict[str, Any] = {
+    "probes": (), "n_snapshots": 0, "settled_share": 0.0, "eval_every": 64, "evals_per_octave": 4,
+}  # fmt: skip
+
+
+def main() -> None:
+    """Train what is not stored yet, all bases of one seed before those of the next."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--p", type=int, action="append", help=f"a base  [{SMALL + LARGE}]")
+    parser.add_argument("--seeds", type=int, default=1, help="trainings in each base, from seed 0")
+    parser.add_argument("--out", type=Path, default=RESULTS, help="file of lines to add to")
+    given = parser.parse_args()
+    collect(given.out, chosen(given.p or SMALL + LARGE, range(given.seeds)))
+
+
+def chosen(bases: Iterable[int], seeds: Iterable[int], **changes: Any) -> list[Config]:
+    """What to train.
+
+    Args:
+        bases: Primes.
+        seeds: Of each.
+        changes: Fields that all have otherwise, for a smaller experiment.
+    """
+    common = preset("miiii-small").replace(**RECORDING | changes)
+    return [common.replace(p=p, seed=seed) for seed, p in itertools.product(seeds, bases)]
+
+
+def collect(path: Path, configs: Iterable[Config]) -> None:
+    """Train what is not in a file yet, and append a line for each: stopped, it goes on."""
+    known = {row["digest"] for row in read_lines(path)}
+    for config in tqdm([one for one in configs if one.digest not in known], unit="training"):
+        line = json.dumps({"digest": config.digest, **train(config)}, allow_nan=False)
+        with path.open("a") as file:
+            file.write(line + "\n")
+
+
+def train(config: Config) -> dict[str, Any]:
+    """Train until all tasks are learned: the epoch of each, null for never, and of the end."""
+    task, began = task_of(config), time.perf_counter()
+    learned, last = np.full(len(task.moduli), np.inf), 0
+    for now in fit(config, task, initial_state(config, task)):
+        if now.metrics is not None:
+            validation, last = now.metrics["accuracy"][1], now.epoch
+            learned[(validation >= GENERALISED) & np.isinf(learned)] = now.epoch
+        if np.isfinite(learned).all():
+            break
+    return {
+        "config": json.loads(config.to_json()),
+        "learned": [int(epoch) if np.isfinite(epoch) else None for epoch in learned],
+        "last": last,
+        "seconds": round(time.perf_counter() - began, 1),
+        "device": device_name(jax.devices()[0]),
+        "code_revision": code_revision(),
+    }
+
+
+if __name__ == "__main__":
+    main()
