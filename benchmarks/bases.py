@@ -30,7 +30,7 @@ from miiii_core.training.train import fit, initial_state, task_of
 
 RESULTS = Path(__file__).parent.parent / "book" / "results" / FILE
 SMALL = (23, 29, 31, 37, 41, 43, 47, 53, 59)  # a minute or two each
-LARGE = (71, 83, 97, 113, 127)  # up to twenty minutes each
+LARGE = (71, 83)  # up to a quarter of an hour each
 RECORDING: dict[str, Any] = {
     "probes": (), "n_snapshots": 0, "settled_share": 0.0, "eval_every": 64, "evals_per_octave": 4,
 }  # fmt: skip

@@ -96,7 +96,7 @@ def set_up(root, monkeypatch):
     monkeypatch.setattr(book, "PACKAGE", root / "package")
     monkeypatch.setattr(book.runs, "cached", lambda name, **_: stand_in(root / name))
     monkeypatch.setattr(book, "relatives", lambda config, *fields: [])
-    monkeypatch.setattr(book, "stored", lambda kind, config: [])
+    monkeypatch.setenv("MIIII_RESULTS", str(root / "results"))
     monkeypatch.chdir(root)
     return root
 
@@ -309,17 +309,11 @@ def test_a_changed_run_makes_those_stale_that_read_it(root):
     assert changed_results(root, lambda: weights.write_text("others")) == {"waves"}
 
 
-def test_results_stored_for_a_run_make_those_stale_that_read_it(root, monkeypatch):
-    found = []
-    monkeypatch.setattr(book, "stored", lambda kind, config: found * (kind == "branches"))
-    path = root / "seed1.npz"
-
-    def store():
-        path.write_bytes(b"one")
-        found.append(path)
-
-    assert changed_results(root, store) == {"waves"}
-    assert changed_results(root, lambda: path.write_bytes(b"two")) == {"waves"}
+def test_changed_results_make_all_stale(root):
+    path = root / "results" / "seeds.json"
+    path.parent.mkdir()
+    assert changed_results(root, lambda: path.write_text("one")) == {"waves", "plain"}
+    assert changed_results(root, lambda: path.write_text("two")) == {"waves", "plain"}
 
 
 @pytest.mark.parametrize("name", ["spectral.py", "explorer.js", "explorer.css"])

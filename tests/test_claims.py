@@ -19,6 +19,7 @@ from miiii_core.claims import (
     hyperparameters,
 )
 from miiii_core.claims.attention import heads
+from miiii_core.claims.bases import Base
 from miiii_core.claims.circuit import FORMS
 from miiii_core.claims.embeddings import best_frequency_share, frequencies_for
 from miiii_core.claims.learning import settled_at
@@ -29,6 +30,7 @@ from miiii_core.milestones import NEVER, Curve
 from miiii_core.presets import preset
 from miiii_core.spaces import TABLE_1, neighbours
 from miiii_core.storage.saved import Run
+from miiii_core.tasks import primes_below
 
 YES, PARTLY, NO, OPEN = Verdict
 
@@ -640,6 +642,7 @@ def addition_run(tmp_path_factory):
 @pytest.mark.parametrize("claim", TESTABLE, ids=by_key)
 def test_a_claim_measures_what_it_is_judged_by(claim, small_run, addition_run, monkeypatch):
     monkeypatch.setattr(hyperparameters, "stored_neighbours", all_neighbours)
+    monkeypatch.setattr(variations, "bases_of", two_bases)
     kinds = {kind: [small_run] for kind in claim.needs}
     found = examine(claim, kinds | {"nanda": [addition_run]})
     assert found.verdict in Verdict and not found.missing
@@ -648,6 +651,12 @@ def test_a_claim_measures_what_it_is_judged_by(claim, small_run, addition_run, m
     # A phase that cannot be placed has no epoch; all else is a number.
     blank = {name for name, value in found.values.items() if math.isnan(value)}
     assert all("(epoch)" in name for name in blank)
+
+
+def two_bases(runs):
+    """Two bases in which tasks were learned in the order of their size."""
+    sizes = {p: np.array(primes_below(p), float) for p in (23, 29)}
+    return {p: Base(1, epochs, 64) for p, epochs in sizes.items()}
 
 
 def all_neighbours(config):
@@ -851,11 +860,8 @@ class TestEvidence:
         asked = listed(seed=3, precision="bfloat16"), listed(p=37), listed(p=23), listed(d_model=64)
         found = claims.gather(asked)
         assert found["miiii"] == [asked[0]]
-        assert [run.config.task.p for run in found[claims.BASES]] == [23, 37]
-        apart = claims.gather(asked[2:3], bases=asked[1:2])
-        assert [run.config.task.p for run in apart["miiii"]] == [23]
-        assert [run.config.task.p for run in apart[claims.BASES]] == [23, 37]
-        assert claims.BASES not in claims.gather(asked[:1])
+        assert found[claims.BASES] == list(asked)
+        assert claims.BASES not in claims.gather([])
 
     def test_an_unfinished_run_does_not_testify(self, small_run):
         running = Run(small_run.folder, {"status": "running"}, small_run.config)

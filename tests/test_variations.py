@@ -6,6 +6,7 @@ from tiny import TINY
 
 from miiii_core import figures, runs
 from miiii_core.claims import variations
+from miiii_core.claims.bases import bases_of
 from miiii_core.config import TaskConfig
 from miiii_core.tasks import make_task
 
@@ -53,12 +54,18 @@ def test_a_task_of_few_classes_does_not_count_as_learned(divisible_run, tiny_run
         assert not variations.learned(run)[np.array(run.task.moduli) < 5].any()
 
 
-def test_one_base_has_no_lead(tiny_run):
-    assert variations.lead_of([tiny_run]) is None
+def test_one_base_has_no_lead(tiny_run, tmp_path):
+    assert variations.lead_of(bases_of([tiny_run], tmp_path / "none.jsonl")) is None
 
 
-def test_epochs_that_never_differ_have_no_order(tiny_run):
-    assert variations.order_of(tiny_run) == (0.0, 1.0)
+def test_epochs_that_never_differ_have_no_order():
+    assert variations.order_of(np.full(4, np.inf), [2, 3, 5, 7]) == (0.0, 1.0)
+
+
+def test_order_is_that_of_ranks_from_five_on_with_never_as_the_last():
+    learned = np.array([99, 98, 10, 20, 40, np.inf])
+    assert variations.order_of(learned, [2, 3, 5, 7, 11, 13])[0] == pytest.approx(1)
+    assert variations.order_of(learned[::-1], [2, 3, 5, 7, 11, 13])[0] == pytest.approx(0.8)
 
 
 def test_lines_of_bases_have_full_marks_where_digits_are_symmetric():

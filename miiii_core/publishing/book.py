@@ -17,10 +17,10 @@ from papermill.exceptions import PapermillExecutionError, strip_color
 from tqdm import tqdm
 
 from .. import runs
-from ..circuits.outcomes import FORMATS, stored
 from ..config import fields
 from ..storage.files import write_atomic
 from ..storage.folders import anchor_folders, folder_named
+from ..storage.results import results_folder
 from ..storage.shipped import relatives
 from .alt_text import AltTextError, told
 from .chapters import (
@@ -136,25 +136,24 @@ def plan(
 
 
 def package_digest() -> str:
-    """Digest of this package: chapters and pages about it are stale when it changes."""
-    return "".join(folder_digest(PACKAGE, pattern) for pattern in SOURCES)
+    """Digest of this package and of stored results: all chapters are stale when they change."""
+    results = results_folder()
+    code = "".join(folder_digest(PACKAGE, pattern) for pattern in SOURCES)
+    return code + (folder_digest(results) if results else "")
 
 
 def run_digests(parameters: Mapping[str, Any]) -> list[str]:
     """Digests of the runs that a chapter may read, which are trained if there are none yet.
 
-    Other seeds and bases of a run that are shipped beside it count, as a chapter may pool them,
-    and so do stored results for it.
+    Other seeds of a run that are shipped beside it count, as a chapter may pool them.
 
     Parameters called ``run``, ``runs``, ``..._run`` or ``..._runs`` name them; those called like
     a field of the configuration, such as ``p`` or ``epochs``, are passed on as overrides.
     """
     overrides = {name: value for name, value in parameters.items() if name in fields()}
     named = [runs.cached(name, **overrides) for name in named_runs(parameters)]
-    found = [run for first in named for run in (first, *relatives(first.config, "p", "seed"))]
-    beside = {path for run in named for kind in FORMATS for path in stored(kind, run.config)}
-    results = [hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(beside)]
-    return [folder_digest(run.folder) for run in found] + results
+    found = [run for first in named for run in (first, *relatives(first.config, "seed"))]
+    return [folder_digest(run.folder) for run in found]
 
 
 def execute_chapters(

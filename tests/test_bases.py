@@ -1,0 +1,143 @@
+"""Trainings in other bases: what is stored of them, and which count beside runs."""
+
+import json
+
+import numpy as np
+import pytest
+from tiny import TINY
+
+from benchmarks import bases as benchmark
+from miiii_core import claims, runs
+from miiii_core.claims.bases import bases_of
+from miiii_core.claims.learning import generalised_at
+from miiii_core.milestones import NEVER
+from miiii_core.presets import preset
+from miiii_core.storage.results import find_results, read_lines
+from miiii_core.storage.saved import RunError
+from miiii_core.tasks import primes_below
+
+SMALL = TINY.replace(p=11, n_validation=20, epochs=96, eval_every=16)
+
+
+def row(p, seed, learned, last, **changes):
+    config = TINY.replace(p=p, seed=seed, **changes)
+    return {"config": json.loads(config.to_json()), "learned": learned, "last": last}
+
+
+@pytest.fixture
+def stored(tmp_path):
+    """Writes rows into a file."""
+
+    def write(*rows):
+        path = tmp_path / "bases.jsonl"
+        path.write_text("".join(json.dumps(one) + "\n" for one in rows))
+        return path
+
+    return write
+
+
+def test_a_training_says_when_its_run_would_have_learned_each_task(tmp_path):
+    run = runs.train(SMALL, tmp_path / "run", progress=False)
+    row = benchmark.train(SMALL)
+    learned = [NEVER if epoch is None else epoch for epoch in row["learned"]]
+    np.testing.assert_array_equal(learned, generalised_at(run))
+    assert row["last"] == 96 or None not in row["learned"]
+
+
+def test_a_training_ends_when_all_tasks_are_learned(monkeypatch):
+    monkeypatch.setattr(benchmark, "GENERALISED", 0.0)
+    row = benchmark.train(SMALL)
+    assert row["last"] == 0 and row["learned"] == [0, 0, 0, 0]
+
+
+def test_what_is_stored_is_not_trained_again(tmp_path, monkeypatch):
+    path, asked = tmp_path / "bases.jsonl", []
+    monkeypatch.setattr(benchmark, "train", lambda config: asked.append(config.task.p) or {})
+    for _ in range(2):
+        benchmark.collect(path, benchmark.chosen([7, 11], [0], d_model=8))
+    assert asked == [7, 11]
+    assert len(read_lines(path)) == 2
+
+
+def test_a_base_is_the_median_of_its_seeds(stored, tiny_run):
+    path = stored(
+        row(11, 0, [1, 2, 3, 4], 16),
+        row(11, 1, [3, 8, None, 4], 48),
+        row(11, 2, [2, 4, None, 9], 32),
+    )
+    found = bases_of([tiny_run], path)
+    assert list(found) == [7, 11]
+    assert found[11].seeds == 3 and found[11].last == 48
+    np.testing.assert_array_equal(found[11].learned, [2, 4, np.inf, 4])
+    np.testing.assert_array_equal(found[7].learned, generalised_at(tiny_run))
+
+
+def test_a_run_takes_the_place_of_what_is_stored_of_its_base_and_seed(stored, tiny_run):
+    found = bases_of([tiny_run], stored(row(7, 0, [1, 1, 1], 1), row(7, 1, [1, 1, 1], 1)))
+    assert found[7].seeds == 2 and found[7].last == tiny_run.epoch
+
+
+def test_other_recipes_do_not_count_and_other_records_do(stored, tiny_run):
+    path = stored(
+        row(11, 0, [1, 2, 3, 4], 16, weight_decay=9.0),
+        row(13, 0, [1, 2, 3, 4, 5], 16, epochs=999, probes=(), n_snapshots=0),
+    )
+    assert list(bases_of([tiny_run], path)) == [7, 13]
+
+
+def test_the_recipe_with_most_bases_is_taken(stored, tiny_run, tmp_path):
+    other = runs.train(TINY.replace(p=5, weight_decay=9.0), tmp_path / "other", progress=False)
+    path = stored(row(11, 0, [1, 2, 3, 4], 16), row(13, 0, [1, 2, 3, 4, 5], 16))
+    assert list(bases_of([other, tiny_run], path)) == [7, 11, 13]
+    assert bases_of([], path) == {}
+
+
+@pytest.mark.parametrize("content", ["{", "[]", "{}", '{"config": {}}'])
+def test_a_damaged_file_is_refused_by_name(content, tmp_path, tiny_run):
+    path = tmp_path / "bases.jsonl"
+    path.write_text(content)
+    with pytest.raises(RunError, match="bases.jsonl is damaged.*compute it again"):
+        bases_of([tiny_run], path)
+
+
+def test_a_row_of_other_tasks_is_refused(stored, tiny_run):
+    with pytest.raises(RunError, match="3 tasks at p = 11"):
+        bases_of([tiny_run], stored(row(11, 0, [1, 2, 3], 16)))
+
+
+def test_one_base_cannot_tell(tmp_path, monkeypatch, tiny_run):
+    monkeypatch.setenv("MIIII_RESULTS", str(tmp_path))
+    found = claims.examine_all(claims.gather([tiny_run]), ["symmetric", "classes"])
+    for finding in found.findings:
+        assert finding.verdict is claims.Verdict.OPEN
+        assert "no other base is known" in finding.reason
+
+
+def test_the_book_has_bases_of_the_small_recipe():
+    path = find_results("bases.jsonl")
+    rows = read_lines(path)
+    assert len({one["digest"] for one in rows}) == len(rows)
+    largest = 0
+    for one in rows:
+        task, train = one["config"]["task"], one["config"]["train"]
+        expected = preset("miiii-small").replace(
+            **benchmark.RECORDING, p=task["p"], seed=train["seed"]
+        )
+        assert one["digest"] == expected.digest
+        assert len(one["learned"]) == len(primes_below(task["p"]))
+        known = [epoch for epoch in one["learned"] if epoch is not None]
+        assert max(known) <= one["last"] <= train["epochs"]
+        assert len(known) == len(one["learned"]) or one["last"] == train["epochs"]
+        largest = max(largest, task["p"])
+    assert largest > 113
+
+
+def test_a_stored_training_begins_so_when_repeated():
+    (one,) = (r for r in read_lines(find_results("bases.jsonl")) if _place(r) == (29, 0))
+    config = preset("miiii-small").replace(**benchmark.RECORDING, p=29, epochs=512)
+    again = benchmark.train(config)["learned"][:2]
+    np.testing.assert_allclose(np.log2(again), np.log2(one["learned"][:2]), atol=0.5)
+
+
+def _place(row):
+    return row["config"]["task"]["p"], row["config"]["train"]["seed"]
