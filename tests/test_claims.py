@@ -17,6 +17,7 @@ from miiii_core.claims import (
     examine,
     find_claim,
     hyperparameters,
+    variations,
 )
 from miiii_core.claims.attention import heads
 from miiii_core.claims.bases import Base

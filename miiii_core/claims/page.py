@@ -49,7 +49,8 @@ class Ledger:
 
     def runs(self) -> str:
         """Which runs testified."""
-        return "\n".join(_witness(run) for runs in self.evidence.values() for run in runs)
+        lines = (_witness(run) for runs in self.evidence.values() for run in runs)
+        return "\n".join(dict.fromkeys(lines))
 
     def details(self) -> "Details":
         """Criterion and all numbers of each claim, folded."""
