@@ -4,7 +4,6 @@ import dataclasses
 import hashlib
 import json
 import math
-from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
@@ -236,11 +235,6 @@ def differences(config: Config, usual: Config) -> list[tuple[str, Any, Any]]:
     """Each field in which two configurations differ, with the value of either."""
     mine, theirs = config.values, usual.values
     return [(field, mine[field], theirs[field]) for field in mine if mine[field] != theirs[field]]
-
-
-def same_but(config: Config, other: Config, names: Collection[str]) -> bool:
-    """Whether two configurations differ in no field but some."""
-    return all(field in names for field, _, _ in differences(config, other))
 
 
 def fields() -> dict[str, dataclasses.Field]:

@@ -13,10 +13,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from ..config import Config, differences, same_but
+from ..config import Config, differences
 from ..storage.files import FileDamaged, load_arrays, save_arrays
 from ..storage.provenance import code_digest, session, training_code_digest
-from ..storage.results import results_folder
+from ..storage.results import results_folder, same_recipe
 from ..storage.saved import RunError
 from ..tasks import primes_below
 from .branching import Branch, Experiment, places_of
@@ -193,7 +193,7 @@ def stored(kind: str, config: Config) -> list[Path]:
     for path in root.glob(f"{kind}-{config.task.name}-*.npz"):
         _, header = _read(path)
         other = Config.from_json(json.dumps(header["config"]))
-        if same_but(other, config, IGNORED):
+        if same_recipe(other, config, IGNORED):
             found[other.task.p, other.train.seed] = path
     return [found[place] for place in sorted(found)]
 

@@ -8,9 +8,9 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from ..config import Config, same_but
+from ..config import Config
 from ..milestones import NEVER
-from ..storage.results import find_results, read_lines, read_results
+from ..storage.results import find_results, read_lines, read_results, same_recipe
 from ..storage.saved import Run
 from ..tasks import primes_below
 from .learning import generalised_at
@@ -64,7 +64,9 @@ def bases_of(runs: Sequence[Run], path: Path | None = None) -> dict[int, Base]:
 
 def _alike(recipe: Config, trainings: Sequence[tuple[Config, _Training]]) -> dict[int, Base]:
     """The bases of the trainings of one recipe; later ones take the place of earlier ones."""
-    chosen = {(one.p, one.seed): one for config, one in trainings if same_but(config, recipe, FREE)}
+    chosen = {
+        (one.p, one.seed): one for config, one in trainings if same_recipe(config, recipe, FREE)
+    }
     found: dict[int, Base] = {}
     for p in sorted({p for p, _ in chosen}):
         several = [one for one in chosen.values() if one.p == p]

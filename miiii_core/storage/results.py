@@ -2,12 +2,13 @@
 
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 
+from ..config import Config, differences
 from ..milestones import Curve
 from .folders import book_folder
 from .saved import RunError
@@ -28,6 +29,11 @@ def find_results(name: str) -> Path | None:
     root = results_folder()
     path = root / name if root else None
     return path if path and path.is_file() else None
+
+
+def same_recipe(config: Config, other: Config, free: Collection[str]) -> bool:
+    """Whether two configurations differ in nothing but some fields, by which results may differ."""
+    return all(field in free for field, _, _ in differences(config, other))
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
