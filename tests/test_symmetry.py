@@ -123,3 +123,21 @@ def test_bases_that_cannot_tell_are_refused(bases, message):
 def test_a_missing_epoch_is_refused():
     with pytest.raises(ValueError, match="base 29 has 9 tasks, and 2 epochs are given"):
         lead({29: np.ones(2), 31: np.ones(10)}, {29: 100, 31: 100})
+
+
+def test_standings_are_what_base_and_modulus_leave():
+    found = symmetry.standings(epochs_with(1.0, noise=0.3), ENDS)
+    for of in (found.base, found.modulus):
+        for one in set(of):
+            assert found.ahead[of == one].sum() == pytest.approx(0, abs=1e-9)
+    assert found.ahead[found.symmetric].mean() > 0.2 > found.ahead[~found.symmetric].mean()
+
+
+def test_where_base_and_modulus_say_all_nothing_is_ahead():
+    found = symmetry.standings(epochs_with(0.0), ENDS)
+    np.testing.assert_allclose(found.ahead, 0, atol=1e-9)
+
+
+def test_a_modulus_of_one_base_has_no_standing():
+    found = symmetry.standings(epochs_with(1.0), ENDS)
+    assert set(found.modulus) == {q for q in primes_below(37) if q >= 5}  # 37, 41 are below 43 only

@@ -75,10 +75,10 @@ def test_lines_of_bases_have_full_marks_where_digits_are_symmetric():
         {7: [True, True, False], 11: [True, True, True, False]},
     )
     (axes,) = figure.axes
-    first, second = axes.lines[:2]
-    np.testing.assert_array_equal(first.get_ydata(), [4, 8, 32])  # never: above all epochs
-    np.testing.assert_array_equal(second.get_ydata(), [2, 4, 8, 16])
-    full = axes.collections[2]
+    large, small = axes.lines[:2]
+    np.testing.assert_array_equal(small.get_ydata(), [4, 8, 32])  # never: above all epochs
+    np.testing.assert_array_equal(large.get_ydata(), [2, 4, 8, 16])
+    full = axes.collections[0]
     assert [x for x, _ in full.get_offsets()] == [2, 3, 5]
     assert [text.get_text() for text in axes.texts] == ["never"]
     assert plt.get_fignums() == []
@@ -89,3 +89,29 @@ def test_lines_of_no_base_or_of_other_tasks_are_refused():
         figures.learning_order({}, {}, {})
     with pytest.raises(ValueError, match=r"moduli\[7\] has shape"):
         figures.learning_order({7: [1, 2]}, {7: [2, 3, 5]}, {7: [True, True]})
+
+
+def test_answers_of_tasks_not_learned_are_faint_and_of_large_runs_hollow():
+    shares = {"small": [0.2, 0.4, np.nan], "large": [0.1, 0.3, 0.5, 0.7]}
+    learned = {"small": [False, True, True], "large": [True] * 4}
+    figure = figures.answer_spread([5, 7, 11, 13], shares, learned, hollow=["large"])
+    small, faint, large, none = figure.axes[0].lines
+    assert (small.get_xdata().tolist(), faint.get_xdata().tolist()) == ([7, 11], [5])
+    assert faint.get_alpha() < 0.5 and small.get_fillstyle() == "full"
+    assert large.get_ydata().tolist() == [0.1, 0.3, 0.5, 0.7] and len(none.get_xdata()) == 0
+    assert large.get_fillstyle() == "none"
+    legend = figure.axes[0].get_legend()
+    assert [text.get_text() for text in legend.get_texts()] == ["small", "large"]
+
+
+def test_learned_of_another_number_of_tasks_is_refused():
+    with pytest.raises(ValueError, match=r"learned\[run\] has shape"):
+        figures.answer_spread([5, 7], {"run": [0.1, 0.2]}, {"run": [True]})
+
+
+def test_standings_have_full_marks_where_digits_are_symmetric():
+    figure = figures.task_standings([5, 5, 7], [0.5, -0.5, 0.0], [True, False, False])
+    _, others, full = figure.axes[0].lines
+    assert (others.get_xdata().tolist(), others.get_ydata().tolist()) == ([5, 7], [-0.5, 0.0])
+    assert (full.get_xdata().tolist(), full.get_ydata().tolist()) == ([5], [0.5])
+    assert (others.get_fillstyle(), full.get_fillstyle()) == ("none", "full")

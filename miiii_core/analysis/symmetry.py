@@ -85,6 +85,43 @@ def lead(
     )
 
 
+class Standings(NamedTuple):
+    """Tasks of several bases, from q = 5 on, a row each.
+
+    Attributes:
+        base: p.
+        modulus: q.
+        symmetric: Whether its digits are symmetric.
+        ahead: Octaves by which it was learned sooner than base and q say, by least squares.
+    """
+
+    base: Int[np.ndarray, " rows"]
+    modulus: Int[np.ndarray, " rows"]
+    symmetric: Bool[np.ndarray, " rows"]
+    ahead: Float[np.ndarray, " rows"]
+
+
+def standings(
+    epochs: Mapping[int, Float[np.ndarray, " tasks"]], last: Mapping[int, int]
+) -> Standings:
+    """What one term for each base and one for each q leave of when tasks were learned.
+
+    A q that is in one base only is left out, as its term leaves nothing.
+
+    Args:
+        epochs: As in `lead`.
+        last: As in `lead`.
+
+    Raises:
+        ValueError: if there are fewer than two bases, or one has other than its number of tasks.
+    """
+    base, modulus, symmetric, octave = _table(epochs, last)
+    design = np.hstack([_dummies(base), _dummies(modulus)])
+    ahead = design @ (np.linalg.pinv(design) @ octave) - octave
+    several = (modulus[:, None] == modulus).sum(axis=1) > 1
+    return Standings(*(rows[several] for rows in (base, modulus, symmetric, ahead)))
+
+
 def _table(
     epochs: Mapping[int, np.ndarray], last: Mapping[int, int]
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:

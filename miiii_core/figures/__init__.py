@@ -31,12 +31,13 @@ from .spectra import (
     singular_vectors_figure,
 )
 from .training import curves, grokking_figure, norm_map, training_map, training_maps
-from .variations import learning_order
+from .variations import answer_spread, learning_order, task_standings
 from .waves import seed_dots, wave_lives
 
 __all__ = [
     "TimePanel",
     "agreement_panels",
+    "answer_spread",
     "attention_maps",
     "beyond_training",
     "by_prime",
@@ -73,6 +74,7 @@ __all__ = [
     "singular_values_figure",
     "singular_vectors_figure",
     "target_grids",
+    "task_standings",
     "training_map",
     "training_maps",
     "wave_chart",

@@ -12,6 +12,8 @@ from numpy.typing import ArrayLike
 from . import style
 from .style import checked, checked_names, drawn, line_look, panel, plain_log, symbols
 
+MARKERS = "osD^v"  # of groups, in this order
+
 
 @drawn
 def effect_matrix(
@@ -143,7 +145,7 @@ def by_prime(
     primes = checked(moduli, "moduli", "task")
     figure, axes = panel(axes, 3.6)
     for index, (name, group) in enumerate(values.items()):
-        look = line_look(index) | {"linestyle": "none", "marker": "osD^v"[index % 5]}
+        look = line_look(index) | {"linestyle": "none", "marker": MARKERS[index % len(MARKERS)]}
         marks = checked(
             group, name, "task" if len(np.atleast_1d(group)) < len(primes) else len(primes)
         )
