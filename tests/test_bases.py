@@ -8,7 +8,7 @@ from tiny import TINY
 
 from benchmarks import bases as benchmark
 from miiii_core import claims, runs
-from miiii_core.claims.bases import bases_of
+from miiii_core.claims.bases import by_base, trainings_of
 from miiii_core.claims.learning import generalised_at
 from miiii_core.milestones import NEVER
 from miiii_core.presets import preset
@@ -65,7 +65,7 @@ def test_a_base_is_the_median_of_its_seeds(stored, tiny_run):
         row(11, 1, [3, 8, None, 4], 48),
         row(11, 2, [2, 4, None, 9], 32),
     )
-    found = bases_of([tiny_run], path)
+    found = by_base(trainings_of([tiny_run], path))
     assert list(found) == [7, 11]
     assert found[11].seeds == 3 and found[11].last == 48
     np.testing.assert_array_equal(found[11].learned, [2, 4, np.inf, 4])
@@ -73,7 +73,8 @@ def test_a_base_is_the_median_of_its_seeds(stored, tiny_run):
 
 
 def test_a_run_takes_the_place_of_what_is_stored_of_its_base_and_seed(stored, tiny_run):
-    found = bases_of([tiny_run], stored(row(7, 0, [1, 1, 1], 1), row(7, 1, [1, 1, 1], 1)))
+    path = stored(row(7, 0, [1, 1, 1], 1), row(7, 1, [1, 1, 1], 1))
+    found = by_base(trainings_of([tiny_run], path))
     assert found[7].seeds == 2 and found[7].last == tiny_run.epoch
 
 
@@ -82,14 +83,14 @@ def test_other_recipes_do_not_count_and_other_records_do(stored, tiny_run):
         row(11, 0, [1, 2, 3, 4], 16, weight_decay=9.0),
         row(13, 0, [1, 2, 3, 4, 5], 16, epochs=999, probes=(), n_snapshots=0),
     )
-    assert list(bases_of([tiny_run], path)) == [7, 13]
+    assert [one.p for one in trainings_of([tiny_run], path)] == [7, 13]
 
 
 def test_the_recipe_with_most_bases_is_taken(stored, tiny_run, tmp_path):
     other = runs.train(TINY.replace(p=5, weight_decay=9.0), tmp_path / "other", progress=False)
     path = stored(row(11, 0, [1, 2, 3, 4], 16), row(13, 0, [1, 2, 3, 4, 5], 16))
-    assert list(bases_of([other, tiny_run], path)) == [7, 11, 13]
-    assert bases_of([], path) == {}
+    assert [one.p for one in trainings_of([other, tiny_run], path)] == [7, 11, 13]
+    assert trainings_of([], path) == []
 
 
 @pytest.mark.parametrize("content", ["{", "[]", "{}", '{"config": {}}'])
@@ -97,12 +98,12 @@ def test_a_damaged_file_is_refused_by_name(content, tmp_path, tiny_run):
     path = tmp_path / "bases.jsonl"
     path.write_text(content)
     with pytest.raises(RunError, match="bases.jsonl is damaged.*compute it again"):
-        bases_of([tiny_run], path)
+        trainings_of([tiny_run], path)
 
 
 def test_a_row_of_other_tasks_is_refused(stored, tiny_run):
     with pytest.raises(RunError, match="3 tasks at p = 11"):
-        bases_of([tiny_run], stored(row(11, 0, [1, 2, 3], 16)))
+        trainings_of([tiny_run], stored(row(11, 0, [1, 2, 3], 16)))
 
 
 def test_one_base_cannot_tell(tmp_path, monkeypatch, tiny_run):

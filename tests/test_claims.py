@@ -20,7 +20,7 @@ from miiii_core.claims import (
     variations,
 )
 from miiii_core.claims.attention import heads
-from miiii_core.claims.bases import Base
+from miiii_core.claims.bases import Training
 from miiii_core.claims.circuit import FORMS
 from miiii_core.claims.embeddings import best_frequency_share, frequencies_for
 from miiii_core.claims.learning import settled_at
@@ -643,7 +643,7 @@ def addition_run(tmp_path_factory):
 @pytest.mark.parametrize("claim", TESTABLE, ids=by_key)
 def test_a_claim_measures_what_it_is_judged_by(claim, small_run, addition_run, monkeypatch):
     monkeypatch.setattr(hyperparameters, "stored_neighbours", all_neighbours)
-    monkeypatch.setattr(variations, "bases_of", two_bases)
+    monkeypatch.setattr(variations, "trainings_of", two_bases)
     kinds = {kind: [small_run] for kind in claim.needs}
     found = examine(claim, kinds | {"nanda": [addition_run]})
     assert found.verdict in Verdict and not found.missing
@@ -656,8 +656,7 @@ def test_a_claim_measures_what_it_is_judged_by(claim, small_run, addition_run, m
 
 def two_bases(runs):
     """Two bases in which tasks were learned in the order of their size."""
-    sizes = {p: np.array(primes_below(p), float) for p in (23, 29)}
-    return {p: Base(1, epochs, 64) for p, epochs in sizes.items()}
+    return [Training(p, 0, np.array(primes_below(p), float), 64) for p in (23, 29)]
 
 
 def all_neighbours(config):

@@ -6,7 +6,7 @@ from tiny import TINY
 
 from miiii_core import figures, runs
 from miiii_core.claims import variations
-from miiii_core.claims.bases import bases_of
+from miiii_core.claims.bases import by_base, trainings_of
 from miiii_core.config import TaskConfig
 from miiii_core.tasks import make_task
 
@@ -55,7 +55,7 @@ def test_a_task_of_few_classes_does_not_count_as_learned(divisible_run, tiny_run
 
 
 def test_one_base_has_no_lead(tiny_run, tmp_path):
-    assert variations.lead_of(bases_of([tiny_run], tmp_path / "none.jsonl")) is None
+    assert variations.lead_of(by_base(trainings_of([tiny_run], tmp_path / "none.jsonl"))) is None
 
 
 def test_epochs_that_never_differ_have_no_order():

@@ -1,7 +1,7 @@
 """When each task was learned in other bases: by runs, and by trainings stored with the book."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,6 +22,22 @@ RECORDED = (
 FREE = ("p", "seed", "epochs", *RECORDED)  # in which trainings of one recipe may differ
 
 
+class Training(NamedTuple):
+    """When one training learned its tasks.
+
+    Attributes:
+        p: Base of the digits.
+        seed: Of the training.
+        learned: Epoch at which each task generalised; infinite for never.
+        last: Epoch at which it ended.
+    """
+
+    p: int
+    seed: int
+    learned: Float[np.ndarray, " tasks"]
+    last: int
+
+
 class Base(NamedTuple):
     """What the trainings in one base say.
 
@@ -36,15 +52,8 @@ class Base(NamedTuple):
     last: int
 
 
-class _Training(NamedTuple):
-    p: int
-    seed: int
-    learned: Float[np.ndarray, " tasks"]
-    last: int
-
-
-def bases_of(runs: Sequence[Run], path: Path | None = None) -> dict[int, Base]:
-    """The bases of a recipe, smallest first, by runs and by what is stored of the same recipe.
+def trainings_of(runs: Sequence[Run], path: Path | None = None) -> list[Training]:
+    """The trainings of a recipe, by p and seed: runs, and what is stored of the same recipe.
 
     A recipe is all but base, seed, length and what is recorded on the way. Of the recipes that
     runs have it is the one with the most bases, of one base and seed a run before what is stored.
@@ -59,27 +68,36 @@ def bases_of(runs: Sequence[Run], path: Path | None = None) -> dict[int, Base]:
     stored = read_results(path or find_results(FILE), _parse)
     given = [(run.config, _of_run(run)) for run in runs]
     found = [_alike(recipe, [*stored, *given]) for recipe, _ in given]
-    return max(found, key=len, default={})
+    return max(found, key=lambda each: len({one.p for one in each}), default=[])
 
 
-def _alike(recipe: Config, trainings: Sequence[tuple[Config, _Training]]) -> dict[int, Base]:
-    """The bases of the trainings of one recipe; later ones take the place of earlier ones."""
-    chosen = {
-        (one.p, one.seed): one for config, one in trainings if same_recipe(config, recipe, FREE)
+def by_base(trainings: Iterable[Training]) -> dict[int, Base]:
+    """The median over the seeds of each base, smallest base first."""
+    several: dict[int, list[Training]] = {}
+    for one in sorted(trainings, key=lambda one: one.p):
+        several.setdefault(one.p, []).append(one)
+    return {
+        p: Base(
+            len(each),
+            np.median([one.learned for one in each], axis=0),
+            max(one.last for one in each),
+        )
+        for p, each in several.items()
     }
-    found: dict[int, Base] = {}
-    for p in sorted({p for p, _ in chosen}):
-        several = [one for one in chosen.values() if one.p == p]
-        middle = np.median([one.learned for one in several], axis=0)
-        found[p] = Base(len(several), middle, max(one.last for one in several))
-    return found
 
 
-def _of_run(run: Run) -> _Training:
-    return _Training(run.task.p, run.config.train.seed, generalised_at(run), run.epoch)
+def _alike(recipe: Config, trainings: Sequence[tuple[Config, Training]]) -> list[Training]:
+    """The trainings of one recipe; later ones take the place of earlier ones."""
+    alike = [one for config, one in trainings if same_recipe(config, recipe, FREE)]
+    chosen = {(one.p, one.seed): one for one in alike}
+    return [chosen[place] for place in sorted(chosen)]
 
 
-def _parse(path: Path) -> list[tuple[Config, _Training]]:
+def _of_run(run: Run) -> Training:
+    return Training(run.task.p, run.config.train.seed, generalised_at(run), run.epoch)
+
+
+def _parse(path: Path) -> list[tuple[Config, Training]]:
     found = []
     for row in read_lines(path):
         config = Config.from_json(json.dumps(row["config"]))
@@ -87,5 +105,5 @@ def _parse(path: Path) -> list[tuple[Config, _Training]]:
         learned = np.array([NEVER if epoch is None else epoch for epoch in row["learned"]], float)
         if len(learned) != len(primes_below(p)):
             raise ValueError(f"{len(learned)} tasks at p = {p}")
-        found.append((config, _Training(p, seed, learned, row["last"])))
+        found.append((config, Training(p, seed, learned, row["last"])))
     return found

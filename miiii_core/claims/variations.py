@@ -11,7 +11,7 @@ from ..analysis.symmetry import FIRST, Lead, lead
 from ..milestones import GENERALISED
 from ..storage.saved import Run
 from ..tasks import Task, primes_below
-from .bases import Base, bases_of
+from .bases import Base, by_base, trainings_of
 from .ledger import OURS, CannotTell, Claim, Measure, Measured, Values, Verdict, decide
 from .sources import BASES
 
@@ -80,7 +80,7 @@ def several_bases(runs: Sequence[Run]) -> dict[int, Base]:
     Raises:
         CannotTell: if there is one only.
     """
-    bases = bases_of(runs)
+    bases = by_base(trainings_of(runs))
     if len(bases) < 2:
         raise CannotTell(
             f"{runs[0].folder.name} is of a recipe of which no other base is known; train one "
@@ -90,7 +90,7 @@ def several_bases(runs: Sequence[Run]) -> dict[int, Base]:
 
 
 def _bases(*runs: Run) -> Mapping[int, Base]:
-    return bases_of(runs)
+    return by_base(trainings_of(runs))
 
 
 def _trainings(bases: Mapping[int, Base]) -> Measured:
