@@ -18,15 +18,15 @@ from typing import Any
 
 import jax
 import numpy as np
-from tqdm import tqdm
 
 from miiii_core.claims.bases import FILE
 from miiii_core.config import Config
 from miiii_core.milestones import GENERALISED
 from miiii_core.presets import preset
 from miiii_core.storage.provenance import code_revision, device_name
-from miiii_core.storage.results import read_lines
 from miiii_core.training.train import fit, initial_state, task_of
+
+from .trainings import keep, one_by_one
 
 RESULTS = Path(__file__).parent.parent / "book" / "results" / FILE
 SMALL = (23, 29, 31, 37, 41, 43, 47, 53, 59)  # a minute or two each
@@ -43,7 +43,8 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=1, help="trainings in each base, from seed 0")
     parser.add_argument("--out", type=Path, default=RESULTS, help="file of lines to add to")
     given = parser.parse_args()
-    collect(given.out, chosen(given.p or SMALL + LARGE, range(given.seeds)))
+    configs = chosen(given.p or SMALL + LARGE, range(given.seeds))
+    keep(given.out, configs, lambda group: [train(group[0])], one_by_one)
 
 
 def chosen(bases: Iterable[int], seeds: Iterable[int], **changes: Any) -> list[Config]:
@@ -56,15 +57,6 @@ def chosen(bases: Iterable[int], seeds: Iterable[int], **changes: Any) -> list[C
     """
     common = preset("miiii-small").replace(**RECORDING | changes)
     return [common.replace(p=p, seed=seed) for seed, p in itertools.product(seeds, bases)]
-
-
-def collect(path: Path, configs: Iterable[Config]) -> None:
-    """Train what is not in a file yet, and append a line for each: stopped, it goes on."""
-    known = {row["digest"] for row in read_lines(path)}
-    for config in tqdm([one for one in configs if one.digest not in known], unit="training"):
-        line = json.dumps({"digest": config.digest, **train(config)}, allow_nan=False)
-        with path.open("a") as file:
-            file.write(line + "\n")
 
 
 def train(config: Config) -> dict[str, Any]:

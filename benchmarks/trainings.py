@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,22 +20,50 @@ from miiii_core.training.train import Progress, TrainingDiverged, fit, initial_s
 def collect(
     path: Path, configs: Iterable[Config], fields: tuple[str, ...], *, together: bool = False
 ) -> None:
+    """Train what is not in a file yet, and append its curve to it.
+
+    Args:
+        path: As for `keep`.
+        configs: What to train.
+        fields: Of the configuration, to stand in each line.
+        together: Whether to train all at once that one program can; a GPU is quicker so.
+    """
+
+    def rows_of(group: Sequence[Config]) -> list[dict[str, Any]]:
+        rows = train_together(group) if together else [train(group[0])]
+        return [
+            {field: config.values[field] for field in fields} | row
+            for config, row in zip(group, rows, strict=True)
+        ]
+
+    keep(path, configs, rows_of, _groups if together else one_by_one)
+
+
+def keep(
+    path: Path,
+    configs: Iterable[Config],
+    train: Callable[[Sequence[Config]], list[dict[str, Any]]],
+    groups: Callable[[Iterable[Config]], list[list[Config]]],
+) -> None:
     """Train what is not in a file yet, and append a line for each: stopped, it goes on.
 
     Args:
         path: Of lines, each a JSON object.
         configs: What to train.
-        fields: Of the configuration, to stand in each line.
-        together: Whether to train all at once that one program can; a GPU is quicker so.
+        train: From some of them to what each line is to say beside the digest.
+        groups: Which are trained at once.
     """
     known = {row["digest"] for row in read_lines(path)}
-    new = [config for config in configs if config.digest not in known]
-    for group in tqdm(_groups(new) if together else [[config] for config in new], unit="training"):
-        rows = train_together(group) if together else [train(group[0])]
+    for group in tqdm(groups(one for one in configs if one.digest not in known), unit="training"):
+        rows = train(group)
         with path.open("a") as file:
             for config, row in zip(group, rows, strict=True):
-                chosen = {field: config.values[field] for field in fields}
-                file.write(json.dumps({"digest": config.digest, **chosen, **row}) + "\n")
+                file.write(json.dumps({"digest": config.digest, **row}) + "\n")
+
+
+def one_by_one(configs: Iterable[Config]) -> list[list[Config]]:
+    """Each by itself."""
+    return [[config] for config in configs]
 
 
 def train(config: Config) -> dict[str, Any]:

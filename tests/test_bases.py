@@ -53,10 +53,11 @@ def test_a_training_ends_when_all_tasks_are_learned(monkeypatch):
 def test_what_is_stored_is_not_trained_again(tmp_path, monkeypatch):
     path, asked = tmp_path / "bases.jsonl", []
     monkeypatch.setattr(benchmark, "train", lambda config: asked.append(config.task.p) or {})
-    for _ in range(2):
-        benchmark.collect(path, benchmark.chosen([7, 11], [0], d_model=8))
+    for bases in (["--p", "7"], ["--p", "7", "--p", "11"]):
+        monkeypatch.setattr("sys.argv", ["bases", "--out", str(path), *bases])
+        benchmark.main()
     assert asked == [7, 11]
-    assert len(read_lines(path)) == 2
+    assert len({row["digest"] for row in read_lines(path)}) == 2
 
 
 def test_a_base_is_the_median_of_its_seeds(stored, tiny_run):
