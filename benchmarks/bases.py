@@ -2,33 +2,37 @@
 
     python -m benchmarks.bases                      # trains what is not stored yet; hours on a CPU
     python -m benchmarks.bases --p 43 --seeds 3     # one base, with three seeds
+    python -m benchmarks.bases --renamed            # the second digit's tokens in random order
 
 All else than base and seed is as in the preset ``miiii-small``. A training ends when it has learned
-all tasks, or with the preset's last epoch. Every line of ``book/results/bases.jsonl`` is one, kept
-when it is done; the chapter "Variations" shows them.
+all tasks, or with the preset's last epoch. Every line of ``book/results/bases.jsonl``, or of
+``renamed.jsonl`` beside it, is one, kept when it is done; the chapter "Variations" shows them.
 """
 
 import argparse
+import dataclasses
 import itertools
 import json
 import time
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
 
-from miiii_core.claims.bases import FILE
+from miiii_core.claims.bases import FILE, RENAMED
 from miiii_core.config import Config
 from miiii_core.milestones import GENERALISED
 from miiii_core.presets import preset
 from miiii_core.storage.provenance import code_revision, device_name
+from miiii_core.tasks import Task
 from miiii_core.training.train import fit, initial_state, task_of
 
 from .trainings import keep, one_by_one
 
-RESULTS = Path(__file__).parent.parent / "book" / "results" / FILE
+RESULTS = Path(__file__).parent.parent / "book" / "results"
 SMALL = (23, 29, 31, 37, 41, 43, 47, 53, 59)  # a minute or two each
 LARGE = (71, 83)  # up to a quarter of an hour each
 RECORDING: dict[str, Any] = {
@@ -41,10 +45,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--p", type=int, action="append", help=f"a base  [{SMALL + LARGE}]")
     parser.add_argument("--seeds", type=int, default=1, help="trainings in each base, from seed 0")
-    parser.add_argument("--out", type=Path, default=RESULTS, help="file of lines to add to")
+    parser.add_argument("--renamed", action="store_true", help="rename the second digit's tokens")
+    parser.add_argument("--out", type=Path, help="file of lines to add to  [the book's]")
     given = parser.parse_args()
-    configs = chosen(given.p or SMALL + LARGE, range(given.seeds))
-    keep(given.out, configs, lambda group: [train(group[0])], one_by_one)
+    bases = given.p or (SMALL if given.renamed else SMALL + LARGE)
+    path = given.out or RESULTS / (RENAMED if given.renamed else FILE)
+    do = partial(train, renamed=given.renamed)
+    keep(path, chosen(bases, range(given.seeds)), lambda group: [do(group[0])], one_by_one)
 
 
 def chosen(bases: Iterable[int], seeds: Iterable[int], **changes: Any) -> list[Config]:
@@ -59,9 +66,26 @@ def chosen(bases: Iterable[int], seeds: Iterable[int], **changes: Any) -> list[C
     return [common.replace(p=p, seed=seed) for seed, p in itertools.product(seeds, bases)]
 
 
-def train(config: Config) -> dict[str, Any]:
-    """Train until all tasks are learned: the epoch of each, null for never, and of the end."""
+def renamed_task(task: Task, seed: int) -> Task:
+    """The same numbers and answers, with the tokens of the digit x1 in random order.
+
+    What is in one table for both digits no longer fits both: no wave over the tokens is one over
+    x0 and over x1.
+    """
+    digits = np.array(task.digits)
+    digits[:, 1] = np.random.default_rng(seed).permutation(task.p)[digits[:, 1]]
+    return dataclasses.replace(task, digits=digits)
+
+
+def train(config: Config, *, renamed: bool = False) -> dict[str, Any]:
+    """Train until all tasks are learned: the epoch of each, null for never, and of the end.
+
+    Args:
+        config: What to train.
+        renamed: Whether to train on the `renamed_task`.
+    """
     task, began = task_of(config), time.perf_counter()
+    task = renamed_task(task, config.train.seed) if renamed else task
     learned, last = np.full(len(task.moduli), np.inf), 0
     for now in fit(config, task, initial_state(config, task)):
         if now.metrics is not None:

@@ -16,6 +16,7 @@ from ..tasks import primes_below
 from .learning import generalised_at
 
 FILE = "bases.jsonl"
+RENAMED = "renamed.jsonl"  # the same with the tokens of one digit in random order
 RECORDED = (
     "probes", "n_snapshots", "settled_share", "eval_every", "evals_per_octave", "wide_per_octave",
 )  # fmt: skip
@@ -50,6 +51,21 @@ class Base(NamedTuple):
     seeds: int
     learned: Float[np.ndarray, " tasks"]
     last: int
+
+
+def renamed_of(runs: Sequence[Run], path: Path | None = None) -> list[Training]:
+    """What is stored of trainings of the same recipe with the tokens of one digit renamed.
+
+    Args:
+        runs: As in `trainings_of`.
+        path: Another file than the book's.
+
+    Raises:
+        RunError: if the file is damaged.
+    """
+    stored = read_results(path or find_results(RENAMED), _parse)
+    found = [_alike(run.config, stored) for run in runs]
+    return max(found, key=len, default=[])
 
 
 def trainings_of(runs: Sequence[Run], path: Path | None = None) -> list[Training]:

@@ -11,7 +11,7 @@ from ..analysis.symmetry import FIRST, Lead, lead
 from ..milestones import GENERALISED
 from ..storage.saved import Run
 from ..tasks import Task, primes_below
-from .bases import Base, by_base, trainings_of
+from .bases import Base, by_base, renamed_of, trainings_of
 from .ledger import OURS, CannotTell, Claim, Measure, Measured, Values, Verdict, decide
 from .sources import BASES
 
@@ -151,6 +151,42 @@ def _judge_divisible(values: Values) -> Verdict:
     )
 
 
+def _shared(*runs: Run) -> Measured:
+    renamed = renamed_of(runs)
+    places = {(one.p, one.seed) for one in renamed}
+    same = [one for one in trainings_of(runs) if (one.p, one.seed) in places]
+    there = {(one.p, one.seed) for one in same}
+    usual, changed = (
+        lead_of(by_base(one for one in some if (one.p, one.seed) in there))
+        for some in (same, renamed)
+    )
+    if usual is None or changed is None:
+        raise CannotTell(
+            "no trainings with renamed digits are stored for these runs; "
+            "python -m benchmarks.bases --renamed computes those of miiii-small"
+        )
+    return {
+        "trainings": len(there),
+        "symmetric tasks": usual.symmetric,
+        "lead in octaves": usual.octaves,
+        "p-value": usual.p_value,
+        "lead with digits renamed": changed.octaves,
+        "p-value with digits renamed": changed.p_value,
+    }
+
+
+def _judge_shared(values: Values) -> Verdict:
+    return decide(
+        values["lead with digits renamed"] < values["lead in octaves"] / 2,
+        values["p-value with digits renamed"] >= 0.05,
+        given=values["lead in octaves"] > 0 and values["p-value"] < 0.05,
+    )
+
+
+def _renamed_bases(*runs: Run) -> Mapping[int, Base]:
+    return by_base(renamed_of(runs))
+
+
 CLAIMS = (
     Claim(
         key="symmetric",
@@ -164,6 +200,19 @@ CLAIMS = (
         published={},
         page="variations",
         figure="fig-bases",
+    ),
+    Claim(
+        key="shared-table",
+        statement="tasks with symmetric digits are ahead as one table embeds both digits",
+        source=OURS,
+        criterion="with the tokens of x1 in random order, and the same numbers, answers and first "
+        "weights, their lead is less than half of what it is without, in the same bases and seeds; "
+        "and has p ≥ 0.05; partly: one of the two; without, it must have p < 0.05",
+        judge=_judge_shared,
+        measures=(Measure(needs=(BASES,), of=_shared, together=True, bases=_renamed_bases),),
+        published={},
+        page="variations",
+        figure="fig-renamed",
     ),
     Claim(
         key="classes",
