@@ -378,6 +378,21 @@ CRITERIA |= {
             ({"symmetric tasks": 0, "lead in octaves": 0.0, "p-value": 1.0}, OPEN),
         ],
     ),
+    "shared-table": (
+        {
+            "lead in octaves": 1.0,
+            "p-value": 0.01,
+            "lead with digits renamed": 0.4,
+            "p-value with digits renamed": 0.2,
+        },
+        [
+            ({"lead with digits renamed": 0.6}, PARTLY),
+            ({"p-value with digits renamed": 0.01}, PARTLY),
+            ({"lead with digits renamed": 0.9, "p-value with digits renamed": 0.01}, NO),
+            ({"p-value": 0.2}, OPEN),
+            ({"lead in octaves": -1.0}, OPEN),
+        ],
+    ),
     "classes": (
         {
             "bases": 4,
@@ -643,7 +658,8 @@ def addition_run(tmp_path_factory):
 @pytest.mark.parametrize("claim", TESTABLE, ids=by_key)
 def test_a_claim_measures_what_it_is_judged_by(claim, small_run, addition_run, monkeypatch):
     monkeypatch.setattr(hyperparameters, "stored_neighbours", all_neighbours)
-    monkeypatch.setattr(variations, "trainings_of", two_bases)
+    for of in ("trainings_of", "renamed_of"):
+        monkeypatch.setattr(variations, of, two_bases)
     kinds = {kind: [small_run] for kind in claim.needs}
     found = examine(claim, kinds | {"nanda": [addition_run]})
     assert found.verdict in Verdict and not found.missing
