@@ -393,6 +393,15 @@ CRITERIA |= {
             ({"lead in octaves": -1.0}, OPEN),
         ],
     ),
+    "own-tables": (
+        {"pairs": 9, "octaves, median": 0.5, "p-value": 0.01},
+        [
+            ({"octaves, median": 0.1}, PARTLY),
+            ({"p-value": 0.3}, PARTLY),
+            ({"octaves, median": 0.1, "p-value": 0.3}, NO),
+            ({"pairs": 4}, OPEN),
+        ],
+    ),
     "classes": (
         {
             "bases": 4,
@@ -671,8 +680,10 @@ def test_a_claim_measures_what_it_is_judged_by(claim, small_run, addition_run, m
 
 
 def two_bases(runs):
-    """Two bases in which tasks were learned in the order of their size."""
-    return [Training(p, 0, np.array(primes_below(p), float), 64) for p in (23, 29)]
+    """Two seeds in two bases in which tasks were learned in the order of their size."""
+    return [
+        Training(p, seed, np.array(primes_below(p), float), 64) for p in (23, 29) for seed in (0, 1)
+    ]
 
 
 def all_neighbours(config):

@@ -6,7 +6,7 @@ from tiny import TINY
 
 from miiii_core import figures, runs
 from miiii_core.claims import variations
-from miiii_core.claims.bases import by_base, trainings_of
+from miiii_core.claims.bases import Training, by_base, trainings_of
 from miiii_core.config import TaskConfig
 from miiii_core.tasks import make_task
 
@@ -115,3 +115,9 @@ def test_standings_have_full_marks_where_digits_are_symmetric():
     assert (others.get_xdata().tolist(), others.get_ydata().tolist()) == ([5, 7], [-0.5, 0.0])
     assert (full.get_xdata().tolist(), full.get_ydata().tolist()) == ([5], [0.5])
     assert (others.get_fillstyle(), full.get_fillstyle()) == ("none", "full")
+
+
+def test_gains_are_of_the_median_task_from_five_on_pair_by_pair():
+    usual = [Training(11, 0, np.array([1, 1, 8, np.inf]), 32), Training(11, 1, np.ones(4), 1)]
+    renamed = [Training(11, 0, np.array([9, 9, 4, 6]), 6), Training(13, 1, np.ones(5), 1)]
+    assert variations.gains_of(usual, renamed) == {(11, 0): 2.0}  # (8 + 32) / 2 over (4 + 6) / 2
