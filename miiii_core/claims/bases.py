@@ -53,21 +53,6 @@ class Base(NamedTuple):
     last: int
 
 
-def renamed_of(runs: Sequence[Run], path: Path | None = None) -> list[Training]:
-    """What is stored of trainings of the same recipe with the tokens of one digit renamed.
-
-    Args:
-        runs: As in `trainings_of`.
-        path: Another file than the book's.
-
-    Raises:
-        RunError: if the file is damaged.
-    """
-    stored = read_results(path or find_results(RENAMED), _parse)
-    found = [_alike(run.config, stored) for run in runs]
-    return max(found, key=len, default=[])
-
-
 def trainings_of(runs: Sequence[Run], path: Path | None = None) -> list[Training]:
     """The trainings of a recipe, by p and seed: runs, and what is stored of the same recipe.
 
@@ -81,10 +66,30 @@ def trainings_of(runs: Sequence[Run], path: Path | None = None) -> list[Training
     Raises:
         RunError: if the file is damaged.
     """
+    return _fullest(runs, path)[1]
+
+
+def renamed_of(runs: Sequence[Run], path: Path | None = None) -> list[Training]:
+    """What is stored of trainings of that recipe with the tokens of one digit renamed.
+
+    Args:
+        runs: As in `trainings_of`.
+        path: Another file than the book's.
+
+    Raises:
+        RunError: if a file is damaged.
+    """
+    recipe, _ = _fullest(runs)
+    stored = read_results(path or find_results(RENAMED), _parse)
+    return [] if recipe is None else _alike(recipe, stored)
+
+
+def _fullest(runs: Sequence[Run], path: Path | None = None) -> tuple[Config | None, list[Training]]:
+    """The recipe with the most bases, and its trainings; None if there are no runs."""
     stored = read_results(path or find_results(FILE), _parse)
     given = [(run.config, _of_run(run)) for run in runs]
-    found = [_alike(recipe, [*stored, *given]) for recipe, _ in given]
-    return max(found, key=lambda each: len({one.p for one in each}), default=[])
+    found = [(recipe, _alike(recipe, [*stored, *given])) for recipe, _ in given]
+    return max(found, key=lambda each: len({one.p for one in each[1]}), default=(None, []))
 
 
 def by_base(trainings: Iterable[Training]) -> dict[int, Base]:

@@ -48,7 +48,7 @@ class Measure:
         of: From one run of each kind, in that order, to numbers by name.
             `CannotTell` where a run has nothing to measure.
         together: Whether all runs of its kinds are measured at once, and not seed by seed.
-        bases: From the same runs to the p that the numbers are of; those of the runs if not given.
+        bases: From the same runs to the p that the numbers are of; the runs' own if there are none.
         probes: Names of probes, without whose records it cannot be taken.
         snapshots: Whether it looks at the weights of epochs on the way.
     """
@@ -62,7 +62,8 @@ class Measure:
 
     def bases_of(self, runs: Sequence[Run]) -> set[int]:
         """The p that the numbers of these runs are of."""
-        return set(self.bases(*runs) if self.bases else (run.config.task.p for run in runs))
+        stored = set(self.bases(*runs)) if self.bases else set()
+        return stored or {run.config.task.p for run in runs}
 
     def take(self, runs: Sequence[Run]) -> Measured:
         """The numbers of one set of runs.
