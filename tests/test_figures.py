@@ -89,6 +89,8 @@ CALLS = {
     "seed_dots": lambda: figures.seed_dots({"a": [1.0, 4, 2]}, "epochs"),
     "selectivity_maps": lambda: figures.selectivity_maps({"a": np.eye(2)}, [2, 3]),
     "circuit_grid": lambda: figures.circuit_grid({"a": np.eye(2, dtype=bool)}, [2, 3], "ab"),
+    "answer_spread": lambda: figures.answer_spread([5, 7], {"a": [1, 0.5]}, {"a": [True, False]}),
+    "task_standings": lambda: figures.task_standings([5, 7], [0.5, -0.5], [True, False]),
     "learning_order": lambda: figures.learning_order({7: [1, 2]}, {7: [2, 3]}, {7: [True, False]}),
     "dose_curves": lambda: figures.dose_curves([0, 1, 2], {"a": [1, 0.5, 0.1]}, "accuracy"),
 }

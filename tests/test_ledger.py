@@ -18,13 +18,22 @@ from miiii_core.storage.saved import Run
 SMALLEST = TINY.replace(p=5, n_validation=8)
 BARE = TINY.replace(p=11, n_heads=8, n_validation=30, probes=(), n_snapshots=0)
 # What these runs cannot tell for want of tasks, probes, snapshots or few heads, and why.
+# Of a recipe in which nothing else was trained.
+ALONE = {
+    "symmetric": "of which no other base is known",
+    "classes": "of which no other base is known",
+    "shared-table": "no trainings with renamed digits",
+    "own-tables": "no pair of trainings with and without renamed digits",
+}
 REASONS = {
-    SMALLEST: {
+    SMALLEST: ALONE
+    | {
         "hyperparameters": r"0 of the 11 neighbours of \S+ are stored",
         "order": r"p = 5 has the tasks 2, 3 only; it takes 2, 3, 5, 7 and others",
         "families": r"at p = 5 there is nothing to compare: .*some pairs must be of one",
     },
-    BARE: {
+    BARE: ALONE
+    | {
         "hyperparameters": r"0 of the 11 neighbours of \S+ are stored",
         "order": r"p = 11 has the tasks 2, 3, 5, 7 only; .* every p from 13 on",
         "smallest-circuits": r"\S+ has too many heads: .*; 18 parts are the most",
@@ -144,8 +153,8 @@ def test_the_end_of_a_phase_and_nothing_else_has_a_latest_epoch(tiny_addition):
 def test_a_measure_may_be_about_another_base_than_its_runs(tiny_run):
     claim = find_claim("own-subspace")
     counts = {"tasks solved": 1, "broken": 1, "of these, not by random sets": 1, "others spared": 1}
-    for told, where in (({}, "p = 7"), ({"p": 41}, "p = 41")):
-        measure = Measure(needs=("miiii",), of=lambda _, told=told: counts | told)
+    for stored, where in (((), "p = 7"), ((41,), "p = 41"), (range(9), "9 bases from p = 0 to 8")):
+        measure = Measure(needs=("miiii",), of=lambda _: counts, bases=lambda _, p=stored: p)
         found = examine(dataclasses.replace(claim, measures=(measure,)), {"miiii": [tiny_run]})
         assert found.where == where
 

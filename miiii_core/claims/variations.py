@@ -26,10 +26,8 @@ PAIRS = 5  # of trainings, from which on all of them falling one way is no accid
 def lead_of(bases: Mapping[int, Base]) -> Lead | None:
     """How much sooner tasks with symmetric digits were learned; None if these bases cannot tell."""
     try:
-        return lead(
-            {p: base.learned for p, base in bases.items()},
-            {p: base.last for p, base in bases.items()},
-        )
+        learned = {p: base.learned for p, base in bases.items()}
+        return lead(learned, {p: base.last for p, base in bases.items()})
     except ValueError:
         return None
 
@@ -160,10 +158,8 @@ def _shared(*runs: Run) -> Measured:
     places = {(one.p, one.seed) for one in renamed}
     same = [one for one in trainings_of(runs) if (one.p, one.seed) in places]
     there = {(one.p, one.seed) for one in same}
-    usual, changed = (
-        lead_of(by_base(one for one in some if (one.p, one.seed) in there))
-        for some in (same, renamed)
-    )
+    moved = [one for one in renamed if (one.p, one.seed) in there]
+    usual, changed = lead_of(by_base(same)), lead_of(by_base(moved))
     if usual is None or changed is None:
         raise CannotTell(
             "no trainings with renamed digits are stored for these runs; "
@@ -194,9 +190,10 @@ def gains_of(
 
     Only of those that were trained both ways; a task never learned counts as learned at the end.
     """
-    middle = [{(one.p, one.seed): _middle(one) for one in some} for some in (usual, renamed)]
-    shared = sorted(set(middle[0]) & set(middle[1]))
-    return {place: float(np.log2(middle[0][place] / middle[1][place])) for place in shared}
+    both = [{(one.p, one.seed): one for one in some if one.p > FIRST} for some in (usual, renamed)]
+    first, second = both
+    shared = sorted(set(first) & set(second))
+    return {one: float(np.log2(_middle(first[one]) / _middle(second[one]))) for one in shared}
 
 
 def _middle(one: Training) -> float:
