@@ -27,7 +27,7 @@ def learning_order(
     Lines are the darker the larger the base.
 
     Args:
-        epochs: (task,) by base; infinite for never, drawn as an arrow above all others.
+        epochs: (task,) by base; infinite for never, drawn on a line above all others.
         moduli: (task,) primes by base.
         symmetric: (task,) by base, true for full marks.
     """
