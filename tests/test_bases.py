@@ -1,6 +1,7 @@
 """Trainings in other bases: what is stored of them, and which count beside runs."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,12 +9,15 @@ from tiny import TINY
 
 from benchmarks import bases as benchmark
 from miiii_core import claims, runs
-from miiii_core.claims.bases import by_base, renamed_of, trainings_of
+from miiii_core.claims.bases import Training, by_base, renamed_of, trainings_of
+from miiii_core.claims.larger_base import larger_base
 from miiii_core.claims.learning import generalised_at
+from miiii_core.claims.ledger import CannotTell
+from miiii_core.config import Config
 from miiii_core.milestones import NEVER
 from miiii_core.presets import preset
 from miiii_core.storage.results import find_results, read_lines
-from miiii_core.storage.saved import RunError
+from miiii_core.storage.saved import Run, RunError
 from miiii_core.tasks import primes_below
 from miiii_core.training.train import task_of
 
@@ -43,6 +47,38 @@ def test_a_training_says_when_its_run_would_have_learned_each_task(tmp_path):
     learned = [NEVER if epoch is None else epoch for epoch in row["learned"]]
     np.testing.assert_array_equal(learned, generalised_at(run))
     assert row["last"] == 96 or None not in row["learned"]
+
+
+def test_a_run_says_what_its_training_would_have_said(tmp_path, monkeypatch):
+    run = runs.train(SMALL, tmp_path / "run", progress=False)
+    path = tmp_path / "lines.jsonl"
+    monkeypatch.setattr("sys.argv", ["bases", "--run", str(run.folder), "--out", str(path)])
+    benchmark.main()
+    (line,) = read_lines(path)
+    trained = benchmark.train(SMALL)
+    same = ("config", "learned", "device", "code_revision")
+    assert {name: line[name] for name in same} == {name: trained[name] for name in same}
+    assert line["last"] == 96 and line["digest"] == SMALL.digest
+    (one,) = trainings_of([run], path)
+    np.testing.assert_array_equal(one.learned, generalised_at(run))
+
+
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        (["--run", "nowhere"], "nowhere"),
+        (["--run", "{unfinished}"], "not a finished run of T_miiii"),
+        (["--run", "{unfinished}", "--renamed"], "keeps a run as it is"),
+    ],
+)
+def test_only_finished_runs_as_they_are_are_kept(typed, said, tmp_path, monkeypatch, capsys):
+    other = runs.train(SMALL.replace(name="nanda"), tmp_path / "other", progress=False)
+    path = tmp_path / "lines.jsonl"
+    typed = [word.format(unfinished=other.folder) for word in typed]
+    monkeypatch.setattr("sys.argv", ["bases", "--out", str(path), *typed])
+    with pytest.raises(SystemExit):
+        benchmark.main()
+    assert said in capsys.readouterr().err and not path.exists()
 
 
 def test_a_training_ends_when_all_tasks_are_learned(monkeypatch):
@@ -148,20 +184,59 @@ def test_one_base_cannot_tell(tmp_path, monkeypatch, tiny_run):
     assert "benchmarks.bases --renamed" in found["shared-table"].reason
 
 
+@pytest.fixture
+def planted(monkeypatch):
+    """A run in whose place trainings are told, by p, learned epochs and the last."""
+
+    def plant(*told):
+        trainings = [Training(p, 0, np.array(learned, float), last) for p, learned, last in told]
+        monkeypatch.setattr("miiii_core.claims.larger_base.trainings_of", lambda _: trainings)
+        return Run(Path("mine"), {}, TINY.replace(p=13, n_validation=20))
+
+    return plant
+
+
+def test_two_bases_are_compared_until_the_shorter_training_ends(planted):
+    """What 13 learned after 80 does not count, nor does what 17 never learned count as later."""
+    run = planted((13, [1, 2, 10, 20, 90], 100), (17, [1, 2, 30, np.inf, 40, 50], 80))
+    found = larger_base(run)
+    assert found.p == (13, 17) and found.last == 80
+    np.testing.assert_array_equal(found.moduli, [5, 7])
+    np.testing.assert_array_equal(found.learned, [[10, 20], [30, np.inf]])
+    assert claims.find_claim("larger-base").measures[0].of(run) == {
+        "tasks": 2,
+        "of them in the larger base too": 1,
+        "times the epoch, median": (30 / 10 + 80 / 20) / 2,
+    }
+
+
+def test_the_largest_base_has_nothing_beside_it(planted):
+    run = planted((11, [1, 2, 10, 20], 100), (13, [1, 2, 10, 20, 90], 100))
+    with pytest.raises(CannotTell, match="mine is of a recipe .* no larger base than 13 is known"):
+        larger_base(run)
+
+
 @pytest.mark.parametrize("name", ["bases.jsonl", "renamed.jsonl"])
 def test_the_book_has_bases_of_the_small_recipe(name):
     rows = read_lines(find_results(name))
-    assert len({one["digest"] for one in rows}) == len(rows) >= 9
+    small = preset("miiii-small").replace(**benchmark.RECORDING)
+    configs = [Config.from_json(json.dumps(one["config"])) for one in rows]
+    places = {(one.task.p, one.train.seed): one for one in configs}
+    alike = {p for (p, seed), one in places.items() if one == small.replace(p=p, seed=seed)}
+    assert len(alike) >= 9
+
+
+@pytest.mark.parametrize("name", ["bases.jsonl", "renamed.jsonl"])
+def test_a_stored_line_is_whole(name):
+    rows = read_lines(find_results(name))
+    assert len({one["digest"] for one in rows}) == len(rows)
     for one in rows:
-        task, train = one["config"]["task"], one["config"]["train"]
-        expected = preset("miiii-small").replace(
-            **benchmark.RECORDING, p=task["p"], seed=train["seed"]
-        )
-        assert one["digest"] == expected.digest
-        assert len(one["learned"]) == len(primes_below(task["p"]))
+        config = Config.from_json(json.dumps(one["config"]))
+        assert one["digest"] == config.digest
+        assert len(one["learned"]) == len(primes_below(config.task.p))
         known = [epoch for epoch in one["learned"] if epoch is not None]
-        assert max(known) <= one["last"] <= train["epochs"]
-        assert len(known) == len(one["learned"]) or one["last"] == train["epochs"]
+        assert max(known) <= one["last"] <= config.train.epochs
+        assert len(known) == len(one["learned"]) or one["last"] == config.train.epochs
 
 
 def test_a_stored_training_begins_so_when_repeated():

@@ -17,6 +17,7 @@ from miiii_core.claims import (
     examine,
     find_claim,
     hyperparameters,
+    larger_base,
     variations,
 )
 from miiii_core.claims.attention import heads
@@ -402,6 +403,16 @@ CRITERIA |= {
             ({"pairs": 4}, OPEN),
         ],
     ),
+    "larger-base": (
+        {"tasks": 8, "of them in the larger base too": 6, "times the epoch, median": 1.5},
+        [
+            ({"of them in the larger base too": 5}, PARTLY),
+            ({"times the epoch, median": 2.1}, PARTLY),
+            ({"times the epoch, median": 0.4}, PARTLY),
+            ({"of them in the larger base too": 5, "times the epoch, median": 2.1}, NO),
+            ({"tasks": 4}, OPEN),
+        ],
+    ),
     "classes": (
         {
             "bases": 4,
@@ -669,6 +680,7 @@ def test_a_claim_measures_what_it_is_judged_by(claim, small_run, addition_run, m
     monkeypatch.setattr(hyperparameters, "stored_neighbours", all_neighbours)
     for of in ("trainings_of", "renamed_of"):
         monkeypatch.setattr(variations, of, two_bases)
+    monkeypatch.setattr(larger_base, "trainings_of", two_bases)
     kinds = {kind: [small_run] for kind in claim.needs}
     found = examine(claim, kinds | {"nanda": [addition_run]})
     assert found.verdict in Verdict and not found.missing

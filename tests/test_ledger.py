@@ -22,6 +22,7 @@ BARE = TINY.replace(p=11, n_heads=8, n_validation=30, probes=(), n_snapshots=0)
 ALONE = {
     "symmetric": "of which no other base is known",
     "classes": "of which no other base is known",
+    "larger-base": "of which no larger base than",
     "shared-table": "no trainings with renamed digits",
     "own-tables": "no pair of trainings with and without renamed digits",
 }

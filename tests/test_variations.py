@@ -5,7 +5,7 @@ import pytest
 from tiny import TINY
 
 from miiii_core import figures, runs
-from miiii_core.claims import variations
+from miiii_core.claims import divisible, variations
 from miiii_core.claims.bases import Training, by_base, trainings_of
 from miiii_core.config import TaskConfig
 from miiii_core.tasks import make_task
@@ -28,12 +28,12 @@ def one_cosine(task):
 
 def test_exact_answers_spread_over_all_frequencies():
     task = task_of("divisible")
-    np.testing.assert_allclose(variations.spread(exact(task), task), 1)
+    np.testing.assert_allclose(divisible.spread(exact(task), task), 1)
 
 
 def test_answers_along_one_cosine_use_one_frequency():
     task = task_of("miiii")
-    found = variations.spread(one_cosine(task), task)
+    found = divisible.spread(one_cosine(task), task)
     np.testing.assert_allclose(found, 1 / (np.array(task.moduli) // 2))
 
 
@@ -46,12 +46,12 @@ def divisible_run(tmp_path_factory):
 def test_knowledge_is_of_the_loss_held_out(divisible_run):
     loss, task = divisible_run.metrics.split("loss", "validation")[-1], divisible_run.task
     guess = [-(f * np.log(f) + (1 - f) * np.log(1 - f)) for f in task.targets.mean(axis=0)]
-    np.testing.assert_allclose(variations.knowledge_of(divisible_run), 1 - loss / guess, rtol=1e-5)
+    np.testing.assert_allclose(divisible.knowledge_of(divisible_run), 1 - loss / guess, rtol=1e-5)
 
 
 def test_a_task_of_few_classes_does_not_count_as_learned(divisible_run, tiny_run):
     for run in (divisible_run, tiny_run):
-        assert not variations.learned(run)[np.array(run.task.moduli) < 5].any()
+        assert not divisible.learned(run)[np.array(run.task.moduli) < 5].any()
 
 
 def test_one_base_has_no_lead(tiny_run, tmp_path):

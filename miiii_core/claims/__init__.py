@@ -11,8 +11,10 @@ from . import (
     attention,
     basis,
     circuit,
+    divisible,
     embeddings,
     hyperparameters,
+    larger_base,
     learning,
     learning_circuits,
     mechanism,
@@ -64,6 +66,8 @@ LEDGER: tuple[Claim, ...] = (
     *mechanism.CLAIMS,
     *learning_circuits.CLAIMS,
     *variations.CLAIMS,
+    *larger_base.CLAIMS,
+    *divisible.CLAIMS,
 )
 
 
