@@ -21,6 +21,8 @@ def learning_order(
     epochs: Mapping[int, ArrayLike],
     moduli: Mapping[int, ArrayLike],
     symmetric: Mapping[int, ArrayLike],
+    *,
+    never: str = "never",
 ) -> Figure:
     """Epoch at which each task was learned, a line for each base, symmetric tasks as full marks.
 
@@ -30,33 +32,33 @@ def learning_order(
         epochs: (task,) by base; infinite for never, drawn on a line above all others.
         moduli: (task,) primes by base.
         symmetric: (task,) by base, true for full marks.
+        never: what stands at that line.
     """
     if not epochs:
         raise ValueError("epochs is empty; give at least one {base: (task,)}")
     figure, axes = panel(None, 4.2)
     found = np.concatenate([checked(e, f"epochs[{p}]", "task") for p, e in epochs.items()])
-    never = 2.0 * max(found[np.isfinite(found)], default=1)
+    above = 2.0 * max(found[np.isfinite(found)], default=1)
     colours = plt.get_cmap(style.SEQUENTIAL)(np.linspace(1, LIGHTEST, len(epochs)))
     for (p, values), colour in zip(sorted(epochs.items(), reverse=True), colours, strict=True):
         count = len(np.asarray(values))
         primes = checked(moduli[p], f"moduli[{p}]", count)
         full = checked(symmetric[p], f"symmetric[{p}]", count).astype(bool)
-        height = np.where(np.isfinite(values), values, never)
+        height = np.where(np.isfinite(values), values, above)
         axes.plot(primes, height, label=f"p = {p}", color=colour, linewidth=1.2)
         for some, face in ((full, colour), (~full, "white")):
             marks: dict[str, Any] = {"s": 30, "zorder": 3, "edgecolors": [colour]}
             axes.scatter(primes[some], height[some], facecolors=[face], **marks)
     if not np.isfinite(found).all():
-        axes.axhline(never, color=style.FAINT, linewidth=0.8, zorder=0)
-        axes.annotate(
-            "never", (1, never), xycoords=("axes fraction", "data"), ha="right", va="bottom"
-        )
+        axes.axhline(above, color=style.FAINT, linewidth=0.8, zorder=0)
+        place = ("axes fraction", "data")
+        axes.annotate(never, (1, above), xycoords=place, ha="right", va="bottom")
     style.prime_axis(axes, np.concatenate([np.asarray(m) for m in moduli.values()]))
     axes.set(ylabel="epoch", yscale="log")
     bases, names = axes.get_legend_handles_labels()
     dot = Line2D([], [], marker="o", linestyle="none", color=style.FAINT)
-    place: dict[str, Any] = {"loc": "center left", "bbox_to_anchor": (1, 0.5)}
-    axes.legend([*bases, dot], [*names, "p = ±1\nmod q"], frameon=False, **place)
+    beside: dict[str, Any] = {"loc": "center left", "bbox_to_anchor": (1, 0.5)}
+    axes.legend([*bases, dot], [*names, "p = ±1\nmod q"], frameon=False, **beside)
     return figure
 
 
