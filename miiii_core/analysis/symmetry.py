@@ -92,12 +92,14 @@ class Standings(NamedTuple):
         base: p.
         modulus: q.
         symmetric: Whether its digits are symmetric.
+        epoch: When it was learned; the last of its base for never.
         ahead: Octaves by which it was learned sooner than base and q say, by least squares.
     """
 
     base: Int[np.ndarray, " rows"]
     modulus: Int[np.ndarray, " rows"]
     symmetric: Bool[np.ndarray, " rows"]
+    epoch: Float[np.ndarray, " rows"]
     ahead: Float[np.ndarray, " rows"]
 
 
@@ -119,7 +121,7 @@ def standings(
     design = np.hstack([_dummies(base), _dummies(modulus)])
     ahead = design @ (np.linalg.pinv(design) @ octave) - octave
     several = (modulus[:, None] == modulus).sum(axis=1) > 1
-    return Standings(*(rows[several] for rows in (base, modulus, symmetric, ahead)))
+    return Standings(*(rows[several] for rows in (base, modulus, symmetric, 2**octave, ahead)))
 
 
 def _table(
