@@ -273,6 +273,6 @@ CLAIMS = (
             "of the interaction, n mod q",
         ),
         page="neurons",
-        figure="fig-block-shares",
+        figure="fig-mechanism",
     ),
 )
