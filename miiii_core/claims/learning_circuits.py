@@ -1,8 +1,7 @@
 """Claims about circuits for learning, and about what Grokfast amplifies.
 
 Criteria and thresholds were fixed before any seed but the embedded run's was trained, and before
-any wave was clamped; three were changed when seeds had been seen, and the chapter says which and
-why.
+any wave was clamped; what was changed when seeds had been seen, the chapter says, and why.
 """
 
 from collections.abc import Callable, Sequence
