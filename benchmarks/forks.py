@@ -18,7 +18,7 @@ from miiii_core.presets import preset
 from .trainings import collect
 
 RESULTS = Path(__file__).parent.parent / "book" / "results" / "forks.jsonl"
-# A base in which all tasks are learned within minutes, whatever the seed.
+# A base in which all tasks are learned within minutes, though not by every seed.
 BASE: dict[str, Any] = {"p": 41, "epochs": 4096, "eval_every": 64}
 FORKS: tuple[dict[str, Any], ...] = (
     {},
