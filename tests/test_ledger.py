@@ -177,7 +177,7 @@ def test_a_verdict_of_runs_that_did_not_come_so_far_gives_a_reason(tiny_run):
 def test_a_line_of_the_ledger_says_how_many_seeds_agree():
     claim = asking(Measure(needs=("a",), of=lambda run: {"so": run.info["value"]}))
     split = examine(claim, {"a": seeds(True, False, True)})
-    assert split.disagreement == "2 of 3 seeds alone"
+    assert split.disagreement == "2 of 3 seeds say so by themselves"
     assert split.disagreement in Ledger([split], {})._repr_html_()
     same = examine(claim, {"a": seeds(True, True)})
     assert same.disagreement == "" and same.alone == (Verdict.REPRODUCED,) * 2

@@ -176,7 +176,7 @@ class Finding:
         """How many seeds give the verdict by themselves; empty if all do, or there is one."""
         if set(self.alone) <= {self.verdict}:
             return ""
-        return f"{self.alone.count(self.verdict)} of {len(self.alone)} seeds alone"
+        return f"{self.alone.count(self.verdict)} of {len(self.alone)} seeds say so by themselves"
 
     @property
     def where(self) -> str:

@@ -206,8 +206,8 @@ CLAIMS = (
     ),
     Claim(
         key="spike",
-        statement="the number of active frequencies rises while the many tasks are learned and "
-        "falls again: the ω-spike",
+        statement="the number of active frequencies rises and falls again in the course of "
+        "training: the ω-spike",
         source="Fig. 16, Table 3",
         criterion="a peak above the first count and a quarter above the last one, by our "
         "definition and by the public code's; partly: by one of the two",
