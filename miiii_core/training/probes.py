@@ -69,7 +69,7 @@ def _matrix_norms(model: Transformer) -> Float[Array, " matrix"]:
 
 
 def _zero_loss(view: View) -> dict[str, Array]:
-    """Share of inputs whose loss is exactly 0, so that in float32 their right logit has no gradient."""
+    """Share of inputs whose loss is exactly 0: float32 gives their right logit no gradient."""
     exactly_zero = (view.losses == 0).astype(view.losses.dtype)
     return {"zero_loss_share": split_means(exactly_zero, view.split_members)}
 
