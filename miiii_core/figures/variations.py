@@ -51,8 +51,10 @@ def learning_order(
             axes.scatter(primes[some], height[some], facecolors=[face], **marks)
     if not np.isfinite(found).all():
         axes.axhline(above, color=style.FAINT, linewidth=0.8, zorder=0)
-        place = ("axes fraction", "data")
-        axes.annotate(never, (1, above), xycoords=place, ha="right", va="bottom")
+        axes.annotate(
+            never, (1, above), xycoords=("axes fraction", "data"), ha="right", va="bottom",
+            xytext=(0, 5), textcoords="offset points",
+        )  # fmt: skip
     style.prime_axis(axes, np.concatenate([np.asarray(m) for m in moduli.values()]))
     axes.set(ylabel="epoch", yscale="log")
     bases, names = axes.get_legend_handles_labels()
