@@ -1,7 +1,9 @@
+import ast
 from pathlib import Path
 
 import pytest
 
+from miiii_core.publishing.chapters import read_chapters
 from tools.check_prose import allowed_numbers, bare_numbers, check_prose
 
 ROOT = Path(__file__).parent.parent
@@ -82,3 +84,16 @@ def test_the_allow_list_is_read_line_by_line():
 
 def test_no_number_in_the_book_is_typed():
     assert check_prose(ROOT / "book", (ROOT / "tools" / "numbers.txt").read_text()) == []
+
+
+@pytest.mark.parametrize("chapter", read_chapters(ROOT), ids=lambda chapter: chapter.name)
+def test_a_table_or_figure_is_the_last_line_of_its_cell(chapter):
+    """Elsewhere it is made and not shown, and nobody notices."""
+    for cell in chapter.notebook().cells:
+        if cell.cell_type != "code":
+            continue
+        for statement in ast.parse(cell.source).body[:-1]:
+            value = getattr(statement, "value", None)
+            if isinstance(statement, ast.Expr) and isinstance(value, ast.Call):
+                made = ast.unparse(value.func)
+                assert made != "table" and not made.startswith(("figures.", "controls.")), made
