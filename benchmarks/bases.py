@@ -6,8 +6,9 @@
     python -m benchmarks.bases --run my-127         # what a run of yours says, of any recipe
 
 All else than base and seed is as in the preset ``miiii-small``, but for runs. A training ends when
-it has learned all tasks, or with the preset's last epoch. Every line of ``book/results/bases.jsonl``,
-or of ``renamed.jsonl`` beside it, is one, kept when it is done; the chapter "Variations" shows them.
+it has learned all tasks, or with the preset's last epoch. Every line of
+``book/results/bases.jsonl``, or of ``renamed.jsonl`` beside it, is one, kept when it is done; the
+chapter "Variations" shows them.
 """
 
 import argparse
