@@ -578,6 +578,7 @@ def test_a_page_that_sphinx_warns_about_leaves_the_old_site(root):
         ('<img src="a.png">', "a.png has no alt text"),
         ('<img src="a.png" alt="images/a.png">', "a.png has no alt text"),
         ('<div class="output traceback"></div>', "a cell has failed"),
+        ("<p>the run `mine`</p>", "Markdown stands there unread: the run `mine`"),
     ],
 )
 def test_faults_of_a_page_are_found(tmp_path, body, fault):
@@ -588,7 +589,7 @@ def test_faults_of_a_page_are_found(tmp_path, body, fault):
 
 def test_faults_of_a_style_are_found_and_good_links_pass(tmp_path):
     (tmp_path / "index.html").write_text(
-        '<p id="here"><a href="#here">x</a><a href="https://a.b">y</a>'
+        '<p id="here"><a href="#here">x</a><a href="https://a.b">y</a><code>`z`</code>'
     )
     assert check_site(tmp_path) == []
     (tmp_path / "x.css").write_text("@font-face { src: url('https://fonts.example/f.woff') }")

@@ -8,6 +8,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 RESOURCE_TAGS = ("audio", "embed", "iframe", "img", "input", "object", "script", "source", "video")
+LITERAL_TAGS = ("code", "pre", "script", "style", "textarea")  # where a backtick is one
 RESOURCE_RELATIONS = ("icon", "manifest", "modulepreload", "prefetch", "preload", "stylesheet")
 FOREIGN_STYLE = re.compile(r"""(?:url\(|@import)\s*["']?((?:https?:)?//[^"')\s]+)""")
 
@@ -21,6 +22,7 @@ class Page(HTMLParser):
         links: addresses that a reader may follow.
         resources: addresses that the browser fetches by itself.
         silent: images without a text that says what they show.
+        unread: text with marks of Markdown, such as a glued value has that holds some.
         errors: whether a cell on it has failed.
     """
 
@@ -28,7 +30,9 @@ class Page(HTMLParser):
     links: list[str] = field(default_factory=list)
     resources: list[str] = field(default_factory=list)
     silent: list[str] = field(default_factory=list)
+    unread: list[str] = field(default_factory=list)
     errors: bool = False
+    _literal: int = 0
 
     def __post_init__(self) -> None:
         """Set the parser up, which a dataclass would leave out."""
@@ -36,6 +40,7 @@ class Page(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         """Note what a tag offers or asks for."""
+        self._literal += tag in LITERAL_TAGS
         values = {name: value for name, value in attrs if value}
         self.anchors |= {values[name] for name in ("id", "name") if name in values}
         fetched = tag == "link" and set(values.get("rel", "").split()) & set(RESOURCE_RELATIONS)
@@ -49,6 +54,15 @@ class Page(HTMLParser):
             self.resources += [
                 part.split()[0] for part in values.get("srcset", "").split(",") if part
             ]
+
+    def handle_endtag(self, tag: str) -> None:
+        """Note where text is prose again."""
+        self._literal -= tag in LITERAL_TAGS
+
+    def handle_data(self, data: str) -> None:
+        """Note marks of Markdown in prose."""
+        if not self._literal and "`" in data:
+            self.unread.append(" ".join(data.split()))
 
 
 def check_site(site: Path) -> list[str]:
@@ -94,6 +108,8 @@ def _foreign(page: Page) -> Iterator[str]:
 def _contents(page: Page) -> Iterator[str]:
     for source in page.silent:
         yield f"{source} has no alt text"
+    for text in page.unread:
+        yield f"Markdown stands there unread: {text}"
     if page.errors:
         yield "a cell has failed; its traceback stands on the page"
 
