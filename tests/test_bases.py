@@ -1,6 +1,7 @@
 """Trainings in other bases: what is stored of them, and which count beside runs."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ from miiii_core.config import Config
 from miiii_core.milestones import NEVER
 from miiii_core.presets import preset
 from miiii_core.storage.results import find_results, read_lines
-from miiii_core.storage.saved import Run, RunError
+from miiii_core.storage.saved import Run, RunError, save_info
 from miiii_core.tasks import primes_below
 from miiii_core.training.train import task_of
 
@@ -63,19 +64,31 @@ def test_a_run_says_what_its_training_would_have_said(tmp_path, monkeypatch):
     np.testing.assert_array_equal(one.learned, generalised_at(run))
 
 
+@pytest.fixture
+def folders(tiny_run, tiny_addition, tmp_path):
+    """Runs that are not to be kept, by what is wrong with them."""
+    unfinished = shutil.copytree(tiny_run.folder, tmp_path / "unfinished")
+    save_info(unfinished, tiny_run.info | {"status": "interrupted"})
+    return {"nowhere": tmp_path / "nowhere", "unfinished": unfinished, "sums": tiny_addition.folder,
+            "good": tiny_run.folder}  # fmt: skip
+
+
 @pytest.mark.parametrize(
-    ("typed", "said"),
+    ("which", "typed", "said"),
     [
-        (["--run", "nowhere"], "nowhere"),
-        (["--run", "{unfinished}"], "not a finished run of T_miiii"),
-        (["--run", "{unfinished}", "--renamed"], "keeps a run as it is"),
+        ("nowhere", [], "nowhere"),
+        ("unfinished", [], "not a finished run of T_miiii"),
+        ("sums", [], "not a finished run of T_miiii"),
+        ("good", ["--renamed"], "keeps a run as it is"),
+        ("good", ["--p", "7"], "keeps a run as it is"),
     ],
 )
-def test_only_finished_runs_as_they_are_are_kept(typed, said, tmp_path, monkeypatch, capsys):
-    other = runs.train(SMALL.replace(name="nanda"), tmp_path / "other", progress=False)
+def test_only_finished_runs_as_they_are_are_kept(
+    which, typed, said, folders, tmp_path, monkeypatch, capsys
+):
     path = tmp_path / "lines.jsonl"
-    typed = [word.format(unfinished=other.folder) for word in typed]
-    monkeypatch.setattr("sys.argv", ["bases", "--out", str(path), *typed])
+    asked = ["bases", "--out", str(path), "--run", str(folders[which]), *typed]
+    monkeypatch.setattr("sys.argv", asked)
     with pytest.raises(SystemExit):
         benchmark.main()
     assert said in capsys.readouterr().err and not path.exists()
@@ -203,6 +216,7 @@ def test_two_bases_are_compared_until_the_shorter_training_ends(planted):
     assert found.p == (13, 17) and found.last == 80
     np.testing.assert_array_equal(found.moduli, [5, 7])
     np.testing.assert_array_equal(found.learned, [[10, 20], [30, np.inf]])
+    np.testing.assert_array_equal(found.in_time, [True, False])
     assert claims.find_claim("larger-base").measures[0].of(run) == {
         "tasks": 2,
         "of them in the larger base too": 1,

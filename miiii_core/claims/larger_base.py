@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 from ..analysis.symmetry import FIRST
 from ..storage.saved import Run
@@ -29,6 +29,16 @@ class Beside(NamedTuple):
     learned: Float[np.ndarray, "2 tasks"]
     last: int
 
+    @property
+    def in_time(self) -> Bool[np.ndarray, " tasks"]:
+        """Whether the larger base had learned each by then."""
+        return self.learned[1] <= self.last
+
+    @property
+    def times(self) -> Float[np.ndarray, " tasks"]:
+        """Epoch in the larger base over that in the smaller; the last where it was later."""
+        return np.minimum(self.learned[1], self.last) / self.learned[0]
+
 
 def larger_base(run: Run) -> Beside:
     """The base of a run beside the largest in which its recipe was trained too.
@@ -52,12 +62,10 @@ def larger_base(run: Run) -> Beside:
 
 def _larger(run: Run) -> Measured:
     found = larger_base(run)
-    smaller, larger = found.learned
-    times = np.minimum(larger, found.last) / smaller
     return {
-        "tasks": len(times),
-        "of them in the larger base too": int((larger <= found.last).sum()),
-        "times the epoch, median": float(np.median(times)) if len(times) else 0.0,
+        "tasks": len(found.moduli),
+        "of them in the larger base too": int(found.in_time.sum()),
+        "times the epoch, median": float(np.median(found.times)) if len(found.times) else 0.0,
     }
 
 

@@ -154,11 +154,22 @@ def peak_over_final(run: Run) -> float:
     return float(active.max() / max(active[-1], 1e-9))
 
 
+def masked_parts(values: Values) -> dict[str, bool]:
+    """What the criterion of `masked` asks, and whether it is so."""
+    return {
+        "11, 13, 17 and 19 come before all larger ones": (
+            values["last of 11, 13, 17, 19"] <= values["first of the larger"]
+        ),
+        "the spike is smaller": values["spike"] < values["spike with all tasks"],
+        "the larger ones come at most a quarter later": (
+            values["median of the larger"] <= 1.25 * values["the same with all tasks"]
+        ),
+    }
+
+
 def _judge_masked(values: Values) -> Verdict:
     return decide(
-        values["last of 11, 13, 17, 19"] <= values["first of the larger"],
-        values["spike"] < values["spike with all tasks"],
-        values["median of the larger"] <= 1.25 * values["the same with all tasks"],
+        *masked_parts(values).values(),
         given=max(values["last of 11, 13, 17, 19"], values["the same with all tasks"]) < NEVER,
     )
 

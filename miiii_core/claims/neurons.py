@@ -144,20 +144,27 @@ def _timing(run: Run) -> Measured:
     }
 
 
-def _judge_timing(values: Values) -> Verdict:
+def timing_parts(values: Values, by: str) -> dict[str, bool]:
+    """What the criterion of `spike-time` asks of one count, and whether it is so.
+
+    Args:
+        values: Of the claim.
+        by: Whose count, "ours" or "public code".
+    """
+    named = "at 1/{} of the epochs" if by == "ours" else "public code, 1/{}"
+    early, second, third, fourth, end = (values[named.format(part)] for part in PARTS)
     first, last = (values[f"{which} task generalises (epoch)"] for which in ("first", "last"))
+    return {
+        "peak while tasks generalise": first <= values[f"peak at epoch, {by}"] <= last,
+        "be none at the first two epochs": max(early, second) < 1,
+        "rise over the next two": 1 <= third < fourth,
+        "be lower at the end": end < fourth,
+    }
 
-    def as_told(counts: list[float | int], peak: float | int) -> bool:
-        rising = max(counts[:2]) < 1 <= counts[2] < counts[3]
-        return first <= peak <= last and rising and counts[4] < counts[3]
 
-    return decide(
-        as_told([values[f"at 1/{n} of the epochs"] for n in PARTS], values["peak at epoch, ours"]),
-        as_told(
-            [values[f"public code, 1/{n}"] for n in PARTS], values["peak at epoch, public code"]
-        ),
-        given=first < NEVER,
-    )
+def _judge_timing(values: Values) -> Verdict:
+    ours, public = (timing_parts(values, by).values() for by in ("ours", "public code"))
+    return decide(all(ours), all(public), given=values["first task generalises (epoch)"] < NEVER)
 
 
 def _judge_reuse(values: Values) -> Verdict:
