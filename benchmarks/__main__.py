@@ -1,112 +1,94 @@
-"""Prints the benchmark: ``python -m benchmarks``, or ``make bench``."""
+"""Print the benchmark: ``python -m benchmarks``, or ``make bench``."""
 
-import json
 import os
-from pathlib import Path
-from typing import Any
+import statistics
+import subprocess
+import sys
+import time
 
 import click
 import jax
 
+from miiii_core import batch, train
 from miiii_core.config import Config
-from miiii_core.options import Listed
 from miiii_core.presets import preset
-from miiii_core.storage.provenance import device_name, versions
 
-from .measurements import compare_steps, import_seconds, why_no_torch
-from .report import sizes_report, steps_report
-from .sizes import Sizes, size_rows
-from .sweeps import sweep_rows, sweeps_report
+from . import steps, timing
 
-MODULES = ("jax", "miiii_core", "miiii_core.config", "miiii_core.training.train", "miiii_core.runs")
-SIZES = "31,59,113,151,199"
-QUIET = 0.5  # load average up to which a machine counts as idle
-SIZED = "miiii"  # the preset that the table over p varies
-SWEPT = "miiii-small"  # the preset that sweeps train
+MODULES = ("jax", "miiii_core.config", "miiii_core.train", "miiii_core.runs")
 
 
 @click.command(context_settings={"show_default": True})
+@click.option("--preset", "names", multiple=True, default=("miiii-small", "miiii"), help="what")
 @click.option("--rounds", default=5, type=click.IntRange(1), help="turns that each version takes")
 @click.option("--seconds", default=2.0, type=click.FloatRange(0.01), help="length of a turn")
-@click.option("--preset", "names", multiple=True, default=("miiii-small", "miiii"), help="what")
-@click.option("--sizes", default=SIZES, type=Sizes(), help="p's of the table; '' for none")
-@click.option("--runs", default="1,2,4,8", type=Listed(click.IntRange(1)), help="in sweeps")
-@click.option("--json", "path", type=click.Path(path_type=Path), help="also write a JSON file")
-def main(
-    rounds: int,
-    seconds: float,
-    names: tuple[str, ...],
-    sizes: tuple[int, ...],
-    runs: tuple[int, ...],
-    path: Path | None,
-) -> None:
-    """Compare our training step with others, and with itself over sizes."""
-    result: dict[str, Any] = surroundings()
-    result["steps"] = {}
+@click.option("--runs", default=4, type=click.IntRange(0), help="runs in a batch; 0 for no batch")
+def main(names: tuple[str, ...], rounds: int, seconds: float, runs: int) -> None:
+    """Compare our training step with others, and a batch of runs with one run."""
+    click.echo(f"device        {jax.devices()[0].device_kind}, {os.cpu_count()} cores")
+    click.echo(f"versions      jax {jax.__version__}, python {sys.version.split()[0]}")
+    click.echo(f"load          {os.getloadavg()[0]:.1f}")
+    if problem := steps.why_no_torch():
+        click.echo(f"torch         {problem}")
+    for module in MODULES:
+        click.echo(f"import        {module:20} {import_seconds(module):6.2f} s")
     for name in names:
-        result["steps"][name] = compare_steps(preset(name), rounds, seconds)
-        click.echo(f"\n{name}: {steps_report(result['steps'][name])}")
-    result["sweeps"] = sweep_rows(preset(SWEPT), runs, rounds, seconds) if runs else []
+        click.echo(f"\n{name}")
+        report(steps.compare(preset(name), rounds, seconds), preset(name).train.epochs)
     if runs:
-        click.echo(f"\n{SWEPT}: {sweeps_report(result['sweeps'])}")
-    result["sizes"] = size_table(preset(SIZED), sizes, seconds)
-    if path:
-        path.write_text(json.dumps(result, indent=2) + "\n")
+        click.echo(f"\n{names[0]}: a run in a batch of {runs} costs, relative to a run alone")
+        click.echo(f"  {batch_cost(preset(names[0]), runs, rounds):.2f} of the time of an epoch")
 
 
-def surroundings() -> dict[str, Any]:
-    """Print and return the machine, what is installed, and what importing takes."""
-    result: dict[str, Any] = {"machine": machine(jax.devices()[0]), "versions": versions()}
-    click.echo(f"machine       {result['machine']}")
-    click.echo(f"versions      {', '.join(f'{k} {v}' for k, v in result['versions'].items())}")
-    result["torch"] = torch_versions()
-    click.echo(f"torch         {', '.join(result['torch'].values())}")
-    result["load"] = os.getloadavg()[0]
-    click.echo(f"load          {load_report(result['load'])}\n")
-    result["import_s"] = {name: import_seconds(name) for name in MODULES}
-    for name, spent in result["import_s"].items():
-        click.echo(f"import        {name:20} {spent:6.2f} s")
-    return result
+def report(found: steps.Comparison, epochs: int) -> None:
+    """Print one comparison."""
+    for name, rates in found.rates.items():
+        cells = [f"{1e3 / statistics.median(rates):9.2f} ms an epoch"]
+        if not name.startswith("ours"):
+            cells += [
+                f"ours {precision} is {timing.ratio(found.rates[f'ours {precision}'], rates)} times"
+                for precision in steps.PRECISIONS
+            ]
+        click.echo(f"  {name:15}" + ", ".join(cells))
+    for precision, share in found.products.items():
+        click.echo(f"  products       {precision}: {share} of a large square product")
+    for name, difference in found.differences.items():
+        click.echo(f"  agreement      {name}: gradient within {difference:.0e} in float64")
+    step = 1 / statistics.median(found.rates["ours float32"])
+    spent = sum(cost * times for cost, times in found.evaluations.values())
+    share = spent / (spent + step * epochs)
+    for name, (cost, times) in found.evaluations.items():
+        click.echo(f"  evaluation     {name}: {1e3 * cost:.0f} ms, {times} times a run")
+    click.echo(f"  evaluation     {share:.1%} of a run in float32")
 
 
-def load_report(load: float) -> str:
-    """How busy others keep the machine, and what to do about it."""
-    if load <= QUIET:
-        return f"{load:.1f}"
-    return (
-        f"{load:.1f}: others compute here. PyTorch's threads spin while they wait, and lose more "
-        "by it than ours; one core compares them fairly: taskset -c 0 python -m benchmarks"
+def batch_cost(config: Config, runs: int, rounds: int) -> float:
+    """Time of an epoch in a batch, per run, over that of a run alone."""
+    config = config.replace(probes=(), n_snapshots=0, epochs=256, eval_every=256)
+    seeds = [config.replace(seed=seed) for seed in range(runs)]
+    ratios = []
+    for _ in range(rounds + 1):
+        began = time.perf_counter()
+        for _ in batch.fit_many(seeds):
+            pass
+        together = time.perf_counter() - began
+        began = time.perf_counter()
+        task = train.task_of(config)
+        for _ in train.fit(config, task, train.initial_state(config, task)):
+            pass
+        ratios.append(together / runs / (time.perf_counter() - began))
+    return statistics.median(ratios[1:])  # the first turn compiles
+
+
+def import_seconds(module: str, repeats: int = 3) -> float:
+    """Median time that a fresh Python takes to import a module."""
+    command = f"import time; t = time.perf_counter(); import {module}; "
+    command += "print(time.perf_counter() - t)"
+    calls = (
+        subprocess.run([sys.executable, "-c", command], capture_output=True, check=True)
+        for _ in range(repeats)
     )
-
-
-def torch_versions() -> dict[str, str]:
-    """PyTorch's version and how it multiplies, or why it is left out."""
-    if problem := why_no_torch():
-        return {"left out": problem}
-    from . import in_torch
-
-    return in_torch.torch_versions()
-
-
-def size_table(config: Config, sizes: tuple[int, ...], seconds: float) -> list[dict[str, Any]]:
-    """Measure and print the table over p."""
-    if not sizes:
-        return []
-    with click.progressbar(
-        size_rows(config, sizes, seconds), label="sizes", length=len(sizes)
-    ) as bar:
-        rows = list(bar)
-    precision, width = config.model.precision, config.model.d_model
-    click.echo(f"\n{SIZED} at other p, d_model {width}, in {precision}: {sizes_report(rows)}")
-    return rows
-
-
-def machine(device: jax.Device) -> str:
-    """The device, the processor's own name where the system tells it, and its cores."""
-    cpuinfo = Path("/proc/cpuinfo")
-    lines = cpuinfo.read_text().splitlines() if cpuinfo.is_file() else []
-    processors = {line.split(":")[1].strip() for line in lines if line.startswith("model name")}
-    return ", ".join([device_name(device), *sorted(processors), f"{os.cpu_count()} cores"])
+    return statistics.median(float(call.stdout) for call in calls)
 
 
 if __name__ == "__main__":

@@ -11,14 +11,17 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any
 
+import jax
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from miiii_core.config import ModelConfig, OptimConfig, Precision
-from miiii_core.network.model import Transformer
-from miiii_core.training import train
+from miiii_core import train
+from miiii_core.model import Transformer
+
+from .timing import Contender
 
 Multiply = Callable[[Tensor, Tensor], Tensor]
 
@@ -145,19 +148,31 @@ def adamw(weights: list[Tensor], config: OptimConfig) -> torch.optim.Optimizer:
     )
 
 
-@cache
-def multiply_in(precision: Precision, device: str) -> tuple[Multiply, str]:
-    """How to multiply in a precision, and what that is called.
+def contender(problem: train.Problem, model: Transformer, precision: Precision) -> Contender:
+    """Its step, to be timed on the device that JAX computes on."""
+    device = "cpu" if jax.default_backend() == "cpu" else "cuda"
+    multiply = _fastest_rounded(device) if precision == "bfloat16" else torch.matmul
+    training = TorchTraining(model, problem, multiply=multiply, device=device)
+    return Contender(f"torch {precision}", lambda n: timed(training.step, n, device))
 
-    Not every processor has bfloat16 products, and PyTorch is very slow without: there
-    the operands are rounded, and multiplied in float32. The faster of the two is taken.
+
+def gradient(
+    problem: train.Problem, model: Transformer, masks: np.ndarray
+) -> dict[str, np.ndarray]:
+    """The gradient of its first step in float64, under the masks that ours draws."""
+    training = TorchTraining(model, problem, dtype=torch.float64)
+    training.loss(torch.from_numpy(masks.copy())).backward()
+    return {name: w.grad.numpy() for name, w in training.weights.items() if w.grad is not None}
+
+
+@cache
+def _fastest_rounded(device: str) -> Multiply:
+    """The faster way to multiply rounded operands.
+
+    Not every processor has bfloat16 products, and PyTorch is very slow without: there the
+    operands are rounded, and multiplied in float32.
     """
-    if precision != "bfloat16":
-        return torch.matmul, precision
-    ways = {"products in bfloat16": _native, "rounded, then multiplied in float32": _widened}
-    seconds = {name: _product_seconds(way, device) for name, way in ways.items()}
-    name = min(seconds, key=lambda name: seconds[name])
-    return rounded(ways[name]), name
+    return rounded(min((_native, _widened), key=lambda way: _product_seconds(way, device)))
 
 
 def rounded(multiply: Multiply) -> Multiply:
@@ -166,7 +181,7 @@ def rounded(multiply: Multiply) -> Multiply:
 
 
 class _Rounded(torch.autograd.Function):
-    """The counterpart of `miiii_core.network.products`."""
+    """The counterpart of `miiii_core.model.product`."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, multiply: Multiply) -> Tensor:

@@ -1,122 +1,249 @@
-"""Trainings of which the curve is kept: a line of JSON each, and none is trained twice."""
+"""Trainings whose numbers travel with the book: one table of them, and one program that runs it.
 
+    python -m benchmarks.trainings                    # the groups, and how much of each is stored
+    python -m benchmarks.trainings bases              # train what is not stored yet
+    python -m benchmarks.trainings forks --seeds 3    # with three seeds of each
+    python -m benchmarks.trainings bases --run my-127 # store a finished run instead
+    python -m benchmarks.trainings seeds RUN RUN ...  # measure the claims on runs of other seeds
+
+Each line of ``book/results/GROUP.jsonl`` is one training, written when it is done: a program
+that was stopped goes on where it stopped.
+"""
+
+import dataclasses
 import json
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+import click
 import jax
 import numpy as np
 from tqdm import tqdm
 
-from miiii_core.config import SWEEPABLE, Config
-from miiii_core.storage.provenance import code_revision, device_name
-from miiii_core.storage.results import read_lines
-from miiii_core.training.sweep import fit_many
-from miiii_core.training.train import Progress, TrainingDiverged, fit, initial_state, task_of
+from miiii_book import seeds as stored_seeds
+from miiii_book.spaces import RECORDING, TABLE_1, neighbours
+from miiii_core import batch, files, runs, train
+from miiii_core.config import Config
+from miiii_core.presets import preset
+from miiii_core.schedule import GENERALISED
+from miiii_core.tasks import Task
+
+RESULTS = Path(__file__).parent.parent / "book" / "results"
+BARE: dict[str, Any] = {"probes": (), "n_snapshots": 0, "settled_share": 0.0, "eval_every": 64}
+BASES = (23, 29, 31, 37, 41, 43, 47, 53, 59, 71, 83)
+FORKS: tuple[dict[str, Any], ...] = (
+    {}, {"dropout_mask": "shared"}, {"dropout": 0.0}, {"grokfast_start": "first"},
+    {"grokfast": "ma"}, {"grokfast": "none"}, {"init": "nanda"}, {"weight_decay": 1 / 3},
+    {"train_fraction": 0.7}, {"precision": "bfloat16"},
+)  # fmt: skip
+# What happens without dropout or filter at all are claims of their own, with runs of their own.
+APART = (("dropout", 0.0), ("grokfast_lambda", 0.0))
 
 
-def collect(
-    path: Path, configs: Iterable[Config], fields: tuple[str, ...], *, together: bool = False
+class Group(NamedTuple):
+    """Trainings that one file of results holds.
+
+    Attributes:
+        about: What they are compared for.
+        configs: Makes the configurations of one seed.
+        renamed: Whether the tokens of the second digit stand in random order.
+        until_learned: Whether a training ends once all tasks are learned.
+        together: Whether those of equal shapes train as one batch, as a GPU does sooner.
+    """
+
+    about: str
+    configs: Callable[[int], list[Config]]
+    renamed: bool = False
+    until_learned: bool = False
+    together: bool = False
+
+
+def _bases(seed: int) -> list[Config]:
+    common = preset("miiii-small").replace(**BARE, evals_per_octave=4, seed=seed)
+    return [common.replace(p=p) for p in BASES]
+
+
+def _forks(seed: int) -> list[Config]:
+    # A base in which all tasks are learned within minutes, though not by every seed.
+    common = preset("miiii-small").replace(p=41, epochs=4096, **BARE, evals_per_octave=1, seed=seed)
+    return [common.replace(**fork) for fork in FORKS]
+
+
+def _neighbours(seed: int) -> list[Config]:
+    center = preset("miiii").replace(precision="bfloat16", seed=seed, **RECORDING)
+    return [one for step, one in neighbours(center, TABLE_1).items() if step not in APART]
+
+
+GROUPS = {
+    "bases": Group("when each task is learned in other bases", _bases, until_learned=True),
+    "renamed": Group(
+        "the same with the second digit's tokens renamed",
+        lambda seed: _bases(seed)[:9],
+        renamed=True,
+        until_learned=True,
+    ),
+    "forks": Group("what a reading of the paper costs, at p = 41", _forks),
+    "neighbours": Group("one step from the paper's settings", _neighbours, together=True),
+}
+
+
+@click.command(context_settings={"show_default": True})
+@click.argument("group", type=click.Choice([*GROUPS, "seeds"]), required=False)
+@click.argument("folders", nargs=-1, type=click.Path(path_type=Path))
+@click.option("--seeds", default=1, type=click.IntRange(1), help="trainings of each, from seed 0")
+@click.option("--run", "kept", multiple=True, type=click.Path(path_type=Path), help="store a run")
+@click.option("--out", type=click.Path(path_type=Path), help="file to write  [the book's]")
+def main(
+    group: str | None, folders: tuple[Path, ...], seeds: int, kept: tuple[Path, ...], out: Path
 ) -> None:
-    """Train what is not in a file yet, and append its curve to it.
+    """Train what a group lacks and store its numbers; without a group, list them."""
+    if group is None:
+        for name, one in GROUPS.items():
+            known, wanted = digests(RESULTS / f"{name}.jsonl"), one.configs(0)
+            there = sum(config.digest in known for config in wanted)
+            click.echo(f"{name:11} {there} of {len(wanted)} stored for seed 0; {one.about}")
+        return
+    if group == "seeds":
+        measure_seeds(folders, out or RESULTS / stored_seeds.FILE)
+        return
+    path = out or RESULTS / f"{group}.jsonl"
+    if kept:
+        append(path, [row_of_run(runs.load(folder)) for folder in kept])
+        return
+    wanted = [config for seed in range(seeds) for config in GROUPS[group].configs(seed)]
+    store(path, wanted, GROUPS[group])
 
-    Args:
-        path: As for `keep`.
-        configs: What to train.
-        fields: Of the configuration, to stand in each line.
-        together: Whether to train all at once that one program can; a GPU is quicker so.
+
+def store(path: Path, configs: Iterable[Config], group: Group) -> None:
+    """Train what a file does not hold yet, and append a line for each training."""
+    known = digests(path)
+    missing = [config for config in configs if config.digest not in known]
+    parts = _batches(missing) if group.together else [[config] for config in missing]
+    for part in tqdm(parts, unit="training"):
+        append(path, train_batch(part) if group.together else [train_alone(part[0], group)])
+
+
+def append(path: Path, rows: Iterable[dict[str, Any]]) -> None:
+    """Add lines to a file of results."""
+    with path.open("a", encoding="utf-8") as file:
+        file.writelines(json.dumps(row) + "\n" for row in rows)
+
+
+def digests(path: Path) -> set[str]:
+    """Digests of the configurations that a file of results holds."""
+    lines = path.read_text("utf-8").splitlines() if path.exists() else []
+    return {json.loads(line)["digest"] for line in lines}
+
+
+def renamed_task(task: Task, seed: int) -> Task:
+    """The same numbers and answers, with the tokens of the digit x1 in random order.
+
+    What is in one table for both digits no longer fits both: no wave over the tokens is one
+    over x0 and over x1.
     """
-
-    def rows_of(group: Sequence[Config]) -> list[dict[str, Any]]:
-        rows = train_together(group) if together else [train(group[0])]
-        return [
-            {field: config.values[field] for field in fields} | row
-            for config, row in zip(group, rows, strict=True)
-        ]
-
-    keep(path, configs, rows_of, _groups if together else one_by_one)
+    digits = np.array(task.digits)
+    digits[:, 1] = np.random.default_rng(seed).permutation(task.p)[digits[:, 1]]
+    return dataclasses.replace(task, digits=digits)
 
 
-def keep(
-    path: Path,
-    configs: Iterable[Config],
-    train: Callable[[Sequence[Config]], list[dict[str, Any]]],
-    groups: Callable[[Iterable[Config]], list[list[Config]]],
-) -> None:
-    """Train what is not in a file yet, and append a line for each: stopped, it goes on.
-
-    Args:
-        path: Of lines, each a JSON object.
-        configs: What to train.
-        train: From some of them to what each line is to say beside the digest.
-        groups: Which are trained at once.
-    """
-    known = {row["digest"] for row in read_lines(path)}
-    for group in tqdm(groups(one for one in configs if one.digest not in known), unit="training"):
-        rows = train(group)
-        with path.open("a") as file:
-            for config, row in zip(group, rows, strict=True):
-                file.write(json.dumps({"digest": config.digest, **row}) + "\n")
+def train_alone(config: Config, group: Group) -> dict[str, Any]:
+    """Train one configuration; returns its line."""
+    began, task = time.perf_counter(), train.task_of(config)
+    task = renamed_task(task, config.train.seed) if group.renamed else task
+    with train.numerics(config):
+        line = Line(config, task)
+        for now in train.fit(config, task, train.initial_state(config, task)):
+            line.add(now)
+            if group.until_learned and np.isfinite(line.learned).all():
+                break
+    return line.row(time.perf_counter() - began)
 
 
-def one_by_one(configs: Iterable[Config]) -> list[list[Config]]:
-    """Each by itself."""
-    return [[config] for config in configs]
-
-
-def train(config: Config) -> dict[str, Any]:
-    """Train to the end; its seed, seconds, origin and curve.
-
-    A point of the curve is the epoch, mean accuracies in training and validation, and the
-    least in validation with its modulus.
-    """
-    task, curve, began = task_of(config), [], time.perf_counter()
-    for now in fit(config, task, initial_state(config, task)):
-        if now.metrics is not None:
-            curve.append(_point(now, task.moduli))
-    return _row(config, curve, time.perf_counter() - began)
-
-
-def train_together(configs: Sequence[Config]) -> list[dict[str, Any]]:
-    """The same of runs that one program can train side by side, each with its share of the seconds.
-
-    The curve of one that diverges ends there.
-    """
-    moduli, began = task_of(configs[0]).moduli, time.perf_counter()
-    curves: list[list[Any]] = [[] for _ in configs]
-    for news in fit_many(configs):
+def train_batch(configs: list[Config]) -> list[dict[str, Any]]:
+    """Train configurations of equal shapes side by side; returns their lines."""
+    began = time.perf_counter()
+    lines = [Line(config, train.task_of(config)) for config in configs]
+    for news in batch.fit_many(configs):
         for place, now in news.items():
-            if not isinstance(now, TrainingDiverged) and now.metrics is not None:
-                curves[place].append(_point(now, moduli))
-    share = (time.perf_counter() - began) / len(configs)
-    return [_row(config, curve, share) for config, curve in zip(configs, curves, strict=True)]
+            if isinstance(now, train.Progress):
+                lines[place].add(now)
+    seconds = (time.perf_counter() - began) / len(configs)
+    return [line.row(seconds) for line in lines]
 
 
-def _groups(configs: Iterable[Config]) -> list[list[Config]]:
-    """Configurations that differ only in what one program can train side by side."""
-    found: dict[Config, list[Config]] = {}
+class Line:
+    """The line that a training becomes.
+
+    A point of the curve is the epoch, mean accuracies in training and validation, and the least
+    in validation with its modulus.
+    """
+
+    def __init__(self, config: Config, task: Task):
+        """Start without records."""
+        self.config, self.moduli = config, task.moduli
+        self.learned, self.last = np.full(len(task.moduli), np.inf), 0
+        self.curve: list[list[Any]] = []
+
+    def add(self, now: train.Progress) -> None:
+        """Add what was recorded at an epoch, if anything was."""
+        if now.metrics is None:
+            return
+        trained, validation = now.metrics["accuracy"][:2]
+        self.learned[(validation >= GENERALISED) & np.isinf(self.learned)] = now.epoch
+        self.last = now.epoch
+        worst = int(np.argmin(validation))
+        means = [float(x) for x in (trained.mean(), validation.mean(), validation[worst])]
+        self.curve.append([now.epoch, *means, self.moduli[worst]])
+
+    def row(self, seconds: float) -> dict[str, Any]:
+        """The content of the line."""
+        return {
+            "digest": self.config.digest,
+            "seed": self.config.train.seed,
+            "config": json.loads(self.config.to_json()),
+            "learned": [int(e) if np.isfinite(e) else None for e in self.learned],
+            "last": self.last,
+            "curve": self.curve,
+            "seconds": round(seconds, 1),
+            "device": jax.devices()[0].device_kind,
+            "training_version": train.TRAINING_VERSION,
+        }
+
+
+def row_of_run(run: runs.Run) -> dict[str, Any]:
+    """The line of a run that was trained by itself.
+
+    Raises:
+        click.ClickException: If the run is not a finished one of T_miiii.
+    """
+    if run.config.task.name != "miiii" or not run.finished:
+        raise click.ClickException(f"{run.folder} is not a finished run of T_miiii")
+    line = Line(run.config, run.task)
+    for epoch, accuracy in zip(run.metrics["epoch"], run.metrics["accuracy"], strict=True):
+        line.add(train.Progress(epoch=int(epoch), state=None, metrics={"accuracy": accuracy}))
+    return line.row(run.info["wall_seconds"])
+
+
+def measure_seeds(folders: Iterable[Path], path: Path) -> None:
+    """Take the numbers of all claims from runs of several seeds, and write them to one file."""
+    own: dict[int, dict[str, runs.Run]] = defaultdict(dict)
+    for run in map(runs.load, folders):
+        own[run.config.train.seed][stored_seeds.kind_of(run)] = run
+    rows = [stored_seeds.row_of(seed, own[seed]) for seed in tqdm(sorted(own), unit="seed")]
+    files.write_atomic(path, (json.dumps(rows, allow_nan=False) + "\n").encode())
+
+
+def _batches(configs: Iterable[Config]) -> Iterator[list[Config]]:
+    """Configurations that differ only in what one batch can train."""
+    found: dict[Config, list[Config]] = defaultdict(list)
     for config in configs:
-        usual = {field: Config().values[field] for field in SWEEPABLE}
-        found.setdefault(config.replace(**usual), []).append(config)
-    return list(found.values())
+        usual = {field: Config().values[field] for field in batch.BATCHABLE}
+        found[config.replace(**usual)].append(config)
+    yield from found.values()
 
 
-def _point(now: Progress, moduli: Sequence[int]) -> list[Any]:
-    assert now.metrics is not None
-    trained, validation = now.metrics["accuracy"][:2]
-    means = [float(x) for x in (trained.mean(), validation.mean(), validation.min())]
-    return [now.epoch, *means, moduli[int(np.argmin(validation))]]
-
-
-def _row(config: Config, curve: list[Any], seconds: float) -> dict[str, Any]:
-    origin = {"device": device_name(jax.devices()[0]), "code_revision": code_revision()}
-    return {"seed": config.train.seed, "seconds": round(seconds, 1), **origin, "curve": curve}
-
-
-def markdown(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
-    """A table in Markdown."""
-    head = list(head)
-    lines = ["| " + " | ".join(row) + " |" for row in (head, *rows)]
-    return "\n".join([lines[0], "|" + " --- |" * len(head), *lines[1:]]) + "\n"
+if __name__ == "__main__":
+    main()

@@ -1,4 +1,4 @@
-"""What an experiment is: frozen configurations, their JSON and their digest."""
+"""Frozen configurations of an experiment, their JSON, and a digest to tell them apart."""
 
 import dataclasses
 import hashlib
@@ -7,8 +7,8 @@ import math
 from dataclasses import dataclass
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
-# In these the runs of one sweep may differ.
-SWEEPABLE = (
+# The fields in which runs of one batch may differ.
+BATCHABLE = (
     "seed", "learning_rate", "weight_decay", "grokfast_lambda", "grokfast_alpha", "dropout",
 )  # fmt: skip
 LARGEST_P = 46337  # the largest prime whose square, the number of inputs, fits an int32
@@ -23,12 +23,12 @@ Probe = Literal["norms", "zero_loss", "embedding", "neuron_spectrum", "tables", 
 
 
 def option(default: Any, help: str) -> Any:
-    """A dataclass field that carries its own documentation."""
+    """Declare a dataclass field with its default and the help text of its option."""
     return dataclasses.field(default=default, metadata={"help": help})
 
 
 def is_prime(number: int) -> bool:
-    """Whether a number is prime, by trial division."""
+    """Return whether a number is prime, by trial division."""
     return number > 1 and all(number % d for d in range(2, int(number**0.5) + 1))
 
 
@@ -44,21 +44,23 @@ class TaskConfig:
     masked: tuple[int, ...] = option((2, 3, 5, 7), "masked task: moduli with zero loss weight")
 
     def __post_init__(self) -> None:
-        """Refuse values that make no sense."""
+        """Refuse values that no experiment can have."""
         _check_types(self)
         if not 5 <= self.p <= LARGEST_P or not is_prime(self.p):
             raise _error(
-                self, "p", f"a prime of at least 5 and at most {LARGEST_P}, such as 31, 113"
+                self, "p", f"a prime of at least 5 and at most {LARGEST_P}, such as 31 or 113"
             )
         if self.name == "masked" and not set(filter(is_prime, range(self.p))) - set(self.masked):
-            raise _error(self, "masked", f"a list that spares a prime below p={self.p}")
+            raise _error(self, "masked", f"a list that leaves out a prime below p={self.p}")
         if not 0 < self.train_fraction < 1:
             raise _error(self, "train_fraction", "a number strictly between 0 and 1")
         if self.n_validation < 1:
             raise _error(self, "n_validation", "at least 1 validation input")
         if not 0 < self.n_train < self.p**2:
             empty = "training" if self.n_train == 0 else "validation"
-            raise _error(self, "train_fraction", f"a fraction that leaves the {empty} split inputs")
+            raise _error(
+                self, "train_fraction", f"a fraction that leaves the {empty} split an input"
+            )
 
     @property
     def n_train(self) -> int:
@@ -81,7 +83,7 @@ class ModelConfig:
     )
 
     def __post_init__(self) -> None:
-        """Refuse values that make no sense."""
+        """Refuse values that no experiment can have."""
         _check_types(self)
         for name in ("d_model", "n_heads", "mlp_ratio"):
             if getattr(self, name) < 1:
@@ -121,7 +123,7 @@ class OptimConfig:
     grokfast_window: int = option(100, "epochs in the windowed mean")
 
     def __post_init__(self) -> None:
-        """Refuse values that make no sense."""
+        """Refuse values that no experiment can have."""
         _check_types(self)
         for name in ("beta1", "beta2", "grokfast_alpha"):
             if not 0 <= getattr(self, name) < 1:
@@ -152,7 +154,7 @@ class TrainConfig:
     probes: tuple[Probe, ...] = option(get_args(Probe), "quantities recorded at each evaluation")
 
     def __post_init__(self) -> None:
-        """Refuse values that make no sense."""
+        """Refuse values that no experiment can have."""
         _check_types(self)
         for name in ("epochs", "eval_every", "evals_per_octave", "wide_per_octave"):
             if not 1 <= getattr(self, name) < 2**31:
@@ -175,7 +177,7 @@ class Config:
 
     @property
     def values(self) -> dict[str, Any]:
-        """The value of every field by its flat name."""
+        """Every field's value by its flat name."""
         sections = dataclasses.asdict(self).values()
         return {name: value for section in sections for name, value in section.items()}
 
@@ -183,8 +185,7 @@ class Config:
     def digest(self) -> str:
         """Twelve hexadecimal digits that change when any field does.
 
-        Fields at their defaults do not enter, so that a field that is new leaves the digests
-        of runs from before it as they were.
+        Fields at their defaults do not enter, so a new field leaves earlier digests as they were.
         """
         usual = {name: field.default for name, field in fields().items()}
         changed = {name: value for name, value in self.values.items() if value != usual[name]}
@@ -192,32 +193,41 @@ class Config:
         return hashlib.sha256(canonical.encode()).hexdigest()[:12]
 
     def to_json(self) -> str:
-        """The configuration as indented JSON, section by section."""
+        """Return the configuration as indented JSON, section by section."""
         return json.dumps(dataclasses.asdict(self), indent=2)
 
     @classmethod
     def from_json(cls, text: str) -> "Config":
-        """Read what `to_json` wrote.
+        """Read what `to_json` wrote; fields that the text leaves out get their defaults.
+
+        Args:
+            text: A JSON object of sections, each an object of fields.
 
         Raises:
-            ValueError: for text that is not JSON, or a section or field that does not exist.
+            ValueError: if the text is not such an object, or names a field that does not exist.
         """
         try:
             sections = json.loads(text)
         except json.JSONDecodeError as error:
-            raise ValueError(f"configuration is not valid JSON: {error}") from error
-        known = {f.name: f.default_factory for f in dataclasses.fields(cls)}
+            raise ValueError(f"the configuration is not valid JSON: {error}") from error
+        known = [field.name for field in dataclasses.fields(cls)]
         well_formed = isinstance(sections, dict) and not set(sections) - set(known)
         if not well_formed or not all(isinstance(part, dict) for part in sections.values()):
-            raise ValueError(f"configuration must be a JSON object of {sorted(known)}, got {text}")
+            raise ValueError(
+                f"the configuration is {text}; it must be a JSON object of the sections "
+                f"{', '.join(known)}, each an object of fields"
+            )
         values = {name: value for section in sections.values() for name, value in section.items()}
         return cls().replace(**values)
 
     def replace(self, **values: Any) -> "Config":
-        """A copy with fields changed, each named without its section: ``replace(p=31)``.
+        """Return a copy with fields changed, each named without its section: ``replace(p=31)``.
+
+        Args:
+            values: New values by flat name; a list stands for a tuple.
 
         Raises:
-            ValueError: for a field that does not exist, or a value it does not take.
+            ValueError: for a field that does not exist, or a value that it does not take.
         """
         sections = {}
         for section in dataclasses.fields(self):
@@ -227,31 +237,39 @@ class Config:
             tuples = {k: tuple(v) if isinstance(v, list) else v for k, v in chosen.items()}
             sections[section.name] = dataclasses.replace(current, **tuples)
         if values:
-            raise ValueError(f"unknown field(s) {sorted(values)}; fields are {sorted(fields())}")
+            raise ValueError(f"unknown fields {sorted(values)}; the fields are {sorted(fields())}")
         return Config(**sections)
 
 
 def differences(config: Config, usual: Config) -> list[tuple[str, Any, Any]]:
-    """Each field in which two configurations differ, with the value of either."""
+    """List the fields in which two configurations differ, as (name, own value, usual value).
+
+    Args:
+        config: The configuration to describe.
+        usual: The configuration that it is compared with.
+    """
     mine, theirs = config.values, usual.values
     return [(field, mine[field], theirs[field]) for field in mine if mine[field] != theirs[field]]
 
 
 def fields() -> dict[str, dataclasses.Field]:
-    """Every field of every section, by its flat name, in order of declaration."""
-    sections = (TaskConfig, ModelConfig, OptimConfig, TrainConfig)
-    return {f.name: f for section in sections for f in dataclasses.fields(section)}
+    """Return every field of every section, by its flat name, in order of declaration."""
+    return {f.name: f for section in _SECTIONS for f in dataclasses.fields(section)}
 
 
 def field_type(name: str) -> Any:
-    """The declared type of a field, given its flat name."""
-    sections = (TaskConfig, ModelConfig, OptimConfig, TrainConfig)
-    hints = {k: v for section in sections for k, v in get_type_hints(section).items()}
+    """Return the declared type of a field, given its flat name."""
+    hints = {k: v for section in _SECTIONS for k, v in get_type_hints(section).items()}
     return hints[name]
 
 
+_SECTIONS = (TaskConfig, ModelConfig, OptimConfig, TrainConfig)
+
+
 def _error(section: Any, name: str, accepted: str) -> ValueError:
-    return ValueError(f"{name}={getattr(section, name)!r} will not do; it takes {accepted}")
+    """Return the error for a field's value; its text goes on from "give"."""
+    value, usual = getattr(section, name), fields()[name].default
+    return ValueError(f"{name}={value!r} is not accepted; give {accepted} (default: {usual!r})")
 
 
 def _check_types(section: Any) -> None:
@@ -273,7 +291,7 @@ def _fits(value: Any, kind: Any) -> bool:
 
 
 def describe(kind: Any) -> str:
-    """A field's type in words."""
+    """Say a field's type in words."""
     if get_origin(kind) is Literal:
         return "one of " + ", ".join(get_args(kind))
     if get_origin(kind) is tuple:

@@ -1,10 +1,7 @@
-"""Experiments by name: the paper's at p = 113, and small ones for a laptop.
+"""Experiments by name: the paper's at p = 113, and small ones that two cores train in minutes.
 
-A control differs from its parent in the one field that its name says, and may stop
-earlier: those that are not to generalise once that is plain, and small ones once
-their parent has. The small ones keep
-the questions and shrink the grid, until two cores answer in minutes;
-``benchmarks/search_small.md`` tells how their settings were found.
+A control differs from its parent in the field that its name says. It may stop earlier: at
+full size where it is not expected to generalise, at small size where its parent has by then.
 """
 
 import shlex
@@ -12,8 +9,8 @@ from typing import Any
 
 from .config import Config, differences
 
-# Nanda et al. (2023): no dropout, no filter, a larger step and decay, a smaller model whose
-# first weights are smaller too. From the paper's first weights it had not grokked by then.
+# Nanda et al. (2023): no dropout, no filter, larger learning rate and decay, smaller model and
+# first weights. From the first weights of Syrkis & Sogaard it had not grokked by epoch 20000.
 _NANDA: dict[str, Any] = {
     "name": "nanda",
     "train_fraction": 0.3,
@@ -33,8 +30,8 @@ _CONTROLS: dict[str, dict[str, Any]] = {
     "no-grokfast": {"grokfast": "none"},
     "divisible": {"name": "divisible"},
 }
-# At the paper's size only: shorter where nothing more is to come, and settings that text and
-# code, or T_nanda and T_miiii, do not share.
+# At full size only: fewer epochs where nothing more is expected, settings in which the paper's
+# text and code differ, and steps between T_nanda and T_miiii.
 _FULL: dict[str, dict[str, Any]] = {
     "basis": {"epochs": 16384},
     "no-dropout": {"epochs": 32768},
@@ -43,7 +40,8 @@ _FULL: dict[str, dict[str, Any]] = {
     "nanda-he": _NANDA | {"init": "he"},
     "nanda-as-miiii": {"name": "nanda", "train_fraction": 0.3},
 }
-# Found by a search: with one mask a step for all samples the small grid groks far later.
+# Found by a search of hyperparameters: with one dropout mask for all samples, this small grid
+# groks far later.
 _SMALL: dict[str, Any] = {
     "p": 31,
     "train_fraction": 0.85,
@@ -55,7 +53,7 @@ _SMALL: dict[str, Any] = {
     "epochs": 10240,
     "eval_every": 128,
 }
-# By then the parent has generalised on every task; a control that has not is late.
+# By this epoch the parent has generalised on every task; a control that has not is late.
 _SMALL_CONTROL: dict[str, Any] = {"epochs": 6144}
 _SMALL_NANDA: dict[str, Any] = {
     "p": 53,
@@ -75,18 +73,25 @@ PRESETS: dict[str, Config] = (
 
 
 def preset(name: str) -> Config:
-    """The configuration of a named experiment.
+    """Return the configuration of a named experiment.
+
+    Args:
+        name: A key of `PRESETS`.
 
     Raises:
-        ValueError: for a name that is not known; lists those that are.
+        ValueError: for a name that is not known; the error lists those that are.
     """
     if name not in PRESETS:
-        raise ValueError(f"unknown preset {name!r}; presets are {', '.join(sorted(PRESETS))}")
+        raise ValueError(f"unknown preset {name!r}; choose one of {', '.join(sorted(PRESETS))}")
     return PRESETS[name]
 
 
 def nearest_preset(config: Config) -> tuple[str, list[tuple[str, Any, Any]]]:
-    """The preset that a configuration is closest to, and each (field, value, preset's value)."""
+    """Find the preset of the same task from which a configuration differs in the fewest fields.
+
+    Returns:
+        The preset's name, and each difference as (field, own value, preset's value).
+    """
     found = {
         name: differences(config, usual)
         for name, usual in PRESETS.items()
@@ -97,7 +102,7 @@ def nearest_preset(config: Config) -> tuple[str, list[tuple[str, Any, Any]]]:
 
 
 def train_command(config: Config) -> str:
-    """What to type to train a configuration."""
+    """Return the command line that trains a configuration."""
     name, differs = nearest_preset(config)
     typed = ["miiii", "train", "--preset", name]
     for field, value, _ in differs:

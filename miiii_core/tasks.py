@@ -1,8 +1,7 @@
-"""The data: every number below p squared, its two digits, and its remainders."""
+"""The data: every number below p squared, its two digits in base p, and its remainders."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import lcm, prod
 
 import jax
 import numpy as np
@@ -14,36 +13,15 @@ SPLITS = ("train", "validation", "test")
 
 
 def primes_below(p: int) -> tuple[int, ...]:
-    """All primes q < p, ascending."""
+    """Return all primes below p, ascending."""
     return tuple(q for q in range(2, p) if is_prime(q))
 
 
-def from_residues(residues: Sequence[int], moduli: Sequence[int]) -> int:
-    r"""The one n below $M = \prod q$ with these remainders (Chinese remainder theorem).
-
-    $$n = \sum_q r_q \cdot \frac{M}{q} \cdot \left(\frac{M}{q}\right)^{-1}_{\bmod q} \pmod M$$
-
-    Raises:
-        ValueError: unless there is one remainder for each modulus, and no two moduli share a
-            divisor.
-    """
-    product = prod(moduli)
-    if len(residues) != len(moduli) or lcm(*moduli) != product:
-        raise ValueError(
-            f"remainders {list(residues)} modulo {list(moduli)} name no single number; give one "
-            "remainder for each modulus, and moduli that share no divisor, such as primes"
-        )
-    rests = [product // q for q in moduli]
-    inverses = [pow(rest, -1, q) for rest, q in zip(rests, moduli, strict=True)]
-    terms = (r * rest * i for r, rest, i in zip(residues, rests, inverses, strict=True))
-    return sum(terms) % product
-
-
 def task_columns(class_sizes: Sequence[int]) -> tuple[slice, ...]:
-    """Where the classes of each task stand among the packed ones, task after task.
+    """Return the columns of each task among the classes of all tasks, packed side by side.
 
     Args:
-        class_sizes: Classes of each task.
+        class_sizes: Number of classes of each task.
     """
     ends = np.cumsum(class_sizes, dtype=int)
     return tuple(slice(int(e) - size, int(e)) for e, size in zip(ends, class_sizes, strict=True))
@@ -53,21 +31,21 @@ def task_columns(class_sizes: Sequence[int]) -> tuple[slice, ...]:
 class Task:
     r"""A family of classification tasks over one p x p grid of inputs.
 
-    Row n of every array belongs to the number $n = x_0 + p x_1$, so the units
-    digit $x_0$ runs fastest. Classes of all tasks are packed side by side: task
-    i owns the ``columns[i]`` of the logits.
+    Row n of every array belongs to the number $n = x_0 + p x_1$, so the units digit $x_0$
+    runs fastest. Classes of all tasks are packed side by side: task i has the columns
+    ``columns[i]`` of the logits.
 
     Attributes:
-        config: What this was made from.
+        config: The configuration that the task was made from.
         digits: The inputs $(x_0, x_1)$, both below p.
         targets: The right class of each task, in ``range(class_sizes[i])``.
-        moduli: What each task divides by (T_nanda: p itself).
-        class_sizes: Classes of each task.
-        loss_weights: Weight of each task's cross-entropy, $1 / (T \ln c_i)$ for
-            T tasks with $c_i$ classes; 0 for masked tasks, which leave T.
-        train: Rows trained on.
-        validation: Rows held out to watch.
-        test: The rest; may be empty when p is small.
+        moduli: The number that each task divides by (T_nanda: p itself).
+        class_sizes: Number of classes of each task.
+        loss_weights: Weight of each task's cross-entropy, $1 / (T \ln c_i)$ for T tasks with
+            $c_i$ classes; it is 0 for masked tasks, which do not count in T.
+        train: Rows of the inputs trained on.
+        validation: Rows of the inputs watched in training.
+        test: Rows of all other inputs; there may be none when p is small.
     """
 
     config: TaskConfig
@@ -87,7 +65,7 @@ class Task:
 
     @property
     def n_classes(self) -> int:
-        """Classes of all tasks together, the width of the packed logits."""
+        """Number of classes of all tasks together, the width of the packed logits."""
         return sum(self.class_sizes)
 
     @property
@@ -101,15 +79,20 @@ class Task:
         return tuple(own.start for own in self.columns)
 
     @property
+    def held_out(self) -> Int[np.ndarray, " n_held_out"]:
+        """Rows of all inputs not trained on, validation and test, ascending."""
+        return np.sort(np.concatenate([self.validation, self.test]))
+
+    @property
     def split_members(self) -> Bool[np.ndarray, "3 n"]:
-        """Which inputs belong to each of `SPLITS`; every input to exactly one."""
+        """Whether each input belongs to each of `SPLITS`; it belongs to exactly one."""
         members = np.zeros((len(SPLITS), len(self.digits)), bool)
         for row, inputs in zip(members, (self.train, self.validation, self.test), strict=True):
             row[inputs] = True
         return members
 
     def grid(self, values: Shaped[np.ndarray, "n *rest"]) -> Shaped[np.ndarray, "p p *rest"]:
-        """Arrange one value per input as a grid indexed ``[x0, x1]``."""
+        """Arrange one value of each input as a grid indexed ``[x0, x1]``."""
         return np.swapaxes(values.reshape(self.p, self.p, *values.shape[1:]), 0, 1)
 
 
@@ -117,11 +100,11 @@ def make_task(config: TaskConfig, key: PRNGKeyArray) -> Task:
     """Build the inputs, the targets and the split that a configuration asks for.
 
     Args:
-        config: Which family, which p, which fractions.
-        key: Decides the split and, for T_basis, the shuffle of the labels.
+        config: The family of tasks, the base p, and the sizes of the splits.
+        key: Source of the split and, for T_basis, of the shuffle of labels.
 
-    Source: Syrkis & Sogaard (2024), Eqs. 1, 2, 11 and 12; the split sizes follow
-    their text, the train fraction of T_miiii their code.
+    Source: Syrkis & Sogaard (2024), Eqs. 1, 2, 11 and 12; the split sizes follow their text,
+    the train fraction of T_miiii their code.
     """
     split_key, shuffle_key = jax.random.split(key)
     numbers = np.arange(config.p**2, dtype=np.int32)

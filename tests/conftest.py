@@ -1,10 +1,8 @@
-"""What every test stands on: shapes are checked, ranks are never promoted in silence."""
+"""What every test stands on: shapes are checked, and ranks are never promoted in silence."""
 
-import atexit
 import os
-import shutil
-import signal
 import tempfile
+from pathlib import Path
 
 import jax
 import matplotlib
@@ -16,11 +14,10 @@ install_import_hook("miiii_core", "beartype.beartype")
 jax.config.update("jax_numpy_rank_promotion", "raise")
 matplotlib.use("Agg")
 
-# What one test compiled, neither the next nor the processes it starts compile again.
-COMPILED = tempfile.mkdtemp(prefix="miiii-compiled-")
-atexit.register(shutil.rmtree, COMPILED, ignore_errors=True)
+# Compiled programs are kept between sessions, and shared with the processes that tests start.
+COMPILED = Path(tempfile.gettempdir()) / f"miiii-compiled-{jax.__version__}-{os.getuid()}"
 for option, value in {
-    "jax_compilation_cache_dir": COMPILED,
+    "jax_compilation_cache_dir": str(COMPILED),
     "jax_persistent_cache_min_compile_time_secs": 0.0,
 }.items():
     os.environ[option.upper()] = str(value)
@@ -29,26 +26,14 @@ for option, value in {
 
 @pytest.fixture(scope="module", autouse=True)
 def few_programs():
-    """Let go of what a module compiled: each program maps memory, and Linux allows 65530 maps.
-
-    A worker that has run most of the tests would reach that, and die of it.
-    """
+    """Let go of what a module compiled: each program maps memory, and Linux allows 65530 maps."""
     yield
     jax.clear_caches()
 
 
-def pytest_terminal_summary(terminalreporter):
-    """Say how many checks of the built site were left out, and why, in one line."""
-    skipped = terminalreporter.stats.get("skipped", [])
-    reasons = [report.longrepr[2] for report in skipped if "test_browser.py" in report.nodeid]
-    for reason in dict.fromkeys(reasons):
-        count, why = reasons.count(reason), reason.removeprefix("Skipped: ")
-        terminalreporter.write_line(f"{count} checks of the site were left out: {why}", yellow=True)
-
-
 @pytest.fixture(scope="session")
 def tiny_run(tmp_path_factory):
-    """A finished run, for tests that only read."""
+    """A finished run of T_miiii, for tests that only read."""
     from tiny import TINY
 
     from miiii_core import runs
@@ -68,30 +53,7 @@ def tiny_addition(tmp_path_factory):
 
 
 @pytest.fixture
-def stop(monkeypatch):
-    """Send signals from inside training, at the first record from an epoch on."""
-    from miiii_core.storage.recorder import Recorder
-
-    record = Recorder.record
-    # A shell starts its background jobs with SIGINT ignored; here it must count.
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-
-    def at(epoch, times=1):
-        def record_and_stop(self, now):
-            record(self, now)
-            if now.epoch >= epoch:
-                monkeypatch.setattr(Recorder, "record", record)
-                for _ in range(times):
-                    signal.raise_signal(signal.SIGINT)
-
-        monkeypatch.setattr(Recorder, "record", record_and_stop)
-
-    yield at
-    signal.signal(signal.SIGINT, before)
-
-
-@pytest.fixture
-def run(capsys):
+def command(capsys):
     """Run the command line; gives exit code, what it printed, and what it complained of."""
     from miiii_core import cli
 

@@ -151,3 +151,71 @@ class AdamW:
         spread = np.sqrt(self.second / (1 - self.beta2**t))
         move = corrected / (spread + self.eps) + self.decay * self.weight
         self.weight = self.weight - self.rate * move
+
+
+def read_out(weights, digits, attention=None, head_out=None, neurons=None, resid_post=None):
+    """What the last token computes in float64, with any of four arrays put in place of its own.
+
+    Args:
+        weights: The nine matrices by name.
+        digits: (n, 2) below p.
+        attention: (n, heads, 3) or None.
+        head_out: (n, heads, d_model) or None.
+        neurons: (n, d_mlp) or None.
+        resid_post: (n, d_model) or None.
+    """
+    W = {name: np.asarray(weight, np.float64) for name, weight in weights.items()}
+    p, found = len(W["W_E"]) - 1, []
+    for i, (x0, x1) in enumerate(digits):
+        stream = np.stack([W["W_E"][t] + W["W_pos"][s] for s, t in enumerate((x0, x1, p))])
+        patterns, outs = [], []
+        for h in range(len(W["W_Q"])):
+            scores = (stream @ W["W_K"][h]) @ (stream[2] @ W["W_Q"][h])
+            own = softmax(scores / np.sqrt(W["W_Q"].shape[2]))
+            patterns.append(own if attention is None else attention[i, h])
+            outs.append(patterns[-1] @ stream @ W["W_V"][h] @ W["W_O"][h])
+        heads = np.stack(outs) if head_out is None else head_out[i]
+        middle = stream[2] + heads.sum(axis=0)
+        hidden = np.maximum(middle @ W["W_in"], 0) if neurons is None else neurons[i]
+        end = middle + hidden @ W["W_out"] if resid_post is None else resid_post[i]
+        found.append((np.stack(patterns), heads, hidden, end, end @ W["W_U"]))
+    names = ("attention", "head_out", "neurons", "resid_post", "logits")
+    return dict(zip(names, map(np.stack, zip(*found, strict=True)), strict=True))
+
+
+def put_to(fill, values, units):
+    """Some columns (axis 1) of values replaced by their mean over the inputs, or by zero."""
+    changed = np.array(values)
+    for unit in units:
+        changed[:, unit] = np.mean(changed[:, unit], axis=0) if fill == "mean" else 0
+    return changed
+
+
+def scores(logits, targets, class_sizes, rows):
+    """Mean loss and accuracy of each task over rows."""
+    rows = list(rows)
+    each = (np.asarray(logits)[rows], np.asarray(targets)[rows], class_sizes)
+    return task_losses(*each).mean(axis=0), task_accuracies(*each).mean(axis=0)
+
+
+def least_squares(values, columns):
+    """What columns explain of values beside a constant, their own means removed."""
+    design = np.column_stack([np.ones(len(values)), *columns])
+    weights = np.linalg.lstsq(design, values, rcond=None)[0][1:]
+    return (design[:, 1:] - design[:, 1:].mean(axis=0)) @ weights
+
+
+def wave_columns(waves, numbers):
+    """Cosine and sine of 2πkn/q for pairs (k, q), those that are not zero everywhere."""
+    found = [f(2 * np.pi * k * numbers / q) for k, q in waves for f in (np.cos, np.sin)]
+    return [column for column in found if np.abs(column).max() > 1e-9]
+
+
+def block_columns(p, frequencies):
+    """All products of {1, cos, sin} of both digits at frequencies k/p, but for the constant."""
+    numbers, found = np.arange(p * p), []
+    for k in frequencies:
+        angles = [2 * np.pi * k * digit / p for digit in (numbers % p, numbers // p)]
+        rows = [[np.ones(p * p), np.cos(a), np.sin(a)] for a in angles]
+        found += [rows[0][i] * rows[1][j] for i in range(3) for j in range(3) if i or j]
+    return found

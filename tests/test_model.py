@@ -1,3 +1,5 @@
+from functools import partial
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -7,12 +9,15 @@ import pytest
 from counting import compilations
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from jax.tree_util import Partial
 
 from miiii_core.config import ModelConfig
-from miiii_core.network.model import WEIGHT_NAMES, Transformer
+from miiii_core.model import SITES, WEIGHT_NAMES, Transformer, logit_map, with_weights
 
 P, CLASSES, TASKS = 7, 10, 3
-DIGITS = np.stack([np.arange(P * P) % P, np.arange(P * P) // P], axis=1).astype(np.int32)
+NUMBERS = np.arange(P * P, dtype=np.int32)
+DIGITS = np.stack([NUMBERS % P, NUMBERS // P], axis=1)
+close = partial(np.testing.assert_allclose, rtol=2e-5, atol=2e-5)
 
 
 def make_model(seed=0, p=P, n_tasks=TASKS, n_classes=CLASSES, **widths):
@@ -21,31 +26,19 @@ def make_model(seed=0, p=P, n_tasks=TASKS, n_classes=CLASSES, **widths):
 
 
 def arrays(model):
-    return {name: np.asarray(weight) for name, weight in model.weights.items()}
+    return {name: np.asarray(weight, float) for name, weight in model.weights.items()}
 
 
 @pytest.mark.parametrize(
-    "widths",
-    [
-        {},
-        {"n_heads": 1},
-        {"n_heads": 12},
-        {"d_model": 8, "n_heads": 4, "mlp_ratio": 1},
-    ],
+    "widths", [{}, {"n_heads": 1}, {"d_model": 8, "n_heads": 8, "mlp_ratio": 1}]
 )
 def test_every_activation_is_the_full_sequences_at_the_last_token(widths):
     model = make_model(3, **widths)
     expected = oracle.transformer(arrays(model), DIGITS)
     found = model.activations(jnp.asarray(DIGITS))
     for name, values in expected.items():
-        at_end = values[0, 2] if name == "resid_pre" else values[:, 2]
-        np.testing.assert_allclose(getattr(found, name), at_end, rtol=2e-5, atol=2e-5)
-
-
-def test_a_call_gives_the_logits_of_the_full_sequence():
-    model = make_model(4)
-    expected = oracle.transformer(arrays(model), DIGITS)["logits"][:, 2]
-    np.testing.assert_allclose(model(jnp.asarray(DIGITS)), expected, rtol=2e-5, atol=2e-5)
+        close(getattr(found, name), values[0, 2] if name == "resid_pre" else values[:, 2])
+    close(model(jnp.asarray(DIGITS)), expected["logits"][:, 2])
 
 
 @pytest.mark.parametrize("mask", ["shared", "sample"])
@@ -54,107 +47,72 @@ def test_a_call_with_dropout_is_the_full_sequence_with_the_whole_stream_masked(m
     key, noise = jax.random.key(9), np.random.default_rng(0)
     masks = []
     for part in jax.random.split(key):
-        at_end = model._drop(jnp.ones((len(DIGITS), 12)), part)
+        at_end = model._drop(jnp.ones((len(DIGITS), 12)), part, None)
         # What happens to the other positions after attention must not matter.
         elsewhere = noise.integers(0, 2, (len(DIGITS), 2, 12)) / 0.6
         masks.append(np.concatenate([elsewhere, np.asarray(at_end)[:, None]], axis=1))
     expected = oracle.transformer(arrays(model), DIGITS, *masks)["logits"][:, 2]
-    found = model(jnp.asarray(DIGITS), key=key)
-    np.testing.assert_allclose(found, expected, rtol=2e-5, atol=2e-5)
+    close(model(jnp.asarray(DIGITS), key=key), expected)
 
 
 @given(st.integers(0, 10**6), st.floats(0, 8))
 @settings(deadline=None, max_examples=15)
 def test_attention_rows_are_probabilities(seed, scale):
     model = jax.tree.map(lambda w: w * scale, make_model(seed))
-    attention = model.activations(jnp.asarray(DIGITS)).attention
-    assert attention.shape == (P * P, 3, 3)
-    assert np.all(np.asarray(attention) >= 0)
+    attention = np.asarray(model.activations(jnp.asarray(DIGITS)).attention)
+    assert attention.shape == (P * P, 3, 3) and (attention >= 0).all()
     np.testing.assert_allclose(attention.sum(axis=2), 1, rtol=1e-5)
 
 
-def test_heads_are_added_to_the_stream():
-    found = make_model(1).activations(jnp.asarray(DIGITS))
-    total = found.resid_pre[None] + found.head_out.sum(axis=1)
-    np.testing.assert_allclose(found.resid_mid, total, rtol=1e-6, atol=1e-6)
+class TestWeights:
+    def test_they_have_the_standard_deviations_of_the_papers_code(self):
+        model = make_model(p=113, n_tasks=29, n_classes=1480, d_model=256, n_heads=4, mlp_ratio=4)
+        expected = {
+            "W_E": 0.1325, "W_pos": 0.816, "W_Q": 0.0442, "W_K": 0.0442, "W_V": 0.0442,
+            "W_O": 0.0884, "W_in": 0.0884, "W_out": 0.0442, "W_U": 0.0164,
+        }  # fmt: skip
+        assert tuple(model.weights) == WEIGHT_NAMES == tuple(expected)
+        for name, weight in model.weights.items():
+            rounding, five_sigma = 5e-5 / expected[name], 5 / np.sqrt(2 * weight.size)
+            assert weight.dtype == np.float32
+            assert weight.std() == pytest.approx(expected[name], rel=rounding + five_sigma + 1e-3)
 
+    def test_initial_scales_of_nanda(self):
+        model = make_model(p=31, n_tasks=1, n_classes=31, d_model=128, n_heads=4, init="nanda")
+        for name, weight in model.weights.items():
+            expected = 31**-0.5 if name == "W_U" else 128**-0.5
+            assert weight.std() == pytest.approx(expected, rel=5 / np.sqrt(2 * weight.size))
 
-def test_the_later_stages_can_be_run_by_themselves():
-    model = make_model(2)
-    found = model.activations(jnp.asarray(DIGITS))
-    neurons_pre, neurons, resid_post = model.mlp(found.resid_mid)
-    for name, values in {
-        "neurons_pre": neurons_pre,
-        "neurons": neurons,
-        "resid_post": resid_post,
-    }.items():
-        np.testing.assert_allclose(values, getattr(found, name), rtol=1e-5, atol=1e-5)
-    np.testing.assert_allclose(model.unembed(resid_post), found.logits, rtol=1e-5, atol=1e-5)
+    def test_no_two_matrices_share_their_draws(self):
+        model = make_model(0, d_model=16, n_heads=1, mlp_ratio=1, p=15, n_classes=16)
+        drawn = [w.ravel()[:48] / w.std() for w in arrays(model).values()]
+        assert np.abs(np.corrcoef(drawn) - np.eye(len(drawn))).max() < 0.75
 
+    def test_some_are_replaced_by_name_and_shape(self):
+        model = make_model()
+        other = with_weights(model, W_pos=np.ones((3, 12)))
+        assert (other.W_pos == 1).all() and (other.W_E == model.W_E).all()
+        for wrong in ({"W_X": np.ones(3)}, {"W_pos": np.ones((2, 12))}):
+            with pytest.raises(ValueError, match=r"W_(X|pos) of shape .*W_pos \(3, 12\)"):
+                with_weights(model, **wrong)
 
-def test_weights_have_the_standard_deviations_of_the_papers_code():
-    model = make_model(0, p=113, n_tasks=29, n_classes=1480, d_model=256, n_heads=4, mlp_ratio=4)
-    expected = {
-        "W_E": 0.1325, "W_pos": 0.816, "W_Q": 0.0442, "W_K": 0.0442, "W_V": 0.0442,
-        "W_O": 0.0884, "W_in": 0.0884, "W_out": 0.0442, "W_U": 0.0164,
-    }  # fmt: skip
-    assert tuple(model.weights) == WEIGHT_NAMES == tuple(expected)
-    for name, weight in arrays(model).items():
-        rounding, five_sigma = 5e-5 / expected[name], 5 / np.sqrt(2 * weight.size)
-        assert weight.dtype == np.float32
-        assert weight.std() == pytest.approx(expected[name], rel=rounding + five_sigma + 1e-3)
-        assert abs(weight.mean()) < 5 * expected[name] / np.sqrt(weight.size)
-
-
-def test_initial_scales_of_nanda_leave_neurons_room_to_bend():
-    bent = {}
-    for init in ("he", "nanda"):
-        config = ModelConfig(d_model=128, init=init)
-        model = Transformer(config, p=31, n_tasks=1, n_classes=31, key=jax.random.key(0))
-        digits = np.stack([np.arange(31**2) % 31, np.arange(31**2) // 31], axis=1)
-        neurons = np.asarray(model.activations(jnp.asarray(digits)).neurons)
-        bent[init] = ((neurons.max(axis=0) > 0) & (neurons.min(axis=0) == 0)).mean()
-    for name, weight in model.weights.items():
-        expected = 31**-0.5 if name == "W_U" else 128**-0.5
-        assert weight.std() == pytest.approx(expected, rel=5 / np.sqrt(2 * weight.size))
-    assert bent["he"] < 0.5 < bent["nanda"]
-
-
-def test_no_two_matrices_share_their_draws():
-    model = make_model(0, d_model=16, n_heads=1, mlp_ratio=1, p=15, n_classes=16)
-    drawn = [w.ravel()[:48] / w.std() for w in arrays(model).values()]
-    correlation = np.corrcoef(drawn) - np.eye(len(drawn))
-    assert np.abs(correlation).max() < 0.75
-    assert (arrays(make_model(0))["W_E"] != arrays(make_model(1))["W_E"]).all()
-
-
-def test_sizes_follow_from_the_weights():
-    model = make_model()
-    assert model.p == P
-    shapes = {name: weight.shape for name, weight in model.weights.items()}
-    assert shapes == {
-        "W_E": (8, 12), "W_pos": (3, 12), "W_Q": (3, 12, 4), "W_K": (3, 12, 4), "W_V": (3, 12, 4),
-        "W_O": (3, 4, 12), "W_in": (12, 24), "W_out": (24, 12), "W_U": (12, 10),
-    }  # fmt: skip
-    assert len(jax.tree.leaves(model)) == len(WEIGHT_NAMES)
+    def test_logit_map_is_their_product(self):
+        model = make_model()
+        expected = arrays(model)["W_out"] @ arrays(model)["W_U"]
+        np.testing.assert_allclose(logit_map(model), expected, rtol=1e-12)
 
 
 class TestDropout:
     stream = jnp.ones((500, 12))
 
-    def drop(self, mask, dropout=0.25, seed=0):
-        model = make_model(dropout=dropout, dropout_mask=mask)
-        return np.asarray(model._drop(self.stream, jax.random.key(seed)))
+    def drop(self, mask, seed=0):
+        model = make_model(dropout=0.25, dropout_mask=mask)
+        return np.asarray(model._drop(self.stream, jax.random.key(seed), None))
 
-    def test_a_shared_mask_is_the_same_for_all_inputs(self):
-        dropped = self.drop("shared")
-        assert (dropped == dropped[0]).all()
-        assert (dropped != self.drop("shared", seed=1)).any()
-
-    def test_a_mask_for_each_input_differs_between_them(self):
-        dropped = self.drop("sample")
-        assert len({tuple(row) for row in dropped}) > 50
-        assert dropped.mean() == pytest.approx(1, abs=5 * np.sqrt(1 / 3 / dropped.size))
+    def test_a_shared_mask_is_one_for_all_inputs_and_others_differ_between_them(self):
+        shared, own = self.drop("shared"), self.drop("sample")
+        assert (shared == shared[0]).all() and (shared != self.drop("shared", seed=1)).any()
+        assert len({tuple(row) for row in own}) > 50
 
     @pytest.mark.parametrize("mask", ["shared", "sample"])
     def test_what_is_kept_is_scaled_up_so_that_the_mean_stays(self, mask):
@@ -163,43 +121,122 @@ class TestDropout:
         assert draws.mean() == pytest.approx(1, abs=5 * np.sqrt(1 / 3 / draws.size))
 
     @pytest.mark.parametrize("mask", ["shared", "sample"])
-    def test_nothing_is_dropped_without_a_key_or_at_rate_zero(self, mask):
-        wet, dry = make_model(dropout=0.5, dropout_mask=mask), make_model(dropout=0.0)
-        digits, key = jnp.asarray(DIGITS), jax.random.key(0)
-        np.testing.assert_array_equal(wet(digits), dry(digits))
-        np.testing.assert_array_equal(dry(digits, key=key), dry(digits))
-        assert (np.asarray(wet(digits, key=key)) != np.asarray(dry(digits))).any()
-
-    @pytest.mark.parametrize("mask", ["shared", "sample"])
-    @pytest.mark.parametrize("rate", [0.0, 0.1, 0.35])
+    @pytest.mark.parametrize("rate", [0.0, 0.35])
     def test_a_share_that_comes_as_an_array_is_kept_like_a_constant(self, mask, rate):
-        other, own = (
-            make_model(dropout=0.7, dropout_mask=mask),
-            make_model(dropout=rate, dropout_mask=mask),
-        )
+        other, own = (make_model(dropout=r, dropout_mask=mask) for r in (0.7, rate))
         digits, key, keep = jnp.asarray(DIGITS), jax.random.key(2), jnp.float32(1 - rate)
         np.testing.assert_array_equal(other(digits, key=key, keep=keep), own(digits, key=key))
         np.testing.assert_array_equal(other(digits, keep=keep), own(digits))
 
     def test_the_two_masks_of_a_step_are_drawn_apart(self):
+        zero = np.zeros((3, 4, 12)), np.zeros((24, 12))
+        # The embedding passes through both masks, and nothing else.
         model = make_model(dropout=0.5, n_classes=12)
-        # W_O = W_out = 0 and W_U = 1 pass the embedding through both masks.
-        identity = eqx.tree_at(
-            lambda m: (m.W_O, m.W_out, m.W_U),
-            model,
-            (jnp.zeros_like(model.W_O), jnp.zeros_like(model.W_out), jnp.eye(12)),
-        )
-        draws = [
-            np.asarray(identity(jnp.asarray(DIGITS[:1]), key=jax.random.key(s))) for s in range(99)
-        ]
-        kept = np.mean(np.concatenate(draws) != 0)
+        model = with_weights(model, W_O=zero[0], W_out=zero[1], W_U=np.eye(12))
+        keys = map(jax.random.key, range(99))
+        kept = np.mean([model(jnp.asarray(DIGITS[:1]), key=key) != 0 for key in keys])
         assert kept == pytest.approx(0.25, abs=5 * np.sqrt(0.25 * 0.75 / (99 * 12)))
 
 
-def test_reading_activations_again_compiles_nothing():
-    model, digits = make_model(6), jnp.asarray(DIGITS)
-    model.activations(digits)
-    other = make_model(7)
-    with compilations() as compiled:
-        other.activations(digits)
-    assert not compiled
+def values_at(site, model):
+    return np.asarray(getattr(model.activations(jnp.asarray(DIGITS)), site), float)
+
+
+def logits_after(site, value, model):
+    """Run what follows a site from a value of it, by NumPy."""
+    w, found = arrays(model), oracle.transformer(arrays(model), DIGITS)
+    at = {name: values[:, 2] for name, values in found.items()} | {site: value}
+    following = SITES[SITES.index(site) + 1 :]
+    if "head_out" in following:
+        stream = found["resid_pre"]
+        moved = np.einsum("nsd,hde->nhse", stream, w["W_V"])
+        at["head_out"] = np.einsum("nhs,nhse,hed->nhd", at["attention"], moved, w["W_O"])
+    if "resid_mid" in following:
+        at["resid_mid"] = at["resid_pre"] + at["head_out"].sum(axis=1)
+    if "neurons_pre" in following:
+        at["neurons_pre"] = at["resid_mid"] @ w["W_in"]
+    if "neurons" in following:
+        at["neurons"] = np.maximum(at["neurons_pre"], 0)
+    if "resid_post" in following:
+        at["resid_post"] = at["resid_mid"] + at["neurons"] @ w["W_out"]
+    return at["resid_post"] @ w["W_U"]
+
+
+def mean_where(values, chosen):
+    return jnp.where(chosen, values.mean(axis=0, keepdims=True), values)
+
+
+def scaled(values, factor):
+    return values * factor
+
+
+class TestEdits:
+    @pytest.mark.parametrize("site", SITES)
+    def test_what_follows_a_site_is_computed_from_its_edited_value(self, site):
+        model = make_model(2)
+        before = values_at(site, model)
+        noise = np.random.default_rng(0).uniform(0.2, 2, before.shape)
+        factor = jnp.asarray(noise, jnp.float32)
+        edit = {site: Partial(scaled, factor=factor)}
+        found = model.activations(jnp.asarray(DIGITS), edit)
+        expected = logits_after(site, before * noise, model)
+        close(getattr(found, site), before * noise)
+        close(found.logits, expected)
+        close(model(jnp.asarray(DIGITS), edit=edit), expected)
+
+    def test_neurons_held_at_their_mean(self):
+        model, chosen = make_model(4), np.arange(24) % 3 == 0
+        neurons = values_at("neurons", model)
+        expected = np.where(chosen, neurons.mean(axis=0), neurons)
+        edit = {"neurons": Partial(mean_where, chosen=jnp.asarray(chosen)[None])}
+        found = model.activations(jnp.asarray(DIGITS), edit)
+        close(found.neurons, expected)
+        close(found.logits, logits_after("neurons", expected, model))
+
+    def test_several_sites_at_once_and_none(self):
+        model, digits = make_model(4), jnp.asarray(DIGITS)
+        both = {"attention": lambda a: jnp.full_like(a, 1 / 3), "neurons": jnp.zeros_like}
+        found = model.activations(digits, both)
+        assert (found.attention == found.attention[0, 0, 0]).all() and not found.neurons.any()
+        close(found.resid_post, found.resid_mid)
+        plain, kept = model.activations(digits), model.activations(digits, {})
+        jax.tree.map(np.testing.assert_array_equal, plain, kept)
+        np.testing.assert_array_equal(model(digits), model(digits, edit={}))
+
+    def test_new_arrays_and_new_weights_compile_nothing(self):
+        models, digits = (make_model(6), make_model(7)), jnp.asarray(DIGITS)
+        masks = [jnp.asarray(np.arange(24) % n == 0)[None] for n in (2, 3)]
+        edits = [{"neurons": Partial(mean_where, chosen=mask)} for mask in masks]
+        for edit in (None, edits[0]):
+            models[0].activations(digits, edit)
+        with compilations() as compiled:
+            for edit in (None, edits[1]):
+                models[1].activations(digits, edit)
+        assert not compiled
+
+    def test_heads_are_written_to_the_stream_by_one_product_unless_edited(self):
+        text = str(eqx.filter_make_jaxpr(make_model())(jnp.asarray(DIGITS))[0])
+        assert f"f32[{P * P},3,12]" not in text
+
+    @pytest.mark.parametrize(
+        "edit, said",
+        [
+            ({"neuron": jnp.abs}, r"'neuron'.*attention, head_out, .*resid_post"),
+            ({"neurons": lambda x: x[:, :3]}, r"neurons .*\(49, 3\).*\(49, 24\)"),
+        ],
+    )
+    def test_wrong_ones_are_refused(self, edit, said):
+        with pytest.raises(ValueError, match=said):
+            make_model().activations(jnp.asarray(DIGITS), edit)
+
+
+@pytest.mark.parametrize("precision, digits_kept", [("bfloat16", 2**-8), ("float32", 2**-23)])
+def test_products_round_what_they_multiply_as_told(precision, digits_kept):
+    exact, rounded = make_model(1), make_model(1, precision=precision)
+    value, slopes = (
+        jax.value_and_grad(lambda m: (m(jnp.asarray(DIGITS)) ** 2).mean())(m)
+        for m in (exact, rounded)
+    )
+    for a, b in zip(jax.tree.leaves(value), jax.tree.leaves(slopes), strict=True):
+        assert b.dtype == jnp.float32
+        assert np.abs(a - b).max() <= 40 * digits_kept * np.abs(a).max()

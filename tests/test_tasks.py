@@ -1,5 +1,3 @@
-import math
-
 import jax
 import numpy as np
 import pytest
@@ -7,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from miiii_core.config import TaskConfig
-from miiii_core.tasks import from_residues, make_task, primes_below
+from miiii_core.tasks import make_task, primes_below
 
 FAMILIES = ["miiii", "nanda", "basis", "masked", "divisible"]
 quick = settings(deadline=None, max_examples=25)
@@ -46,76 +44,42 @@ def test_primes_below():
     assert sum(primes_below(113)) == 1480
 
 
-def test_remainders_give_the_number_back():
-    moduli = (4, 9, 5)
-    found = [from_residues([n % q for q in moduli], moduli) for n in range(4 * 9 * 5)]
-    assert found == list(range(4 * 9 * 5))
-
-
-def test_remainders_may_be_any_whole_numbers_and_the_product_large():
-    moduli = primes_below(113)
-    residues, below = [12768 % q for q in moduli], [12768 % q - q for q in moduli]
-    assert from_residues(residues, moduli) == from_residues(below, moduli) == 12768
-
-
-@pytest.mark.parametrize(
-    ("residues", "moduli"), [([1], (2, 3)), ([1, 1], (4, 6)), ([0, 0], (3, 3))]
-)
-def test_remainders_that_name_no_single_number_are_refused(residues, moduli):
-    with pytest.raises(ValueError, match="one remainder for each modulus.*share no divisor"):
-        from_residues(residues, moduli)
-
-
 @given(experiments, st.integers(0, 2**31 - 1))
 @quick
 def test_the_split_is_a_partition_of_the_right_sizes(values, seed):
     task = task_with(seed, **values)
-    config = task.config
-    everything = np.concatenate([task.train, task.validation, task.test])
-    assert sorted(everything) == list(range(config.p**2))
-    assert len(task.train) == round(config.train_fraction * config.p**2)
-    assert len(task.validation) == min(config.n_validation, config.p**2 - len(task.train))
+    p, splits = values["p"], (task.train, task.validation, task.test)
+    assert sorted(np.concatenate(splits)) == list(range(p * p))
+    assert len(task.train) == round(values["train_fraction"] * p * p)
+    assert len(task.validation) == min(values["n_validation"], p * p - len(task.train))
     assert min(len(task.train), len(task.validation)) > 0
+    for row, inputs in zip(task.split_members, splits, strict=True):
+        assert np.flatnonzero(row).tolist() == sorted(inputs.tolist())
+    assert task.held_out.tolist() == sorted([*task.validation, *task.test])
 
 
-@given(experiments, st.integers(0, 2**31 - 1), st.sampled_from(FAMILIES))
+@given(experiments, st.integers(0, 2**31 - 1))
 @quick
-def test_the_split_depends_on_the_seed_only(values, seed, other):
+def test_the_split_depends_on_the_seed_only(values, seed):
     task, again = (task_with(seed, **values) for _ in range(2))
-    family = other if values["p"] >= 13 else "miiii"
-    relative = task_with(seed, **values | {"name": family})
-    np.testing.assert_array_equal(task.train, again.train)
     np.testing.assert_array_equal(task.targets, again.targets)
+    relative = task_with(seed, **values | {"name": "nanda"})
+    np.testing.assert_array_equal(task.train, again.train)
     np.testing.assert_array_equal(task.train, relative.train)
 
 
-def test_another_seed_splits_otherwise():
-    assert (task_with(0, p=11).train != task_with(1, p=11).train).any()
-
-
-def test_the_split_is_fair():
-    picked = sum(np.isin(np.arange(121), task_with(s, p=11).train) for s in range(60))
-    assert np.all(picked > 30 - 6 * math.sqrt(15))
-    assert np.all(picked < 30 + 6 * math.sqrt(15))
-
-
 @given(experiments)
 @quick
-def test_rows_are_numbers_and_digits_are_theirs(values):
+def test_rows_are_numbers_and_targets_are_in_range(values):
     task, p = task_with(**values), values["p"]
-    assert task.digits.shape == (p * p, 2)
-    for number, (x0, x1) in enumerate(task.digits):
-        assert 0 <= x0 < p
-        assert 0 <= x1 < p
-        assert number == x0 + p * x1
-
-
-@given(experiments)
-@quick
-def test_targets_are_in_range(values):
-    task = task_with(**values)
-    assert np.all(task.targets >= 0)
-    assert np.all(task.targets < np.array(task.class_sizes))
+    np.testing.assert_array_equal(task.digits @ [1, p], np.arange(p * p))
+    assert task.digits.min() == 0 and task.digits.max() == p - 1
+    assert (task.targets >= 0).all() and (task.targets < np.array(task.class_sizes)).all()
+    assert np.concatenate([np.arange(task.n_classes)[own] for own in task.columns]).tolist() == [
+        *range(task.n_classes)
+    ]
+    assert [own.stop - own.start for own in task.columns] == list(task.class_sizes)
+    assert task.offsets == tuple(own.start for own in task.columns)
 
 
 @pytest.mark.parametrize("name", ["miiii", "nanda", "masked", "divisible"])
@@ -155,17 +119,6 @@ def test_basis_per_task_moves_each_column_by_itself(seed):
 
 @given(experiments)
 @quick
-def test_class_columns_are_packed_without_gap_or_overlap(values):
-    task = task_with(**values)
-    assert [own.stop - own.start for own in task.columns] == list(task.class_sizes)
-    assert [c for own in task.columns for c in range(own.start, own.stop)] == list(
-        range(task.n_classes)
-    )
-    assert task.offsets == tuple(own.start for own in task.columns)
-
-
-@given(experiments)
-@quick
 def test_loss_weights_make_a_uniform_guess_cost_one(values):
     task = task_with(**values)
     at_chance = np.log(task.class_sizes)
@@ -182,19 +135,5 @@ def test_masked_tasks_weigh_nothing_and_leave_the_mean():
 
 def test_grid_is_indexed_by_x0_then_x1():
     task = task_with(p=7)
-    grid = task.grid(task.digits)
-    for x0 in range(7):
-        for x1 in range(7):
-            assert tuple(grid[x0, x1]) == (x0, x1)
+    assert task.grid(task.digits)[3, 2].tolist() == [3, 2]
     assert task.grid(np.arange(49))[3, 2] == 3 + 7 * 2
-
-
-@given(experiments, st.integers(0, 100))
-@quick
-def test_split_members_put_every_input_in_one_split(values, seed):
-    task = task_with(seed, **values)
-    assert (task.split_members.sum(axis=0) == 1).all()
-    for row, inputs in zip(
-        task.split_members, (task.train, task.validation, task.test), strict=True
-    ):
-        assert set(np.flatnonzero(row)) == set(inputs.tolist())

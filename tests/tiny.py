@@ -1,16 +1,15 @@
-"""The smallest run that has every part of a large one, and what tests compare and break."""
+"""The smallest run that has every part of a large one, and what tests compare."""
 
 import jax
 import numpy as np
 
 from miiii_core.config import Config, ModelConfig, TaskConfig
-from miiii_core.network.model import Transformer
+from miiii_core.model import Transformer
 from miiii_core.tasks import make_task
 
 TINY = Config().replace(
     p=7, d_model=8, mlp_ratio=2, epochs=40, eval_every=8, evals_per_octave=2, n_snapshots=4
 )
-WRITTEN = ("run.json", "metrics.npz", "weights.npz", "snapshots/00000040.npz")
 
 
 def untrained():
@@ -34,20 +33,3 @@ def assert_same_run(run, other):
     pairs |= {name: (run.metrics[name], other.metrics[name]) for name in run.metrics}
     for name, (mine, theirs) in pairs.items():
         np.testing.assert_array_equal(np.asarray(mine), np.asarray(theirs), err_msg=name)
-
-
-def contents(folder):
-    """Every file below a folder, by name, as bytes."""
-    return {
-        str(path.relative_to(folder)): path.read_bytes()
-        for path in folder.rglob("*")
-        if path.is_file()
-    }
-
-
-def damage(content, position, flips, keep):
-    """Bytes with some bits flipped, as ``flips`` says, from a position on; then cut off."""
-    broken = bytearray(content)
-    for offset, mask in enumerate(flips):
-        broken[(position + offset) % len(broken)] ^= mask
-    return bytes(broken[: keep if keep is not None else len(broken)])

@@ -1,0 +1,195 @@
+"""What chance would give: random orders, random sets, perfect neurons, and levels found by them.
+
+Putting the digits of a unit in random order keeps its values, its rank and what it has of one
+digit alone, and leaves nothing of n.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Float, Int, Real
+
+from .shares import TINY, Anova, Grids, Values, interaction_of, prime_anova, side_of, standing_out
+from .waves import Waves, digit_frequencies
+
+FALSE_FINDS = 0.05  # how many primes, or waves, a unit without any is expected to show
+DRAWS = 50  # random orders to compare with
+
+
+def digits_shuffled(values: Values, generator: np.random.Generator) -> Values:
+    """Return each unit with the digits x0, and the digits x1, in a random order of its own."""
+    p, units = side_of(values), values.shape[1]
+    grid = np.asarray(values).reshape(p, p, units)
+    one, other = (generator.permuted(np.tile(np.arange(p)[:, None], units), axis=0) for _ in "01")
+    mixed = np.take_along_axis(grid, one[:, None, :], axis=0)
+    return np.take_along_axis(mixed, other[None, :, :], axis=1).reshape(p * p, units)
+
+
+def chance(
+    values: Values, moduli: Sequence[int], generator: np.random.Generator, draws: int = 2048
+) -> Anova:
+    """Compute `shares.prime_anova` of so many units, drawn from those that vary, in random order.
+
+    Raises:
+        ValueError: if no unit varies, or the number of rows is no square.
+    """
+    alive = np.flatnonzero(np.ptp(np.asarray(values), axis=0) > 0)
+    if not len(alive):
+        raise ValueError("no unit varies, so there is nothing to put in random order")
+    drawn = generator.choice(alive, draws)
+    return prime_anova(digits_shuffled(np.asarray(values)[:, drawn], generator), moduli)
+
+
+class Levels(NamedTuple):
+    """Shares that chance exceeds `FALSE_FINDS` times a unit, over all primes or all waves."""
+
+    primes: Float[np.ndarray, " primes"]
+    waves: float
+
+
+def levels(null: Anova) -> Levels:
+    """Return from what share on a unit has a prime, or a wave, given the shares of chance.
+
+    Each prime has a level of its own, as larger primes have more classes to fit with. Waves
+    have all two directions (q = 2: one), and share theirs. ValueError for shares of no units.
+    """
+    if not len(null.primes):
+        raise ValueError(f"the shares of no units were given: {null}; give those of `chance`")
+    primes = np.quantile(null.primes, 1 - FALSE_FINDS / null.primes.shape[1], axis=0)
+    return Levels(primes, float(np.quantile(null.waves, 1 - FALSE_FINDS / null.waves.shape[1])))
+
+
+class Active(NamedTuple):
+    """Which primes and waves each unit has more of than chance gives."""
+
+    primes: Bool[np.ndarray, "varying primes"]
+    waves: Bool[np.ndarray, "varying waves"]
+
+
+def active(found: Anova, above: Levels) -> Active:
+    """Return which shares are above the levels."""
+    return Active(found.primes > above.primes, found.waves > above.waves)
+
+
+class Counts(NamedTuple):
+    """How many waves the neurons of one moment have.
+
+    Attributes:
+        active: Waves above chance, mean over all neurons.
+        distinct: Waves that one neuron in twenty has, or more.
+        by_rule: Waves above μ + 2σ of their neuron, mean over all neurons.
+        by_chance: Waves above chance in neurons in random order once more: what is meant by
+            none, and near `FALSE_FINDS` if the levels are right.
+    """
+
+    active: float
+    distinct: int
+    by_rule: float
+    by_chance: float
+
+
+def count_waves(
+    neurons: Values, moduli: Sequence[int], generator: np.random.Generator, draws: int = 256
+) -> Counts:
+    """Count the waves of n mod q in the interaction part of all neurons.
+
+    Chance is known from so many draws of units in random order, and checked on as many others.
+    """
+    parts = np.asarray(interaction_of(neurons))
+    found = prime_anova(parts, moduli)
+    if not len(found.numbers):
+        return Counts(0.0, 0, 0.0, 0.0)
+    alive, units = parts[:, found.numbers], parts.shape[1]
+    above = levels(chance(alive, moduli, generator, draws))
+    fresh = active(chance(alive, moduli, generator, draws), above).waves
+    waves = active(found, above).waves
+    return Counts(
+        active=float(waves.sum() / units),
+        distinct=int((waves.sum(axis=0) >= units / 20).sum()),
+        by_rule=float(standing_out(found.waves).sum() / units),
+        by_chance=float(fresh.sum() / len(fresh)),
+    )
+
+
+def in_random_order(neurons: Grids, generator: np.random.Generator) -> Grids:
+    """Return the neurons with the values of each digit shuffled, alike for all of them."""
+    rows, columns = (generator.permutation(side) for side in neurons.shape[1:])
+    return neurons[:, rows][:, :, columns]
+
+
+def in_random_orders(
+    measure: Callable[[np.ndarray], float | np.ndarray],
+    grids: Real[np.ndarray, "units x0 x1"],
+    *,
+    draws: int = DRAWS,
+    seed: int = 0,
+) -> np.ndarray:
+    """Measure functions of two digits in one random order of the digits after another.
+
+    Each order is the same for both digits and for all functions: it destroys waves and keeps
+    everything else. The first axis of the result is the draw.
+    """
+    generator = np.random.default_rng(seed)
+    orders = [generator.permutation(grids.shape[1]) for _ in range(draws)]
+    return np.array([measure(grids[:, order][:, :, order]) for order in orders])
+
+
+def perfect_neurons(moduli: Sequence[int], p: int, generator: np.random.Generator) -> Grids:
+    r"""Make the neurons that a circuit for n mod q would have: $\max(0, \cos a x_0 + \cos b x_1)$.
+
+    One for each modulus q and each k < q, with $a = 2\pi k / q$, $b = 2\pi (pk \bmod q) / q$
+    and random phases. Their frequencies are no multiples of 1/p, so even these do not fill one
+    block of the p-DFT: how much they fill is the yardstick.
+    """
+    q, k = np.array([(q, k) for q in moduli for k in range(1, q)]).T
+    steps = np.stack(digit_frequencies(Waves(q, k), p), axis=1)
+    turns = steps[..., None] * np.arange(p) + generator.random((len(steps), 2, 1))
+    first, second = np.moveaxis(np.cos(2 * np.pi * turns), 1, 0)
+    return np.maximum(first[:, :, None] + second[:, None, :], 0)
+
+
+def random_sets(
+    chosen: Int[np.ndarray, " chosen"], units: int, draws: int, generator: np.random.Generator
+) -> Int[np.ndarray, "draws chosen"]:
+    """Draw sets as large as a chosen one from the units not in it; ValueError if too few are."""
+    rest = np.setdiff1d(np.arange(units), chosen)
+    if len(rest) < len(chosen) or draws < 1:
+        raise ValueError(
+            f"draws={draws} sets of {len(chosen)} of {units} units were asked for, from those not "
+            "chosen; ask for one or more sets, of half of the units at most"
+        )
+    return np.stack([generator.permutation(rest)[: len(chosen)] for _ in range(draws)])
+
+
+def smoother_than_noise(
+    records: Real[np.ndarray, "ticks columns"],
+    *,
+    log: bool = False,
+    draws: int = DRAWS,
+    seed: int = 0,
+) -> Bool[np.ndarray, " columns"]:
+    """Return whether each column changes less between records than in all random orders of them.
+
+    A random order keeps every value and destroys what time had to do with it. Of noise, one
+    column in draws + 1 is smoother than all of its random orders. Logarithms are compared if
+    asked for, as for norms that fall by orders of magnitude.
+    """
+    values = np.asarray(records, float)
+    values = np.log(np.maximum(values, TINY)) if log else values
+    generator = np.random.default_rng(seed)
+    orders = [values, *(generator.permutation(values) for _ in range(draws))]
+    own, *mixed = (np.abs(np.diff(each, axis=0)).sum(axis=0) for each in orders)
+    return own < np.min(mixed, axis=0)
+
+
+def beyond_guessing(
+    accuracy: Real[np.ndarray, " tasks"], class_sizes: Sequence[int], n: int, errors: float = 5.0
+) -> Bool[np.ndarray, " tasks"]:
+    """Return whether each task is answered better than by guesses, by so many standard errors.
+
+    Of n guesses among q classes a share of 1/q is right, give or take a standard error of
+    sqrt((1/q) (1 - 1/q) / n).
+    """
+    guess = 1 / np.asarray(class_sizes, float)
+    return np.asarray(accuracy > guess + errors * np.sqrt(guess * (1 - guess) / n))

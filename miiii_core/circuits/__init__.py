@@ -1,1 +1,0 @@
-"""Taking networks apart: what each part does for each task, and which parts suffice."""

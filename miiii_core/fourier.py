@@ -1,0 +1,286 @@
+"""Fourier bases over Z_p, frequencies of neurons and embeddings, singular values.
+
+NumPy arrays give NumPy arrays of their own precision, JAX arrays give JAX arrays, inside
+``jax.jit`` too. A frequency k means k/p cycles per digit step, k = 0..K, K = (p-1)/2.
+"""
+
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int, Real
+
+Tensor = np.ndarray | Array
+Scalar = Tensor | np.generic
+
+
+@lru_cache(maxsize=16)
+def fourier_basis(p: int) -> Float[np.ndarray, "p p"]:
+    """Return the orthonormal real Fourier basis F of functions on Z_p, one element a row.
+
+    F[0] = 1/√p, F[2k-1] = √(2/p)·cos(2πkx/p), F[2k] = √(2/p)·sin(2πkx/p), k = 1..K.
+
+    Read-only float64, axes (component, digit), with F·Fᵀ = 1; ValueError unless p is odd and ≥ 3.
+
+    Source: Nanda et al. (2023), whose order of rows this is.
+    """
+    if p < 3 or p % 2 == 0:
+        raise ValueError(
+            f"a Fourier basis of {p} digits was asked for; p must be odd and at least 3. Pass "
+            "the p digits only, without the read-out token: W_E[:p]"
+        )
+    # Reducing k·x mod p first keeps the angles small and the cosines accurate.
+    angles = 2 * np.pi * (np.outer(np.arange(1, (p + 1) // 2), np.arange(p)) % p) / p
+    basis = np.full((p, p), 1 / np.sqrt(p))
+    basis[1::2] = np.sqrt(2 / p) * np.cos(angles)
+    basis[2::2] = np.sqrt(2 / p) * np.sin(angles)
+    basis.setflags(write=False)
+    return basis
+
+
+def fourier_1d(values: Real[Tensor, "p *rest"]) -> Float[Tensor, "p *rest"]:
+    """Return the coefficients F·values over the first axis, the digits; p must be odd."""
+    return _along_digits(fourier_basis(values.shape[0]), values)
+
+
+def inverse_fourier_1d(coefficients: Real[Tensor, "p *rest"]) -> Float[Tensor, "p *rest"]:
+    """Return the values Fᵀ·coefficients, which undoes `fourier_1d`."""
+    return _along_digits(fourier_basis(coefficients.shape[0]).T, coefficients)
+
+
+def fourier_2d(grid: Real[Tensor, "*batch x0 x1"]) -> Float[Tensor, "*batch p p"]:
+    """Return the coefficients F·A·Fᵀ of each grid A over (x0, x1), its last two axes, of odd p."""
+    if grid.ndim < 2 or grid.shape[-1] != grid.shape[-2]:
+        raise ValueError(
+            f"a grid of shape {grid.shape} was given; its last two axes, x0 and x1, must have "
+            "the same length p. Reshape activations and move x0, x1 last"
+        )
+    grids = _floats(grid)
+    if isinstance(grids, np.ndarray):
+        grids = np.ascontiguousarray(grids)  # else NumPy multiplies without BLAS, 30 times slower
+    xp = grids.__array_namespace__()
+    basis = xp.asarray(fourier_basis(grids.shape[-1]), dtype=grids.dtype)
+    return matmul(matmul(basis, grids), basis.T)
+
+
+def frequency_power(values: Real[Tensor, "p *rest"]) -> Float[Tensor, "frequencies *rest"]:
+    """Return the energy of each frequency k = 0..K over the first axis, cos² and sin² added."""
+    return _add_pairs(fourier_1d(values) ** 2, axis=0)
+
+
+def frequency_power_2d(grid: Real[Tensor, "*batch x0 x1"]) -> Float[Tensor, "*batch k0 k1"]:
+    """Return the energy of each frequency pair (k0, k1), all products of cos and sin added.
+
+    Unlike a single coefficient it does not change when the grid is shifted cyclically.
+    """
+    return _add_pairs(_add_pairs(fourier_2d(grid) ** 2, axis=-1), axis=-2)
+
+
+class NeuronFrequency(NamedTuple):
+    """Each neuron's frequency, 1..K (0 if constant), and its share of variance in [0, 1]."""
+
+    frequency: Int[Tensor, " neurons"]
+    share: Float[Tensor, " neurons"]
+
+
+def neuron_frequency(neurons: Real[Tensor, "neurons x0 x1"]) -> NeuronFrequency:
+    """Find the frequency whose 3×3 block of the Fourier basis explains most of each neuron.
+
+    share_k = energy in {1, cos_k, sin_k}⊗{1, cos_k, sin_k} less the constant, over the energy
+    less the constant; the frequency is the argmax over all k = 1..K, the last included.
+
+    Source: Nanda et al. (2023), of neurons after the ReLU over the full grid.
+    """
+    xp = neurons.__array_namespace__()
+    power = frequency_power_2d(neurons - neurons.mean(axis=(1, 2), keepdims=True))
+    diagonal = xp.diagonal(power, axis1=1, axis2=2)
+    blocks = (diagonal + power[:, 0, :] + power[:, :, 0])[:, 1:]
+    total = power.sum(axis=(1, 2))
+    alive = total > _rounding((_floats(neurons) ** 2).sum(axis=(1, 2)))
+    share = xp.where(alive, blocks.max(axis=1) / xp.where(alive, total, 1), 0)
+    return NeuronFrequency(xp.where(alive, blocks.argmax(axis=1) + 1, 0), share)
+
+
+def active_frequencies(
+    power: Real[Tensor, "*batch k0 k1"], deviations: float = 2.0
+) -> Bool[Tensor, "*batch k0 k1"]:
+    """Return which entries of each power map stand out: power > μ + deviations·σ of that map.
+
+    μ and σ are taken over the map without its constant entry [0, 0], which is never active.
+    By Cantelli's inequality a map has at most 1/(1 + deviations²) of its entries active.
+
+    Args:
+        power: `frequency_power_2d(neurons)`, or `fourier_2d(neurons) ** 2` for cos and sin apart.
+        deviations: Standard deviations above the mean.
+
+    Source: the paper's ω > μ + 2σ (Fig. 16), here for each neuron by itself.
+    """
+    xp = power.__array_namespace__()
+    flat = _floats(power).reshape(*power.shape[:-2], -1)
+    varying = flat[..., 1:]
+    threshold = varying.mean(axis=-1, keepdims=True)
+    threshold = threshold + deviations * varying.std(axis=-1, keepdims=True)
+    floor = _rounding(flat.sum(axis=-1, keepdims=True))
+    active = varying > xp.maximum(threshold, floor)
+    return xp.concat([xp.zeros_like(active[..., :1]), active], axis=-1).reshape(power.shape)
+
+
+class PublicOmega(NamedTuple):
+    """What the authors' code counts and what it prints, per column of its log-time map."""
+
+    epochs: Int[np.ndarray, " columns"]
+    active: Int[np.ndarray, " columns"]
+    label: Int[np.ndarray, " columns"]
+
+
+def public_code_omega(
+    power: Real[np.ndarray, "epoch k0 k1"], epochs: Int[np.ndarray, " epoch"]
+) -> PublicOmega:
+    """Count |ω| as the paper's public code counts it, to show what that reading does.
+
+    One neuron's amplitudes are averaged over k0; columns are 3·K log-spaced epochs; each
+    row k1 (0 among them) is divided by its sum over the columns; a frequency is active
+    above μ + σ of the whole map; the label it prints is int(count^0.75).
+
+    Args:
+        power: One neuron's `frequency_power_2d` at each record, not normalised per epoch.
+        epochs: Epoch of each record, increasing.
+
+    Deviations: a column shows the last record up to its epoch, not a mean over three epochs;
+    energies of ±k0 are added before the root; the grid keeps its first row and column.
+    """
+    last = float(epochs[-1])
+    columns = np.floor(np.exp(np.linspace(0, 1, 3 * (power.shape[-1] - 1)) * np.log(last)) + 1e-3)
+    record = np.clip(np.searchsorted(epochs, columns, side="right") - 1, 0, None)
+    rows = np.sqrt(power).mean(axis=1)[record].T
+    total = rows.sum(axis=1, keepdims=True)
+    rows = rows / np.where(total > 0, total, 1)
+    active = (rows > rows.mean() + rows.std()).sum(axis=0)
+    label = np.sqrt(np.sqrt(active.astype(float) ** 3)).astype(int)
+    return PublicOmega(columns.astype(int), active, label)
+
+
+class KeyFrequencies(NamedTuple):
+    """Share of energy of each frequency k = 0..K (0 for the constant), and whether it is key."""
+
+    share: Float[Tensor, " frequencies"]
+    active: Bool[Tensor, " frequencies"]
+
+
+def key_frequencies(embedding: Real[Tensor, "p d"], deviations: float = 2.0) -> KeyFrequencies:
+    """Find the frequencies that an embedding of p digits uses, the mean over digits removed.
+
+    One is key if the norm of its cos or sin row of F·W_E exceeds μ + deviations·σ of the norms.
+    """
+    xp = embedding.__array_namespace__()
+    power = (fourier_1d(embedding) ** 2).sum(axis=1)[1:]
+    norms = xp.sqrt(power)
+    stands_out = (norms > norms.mean() + deviations * norms.std()).reshape(-1, 2).any(axis=1)
+    pairs = power.reshape(-1, 2).sum(axis=1)
+    share = pairs / xp.where(pairs.sum() > 0, pairs.sum(), 1)
+    first = xp.zeros_like(share[:1])
+    return KeyFrequencies(xp.concat([first, share]), xp.concat([first > 0, stands_out]))
+
+
+class SingularSpectrum(NamedTuple):
+    """Singular values, largest first, their left vectors (columns) and cumulative share."""
+
+    values: Float[Tensor, " rank"]
+    left: Float[Tensor, "rows rank"]
+    cumulative: Float[Tensor, " rank"]
+
+
+def singular_spectrum(W: Real[Tensor, "rows columns"], power: int = 2) -> SingularSpectrum:
+    """Compute the singular value decomposition U·diag(σ)·Vᵀ with cumulative Σσ^power / total.
+
+    The power is 2 for the share of Σw² (the variance), or 1 for the share of Σσ.
+    """
+    xp = W.__array_namespace__()
+    left, values, _ = xp.linalg.svd(_floats(W), full_matrices=False)
+    energy = values**power
+    total = xp.where(energy.sum() > 0, energy.sum(), 1)
+    return SingularSpectrum(values, left, xp.cumsum(energy) / total)
+
+
+def ranks_for(cumulative: Float[Tensor, " rank"], share: float) -> Scalar:
+    """Return how many leading entries hold a share of the total, in (0, 1], or ValueError."""
+    if not 0 < share <= 1:
+        raise ValueError(f"share={share} of the spectrum was asked for; it must lie in (0, 1]")
+    xp = cumulative.__array_namespace__()
+    reached = cumulative >= share - 8 * float(xp.finfo(cumulative.dtype).eps)
+    return xp.minimum((~reached).sum() + 1, cumulative.shape[0])
+
+
+def effective_rank(values: Real[Tensor, " rank"]) -> Scalar:
+    """Return exp(-Σ s·ln s) of s = σ/Σσ for singular values σ: 1 to the rank; 0 for no energy.
+
+    Source: Roy and Vetterli (2007), "The effective rank: a measure of effective dimensionality".
+    """
+    xp = values.__array_namespace__()
+    share = values / xp.where(values.sum() > 0, values.sum(), 1)
+    entropy = -(share * xp.log(xp.where(share > 0, share, 1))).sum()
+    return xp.where(values.sum() > 0, xp.exp(entropy), 0)
+
+
+def gini(values: Real[Tensor, " n"]) -> Scalar:
+    """Return the Gini coefficient of non-negative values: 0 if all are equal, or all are 0.
+
+    G = Σ_i (2i - n - 1)·x_(i) / (n·Σx), x sorted ascending, i = 1..n; 1 - 1/n if one holds all.
+    """
+    xp = values.__array_namespace__()
+    n, ordered = values.shape[0], xp.sort(_floats(values))
+    weights = xp.arange(1 - n, n, 2, dtype=ordered.dtype)
+    return (weights * ordered).sum() / (n * xp.where(ordered.sum() > 0, ordered.sum(), 1))
+
+
+def fourier_gini(columns: Real[Tensor, "p columns"]) -> float:
+    """Return the Gini coefficient of the norms of Fourier components over p rows but the constant.
+
+    Source: Nanda et al. (2023), of W_E and W_L, as a measure of how few frequencies are used.
+    """
+    return float(gini(np.linalg.norm(np.asarray(fourier_1d(np.asarray(columns)))[1:], axis=1)))
+
+
+def pearson(a: Real[Tensor, " d"], b: Real[Tensor, " d"]) -> Scalar:
+    """Return the correlation of two vectors over their entries; NaN if one is constant."""
+    return cosine_similarity(a - a.mean(), b - b.mean())
+
+
+def cosine_similarity(a: Real[Tensor, " d"], b: Real[Tensor, " d"]) -> Scalar:
+    """Return a·b / (|a||b|); NaN if a vector is zero."""
+    xp = a.__array_namespace__()
+    norms = xp.sqrt((a * a).sum() * (b * b).sum())
+    return xp.where(norms > 0, (a * b).sum() / xp.where(norms > 0, norms, 1), xp.nan)
+
+
+def matmul(a: Any, b: Any) -> Any:
+    """Return a·b at full precision; a table made by NumPy takes the kind and dtype of the other."""
+    values = a if isinstance(a, jax.Array) else b
+    xp = values.__array_namespace__()
+    with jax.default_matmul_precision("highest"):
+        return xp.matmul(xp.asarray(a, dtype=values.dtype), xp.asarray(b, dtype=values.dtype))
+
+
+def _floats(values: Any) -> Any:
+    """Return values as real numbers: float dtypes stay, whole numbers become the default float."""
+    xp = values.__array_namespace__()
+    return values if xp.isdtype(values.dtype, "real floating") else values * 1.0
+
+
+def _along_digits(basis: np.ndarray, values: Any) -> Any:
+    """Return basis times values over the first axis."""
+    rows = _floats(values)
+    return matmul(basis, rows.reshape(len(basis), -1)).reshape(rows.shape)
+
+
+def _add_pairs(components: Any, axis: int) -> Any:
+    """Add neighbouring cos and sin entries along an axis; the constant stays alone."""
+    xp = components.__array_namespace__()
+    x = xp.moveaxis(components, axis, 0)
+    return xp.moveaxis(xp.concat([x[:1], x[1::2] + x[2::2]]), 0, axis)
+
+
+def _rounding(energy: Any) -> Any:
+    """Return how much of an energy may vary by rounding alone."""
+    return energy * (16 * float(energy.__array_namespace__().finfo(energy.dtype).eps)) ** 2

@@ -1,0 +1,356 @@
+"""The transformer: one block, no biases, no layer norm, read at the last token."""
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.experimental.layout import Layout, with_layout_constraint
+from jaxtyping import Array, Float, Int, PRNGKeyArray
+
+from .config import ModelConfig, Precision
+
+WEIGHT_NAMES = ("W_E", "W_pos", "W_Q", "W_K", "W_V", "W_O", "W_in", "W_out", "W_U")
+# The arrays of a forward pass that can be edited, in the order in which they are computed.
+SITES = ("attention", "head_out", "resid_mid", "neurons_pre", "neurons", "resid_post")
+Edit = Mapping[str, Callable[[Array], Any]]
+
+
+def weight_type(config: ModelConfig) -> jnp.dtype:
+    """Return the type of weights, sums and losses in training."""
+    return jnp.dtype(jnp.float64 if config.precision == "float64" else jnp.float32)
+
+
+class Activations(eqx.Module):
+    """What the network computes at the read-out position, for n inputs.
+
+    Attributes:
+        attention: Share of attention on x0, x1 and the read-out token; rows sum to 1.
+        resid_pre: Embedding of the read-out token.
+        head_out: What each head adds to the residual stream.
+        resid_mid: The residual stream after attention.
+        neurons_pre: Neurons before the ReLU.
+        neurons: Neurons after the ReLU.
+        resid_post: The residual stream after the neurons.
+        logits: Logits of all tasks, packed side by side.
+    """
+
+    attention: Float[Array, "n heads 3"]
+    resid_pre: Float[Array, " d_model"]
+    head_out: Float[Array, "n heads d_model"]
+    resid_mid: Float[Array, "n d_model"]
+    neurons_pre: Float[Array, "n d_mlp"]
+    neurons: Float[Array, "n d_mlp"]
+    resid_post: Float[Array, "n d_model"]
+    logits: Float[Array, "n n_classes"]
+
+
+class Transformer(eqx.Module):
+    r"""One transformer block over the three tokens $[x_0, x_1, \hat y]$.
+
+    $$z = W_E[x] + W_{pos}, \quad r = z + \sum_h A_h z W_V^h W_O^h, \quad
+    \text{logits} = (r + \text{ReLU}(r W_{in}) W_{out}) W_U$$
+
+    Only the last token $\hat y$ (index p) is read, and its query is the same for every input,
+    so keys and values are tables of p rows per digit position, and everything after attention
+    is computed for that token alone. That is exact: with one block, no other position's
+    output is ever used.
+
+    Source: Syrkis & Sogaard (2024), Eqs. 7-11; heads are added as in Nanda et al. (2023).
+    Dropout follows each residual add and acts on the whole stream.
+    """
+
+    W_E: Float[Array, "p+1 d_model"]
+    W_pos: Float[Array, "3 d_model"]
+    W_Q: Float[Array, "heads d_model d_head"]
+    W_K: Float[Array, "heads d_model d_head"]
+    W_V: Float[Array, "heads d_model d_head"]
+    W_O: Float[Array, "heads d_head d_model"]
+    W_in: Float[Array, "d_model d_mlp"]
+    W_out: Float[Array, "d_mlp d_model"]
+    W_U: Float[Array, "d_model n_classes"]
+    config: ModelConfig = eqx.field(static=True)
+
+    def __init__(
+        self, config: ModelConfig, *, p: int, n_tasks: int, n_classes: int, key: PRNGKeyArray
+    ):
+        r"""Draw weights from normal distributions.
+
+        With ``init="he"`` their variance is $2 / \text{fan-in}$, and leading axes count into
+        the fan-in, as in the paper's public code: heads for W_Q, W_K and W_V, tasks for W_U.
+        Its W_pos outweighs W_E so far that most neurons are on, or off, for every input.
+        With ``init="nanda"`` it is $1 / d_{model}$, and one over the classes for W_U.
+
+        Args:
+            config: Widths, dropout and precision.
+            p: Base of the digits; tokens run from 0 to p.
+            n_tasks: Number of tasks that share W_U.
+            n_classes: Number of classes of all tasks together.
+            key: Source of the weights, split into an independent key for each matrix.
+
+        Source: He et al. (2015), Eq. 10; Nanda et al. (2023), their code.
+        """
+        d, heads, d_head, d_mlp = config.d_model, config.n_heads, config.d_head, config.d_mlp
+        shapes_and_fans = {
+            "W_E": ((p + 1, d), p + 1),
+            "W_pos": ((3, d), 3),
+            "W_Q": ((heads, d, d_head), heads * d),
+            "W_K": ((heads, d, d_head), heads * d),
+            "W_V": ((heads, d, d_head), heads * d),
+            "W_O": ((heads, d_head, d), d),
+            "W_in": ((d, d_mlp), d),
+            "W_out": ((d_mlp, d), d_mlp),
+            "W_U": ((d, n_classes), n_tasks * d),
+        }
+        keys = jax.random.split(key, len(WEIGHT_NAMES))
+        for name, subkey in zip(WEIGHT_NAMES, keys, strict=True):
+            shape, fan_in = shapes_and_fans[name]
+            if config.init == "nanda":
+                fan_in = 2 * (n_classes if name == "W_U" else d)
+            # Drawn in float32 for any precision, so that all start from the same weights.
+            weight = jax.random.normal(subkey, shape, jnp.float32) * (2 / fan_in) ** 0.5
+            setattr(self, name, weight.astype(weight_type(config)))
+        self.config = config
+
+    @property
+    def p(self) -> int:
+        """Base of the digits, and index of the read-out token."""
+        return self.W_E.shape[0] - 1
+
+    @property
+    def weights(self) -> dict[str, Float[Array, "..."]]:
+        """The nine matrices by name, in the order in which the input meets them."""
+        return {name: getattr(self, name) for name in WEIGHT_NAMES}
+
+    def __call__(
+        self,
+        digits: Int[Array, "n 2"],
+        *,
+        key: PRNGKeyArray | None = None,
+        keep: Float[Array, ""] | None = None,
+        edit: Edit | None = None,
+    ) -> Float[Array, "n n_classes"]:
+        """Compute the packed logits of n inputs, in the precision of the configuration.
+
+        Args:
+            digits: The pairs (x0, x1), both in ``range(p)``.
+            key: Source of the dropout masks; without a key nothing is dropped.
+            keep: Share of the stream that dropout keeps, in (0, 1]; the configuration's
+                ``1 - dropout`` if not given.
+            edit: Functions that replace arrays on the way, as in `activations`.
+        """
+        return self._forward(digits, self.config.precision, edit or {}, key, keep)["logits"]
+
+    @eqx.filter_jit
+    def activations(self, digits: Int[Array, "n 2"], edit: Edit | None = None) -> Activations:
+        """Compute everything on the way to the logits, in float32 and with nothing dropped.
+
+        Args:
+            digits: The pairs (x0, x1), both in ``range(p)``.
+            edit: For some of `SITES`, a function from the site's array to one of the same
+                shape that takes its place: all that follows is computed from it. A
+                ``jax.tree_util.Partial`` of a function and arrays compiles once for any arrays
+                of the same shapes; a lambda compiles anew each time it is written.
+
+        Raises:
+            ValueError: if an edit names no site, or changes the shape of an array.
+        """
+        # For what `tables` multiplies; left to itself a GPU would round float32 to TF32.
+        with jax.default_matmul_precision("highest"):
+            return Activations(**self._forward(digits, "float32", edit or {}, per_head=True))
+
+    def tables(
+        self,
+    ) -> tuple[
+        Float[Array, "tokens heads"], Float[Array, "tokens heads d_head"], Float[Array, " d_model"]
+    ]:
+        """Compute all that the read-out token can attend to (Eq. 8).
+
+        Returns:
+            Of each token, the read-out token's scaled score before the softmax, and what each
+            head would move of it; then the embedding of the read-out token. The 2p + 1 tokens
+            are every x0 at position 0, every x1 at position 1, the read-out token at 2.
+        """
+        p, d_head = self.p, self.config.d_head
+        resid_pre = self.W_E[p] + self.W_pos[2]
+        tokens = jnp.concatenate(
+            [self.W_E[:p] + self.W_pos[:1], self.W_E[:p] + self.W_pos[1:2], resid_pre[None]]
+        )
+        query = jnp.einsum("d,hde->he", resid_pre, self.W_Q)
+        # Contracting query and W_K first leaves one d_model vector a head to meet the tokens.
+        scores = tokens @ jnp.einsum("hde,he->dh", self.W_K, query) / d_head**0.5
+        return scores, jnp.einsum("td,hde->the", tokens, self.W_V), resid_pre
+
+    def _forward(
+        self,
+        digits: Int[Array, "n 2"],
+        precision: Precision,
+        edit: Edit,
+        key: PRNGKeyArray | None = None,
+        keep: Float[Array, ""] | None = None,
+        per_head: bool = False,
+    ) -> dict[str, Array]:
+        """The one forward pass: every array of `Activations` by name.
+
+        Unless ``head_out`` is asked for or edited, one product writes all heads to the stream.
+        """
+        if unknown := set(edit) - set(SITES):
+            raise ValueError(f"no site is called {sorted(unknown)}; edit any of {', '.join(SITES)}")
+        times = partial(product, precision=precision)
+        mid_key, post_key = (None, None) if key is None else jax.random.split(key)
+        found: dict[str, Array] = {}
+
+        def at(site: str, value: Array) -> Array:
+            found[site] = jnp.asarray(edit[site](value), value.dtype) if site in edit else value
+            if (shape := found[site].shape) != value.shape:
+                raise ValueError(f"the edit of {site} gave shape {shape}; give {value.shape}")
+            return found[site]
+
+        mixed, resid_pre = self._attend(digits, at)
+        if per_head or "head_out" in edit:
+            each = jnp.einsum("nhe,hed->nhd", mixed, self.W_O, precision="highest")
+            out = at("head_out", each).sum(axis=1)
+        else:
+            out = times(mixed.reshape(len(digits), -1), self.W_O.reshape(-1, self.config.d_model))
+        resid_mid = self._drop(at("resid_mid", resid_pre[None] + out), mid_key, keep)
+        neurons = at("neurons", jax.nn.relu(at("neurons_pre", times(resid_mid, self.W_in))))
+        resid_post = at("resid_post", resid_mid + times(neurons, self.W_out))
+        logits = times(self._drop(resid_post, post_key, keep), self.W_U)
+        return found | {"resid_pre": resid_pre, "logits": logits}
+
+    def _attend(
+        self, digits: Int[Array, "n 2"], at: Callable[[str, Array], Array]
+    ) -> tuple[Float[Array, "n heads d_head"], Float[Array, " d_model"]]:
+        """What attention mixes for the read-out token, and that token's embedding (Eq. 8)."""
+        p, heads, d_head = self.p, self.config.n_heads, self.config.d_head
+        scores, values, resid_pre = self.tables()
+        values = values.reshape(-1, heads * d_head)
+        x0, x1 = digits[:, 0], digits[:, 1]
+        score0, score1 = _lookup(scores[:p], x0), _lookup(scores[p : 2 * p], x1)
+        at_end = jnp.broadcast_to(scores[2 * p], score0.shape)
+        stacked = jnp.stack([score0, score1, at_end], axis=2)
+        attention = at("attention", jax.nn.softmax(stacked, axis=2))
+        value0, value1, value_end = (
+            value.reshape(-1, heads, d_head)
+            for value in (_lookup(values[:p], x0), _lookup(values[p : 2 * p], x1), values[2 * p])
+        )
+        share0, share1, share_end = (attention[:, :, place, None] for place in range(3))
+        return share0 * value0 + share1 * value1 + share_end * value_end, resid_pre
+
+    def _drop(
+        self,
+        stream: Float[Array, "n d_model"],
+        key: PRNGKeyArray | None,
+        keep: Float[Array, ""] | None,
+    ) -> Float[Array, "n d_model"]:
+        """Zero a share of the stream and scale up the rest (inverted dropout)."""
+        if key is None or (keep is None and self.config.dropout == 0):
+            return stream
+        share = 1 - self.config.dropout if keep is None else keep
+        shape = (1, stream.shape[1]) if self.config.dropout_mask == "shared" else stream.shape
+        return stream * (jax.random.bernoulli(key, jnp.float32(share), shape) / share)
+
+
+def with_weights(model: Transformer, **weights: Float[np.ndarray | Array, "..."]) -> Transformer:
+    """Return a copy of a model with some of its matrices replaced, by name: ``W_pos=...``.
+
+    Args:
+        model: The model to copy.
+        weights: New matrices, each of the shape of the one it replaces.
+
+    Raises:
+        ValueError: for a name that no matrix has, or another shape.
+    """
+    for name, new in weights.items():
+        old = model.weights.get(name)
+        if old is None or old.shape != new.shape:
+            raise ValueError(
+                f"{name} of shape {new.shape} replaces no matrix; the matrices are "
+                + ", ".join(f"{known} {weight.shape}" for known, weight in model.weights.items())
+            )
+    arrays = [jnp.asarray(weight, jnp.float32) for weight in weights.values()]
+    return eqx.tree_at(lambda m: [getattr(m, name) for name in weights], model, arrays)
+
+
+def logit_map(model: Transformer) -> Float[np.ndarray, "neurons n_classes"]:
+    """Return W_out·W_U, what each neuron adds to the logits, in double precision."""
+    return np.asarray(model.W_out, float) @ np.asarray(model.W_U, float)
+
+
+def product(
+    x: Float[Array, "n d_in"], weight: Float[Array, "d_in d_out"], precision: Precision
+) -> Float[Array, "n d_out"]:
+    """Return ``x @ weight``; in bfloat16 only the operands are rounded, and sums are float32.
+
+    Args:
+        x: Activations.
+        weight: A matrix of weights.
+        precision: ``"bfloat16"`` rounds what is multiplied, here and in the backward pass.
+            Others multiply in the operands' own type, on a GPU too, which left to itself
+            would round float32 to TF32's eleven digits.
+    """
+    if precision == "bfloat16":
+        return _bfloat16_product(x, weight)
+    return jnp.matmul(x, weight, precision="highest")
+
+
+@jax.custom_vjp
+def _bfloat16_product(
+    x: Float[Array, "n d_in"], weight: Float[Array, "d_in d_out"]
+) -> Float[Array, "n d_out"]:
+    return _bfloat16_forward(x, weight)[0]
+
+
+def _bfloat16_forward(x: Array, weight: Array) -> tuple[Array, tuple[Array, Array]]:
+    x, weight = x.astype(jnp.bfloat16), weight.astype(jnp.bfloat16)
+    return _multiply(x, weight), (x, weight)
+
+
+def _bfloat16_backward(saved: tuple[Array, Array], gradient: Array) -> tuple[Array, Array]:
+    x, weight = saved
+    gradient = gradient.astype(jnp.bfloat16)
+    return _multiply(gradient, _transposed(weight)), _multiply(_transposed(x), gradient)
+
+
+_bfloat16_product.defvjp(_bfloat16_forward, _bfloat16_backward)
+
+_multiply = partial(jnp.matmul, preferred_element_type=jnp.float32)
+
+
+def _transposed(matrix: Float[Array, "rows columns"]) -> Float[Array, "columns rows"]:
+    """The transpose, on a CPU as a row-major copy.
+
+    XLA would fold a plain transpose into the product, which on a CPU is slower than the copy
+    and the product together; a GPU reads either way equally fast.
+    """
+
+    def copied(matrix: Array) -> Array:
+        rows_first = Layout(major_to_minor=(0, 1))
+        return with_layout_constraint(jax.lax.optimization_barrier(matrix.T), rows_first)
+
+    return jax.lax.platform_dependent(matrix, cpu=copied, default=jnp.transpose)
+
+
+@jax.custom_vjp
+def _lookup(table: Float[Array, "p d"], index: Int[Array, " n"]) -> Float[Array, "n d"]:
+    """Rows of a table, with a one-hot product for a gradient.
+
+    A scatter, the gradient of plain indexing, adds in no fixed order on a GPU.
+    """
+    return table[index]
+
+
+def _lookup_forward(table: Array, index: Array) -> tuple[Array, tuple[Array, int]]:
+    return table[index], (index, len(table))
+
+
+def _lookup_backward(saved: tuple[Array, int], gradient: Array) -> tuple[Array, None]:
+    index, rows = saved
+    one_hot = jax.nn.one_hot(index, rows, dtype=gradient.dtype, axis=0)
+    return jnp.matmul(one_hot, gradient, precision="highest"), None
+
+
+_lookup.defvjp(_lookup_forward, _lookup_backward)

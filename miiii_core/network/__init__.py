@@ -1,1 +1,0 @@
-"""What is trained: the transformer, its products in a chosen precision, its losses."""

@@ -1,0 +1,179 @@
+"""Grokfast filters as optax transformations, and the optimiser that they precede."""
+
+from typing import NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Float, Int, PyTree
+
+from .config import Config, FilterStart, OptimConfig
+from .model import weight_type
+
+Number = float | Float[Array, ""]
+
+
+class TracedHyperparameters(eqx.Module):
+    """Hyperparameters given as arrays, so that runs which differ in them share one program.
+
+    A constant is compiled in and an array is not. None leaves the configuration's constant in
+    place; a run trained alone has constants only.
+
+    Attributes:
+        learning_rate: AdamW step size.
+        weight_decay: Decoupled weight decay.
+        grokfast_lambda: How much of the slow gradient is added.
+        grokfast_alpha: Decay of the exponential mean.
+        keep: Share of the stream that dropout keeps, ``1 - dropout``.
+    """
+
+    learning_rate: Float[Array, ""] | None = None
+    weight_decay: Float[Array, ""] | None = None
+    grokfast_lambda: Float[Array, ""] | None = None
+    grokfast_alpha: Float[Array, ""] | None = None
+    keep: Float[Array, ""] | None = None
+
+    @classmethod
+    def of(cls, config: Config, names: tuple[str, ...]) -> "TracedHyperparameters":
+        """Take some of a configuration's values as arrays; the seed needs none.
+
+        Args:
+            config: The configuration to read.
+            names: Fields among `config.BATCHABLE`.
+        """
+        # The share kept is computed in double precision, as the constant is.
+        values = {"keep": 1 - config.model.dropout} if "dropout" in names else {}
+        values |= {n: getattr(config.optim, n) for n in names if hasattr(config.optim, n)}
+        dtype = weight_type(config.model)
+        return cls(**{name: jnp.asarray(value, dtype) for name, value in values.items()})
+
+    def value(self, config: OptimConfig, name: str) -> Number:
+        """Return a hyperparameter of the optimiser: the array if there is one, or the constant."""
+        array = getattr(self, name)
+        return getattr(config, name) if array is None else array
+
+
+UNTRACED = TracedHyperparameters()
+
+
+class EmaState(NamedTuple):
+    """The slow gradient so far, and the number of gradients that made it."""
+
+    mean: PyTree
+    steps: Int[Array, ""]
+
+
+def grokfast_ema(
+    lam: Number, alpha: Number = 0.98, start: FilterStart = "zero"
+) -> optax.GradientTransformation:
+    r"""Amplify the slow part of the gradient, taken as its exponential mean.
+
+    $$e_t = \alpha e_{t-1} + (1 - \alpha) g_t, \qquad g_t \leftarrow g_t + \lambda e_t$$
+
+    From a zero start this is, up to scale, Nesterov momentum: with
+    $\lambda = \alpha / (1 - \alpha)$ it equals ``optax.trace(alpha, nesterov=True)``. Unlike
+    ``optax.ema`` it adds the mean to the gradient in place of replacing it, and never corrects
+    the bias of the zero start.
+
+    Args:
+        lam: Weight of the slow gradient, at least 0.
+        alpha: Decay of the mean, in [0, 1); its time constant is 1 / (1 - alpha) epochs.
+        start: ``"zero"`` starts the mean at 0 (the paper's code), ``"first"`` at the first
+            gradient (Lee et al.'s code). That gradient then weighs in for some hundred epochs,
+            which with a large `lam` and learning rate can leave most neurons dead.
+
+    Source: Lee et al. (2024), Algorithm 2. Eq. 13 of Syrkis & Sogaard shifts the indices by
+    one; their code, and this, do not.
+    """
+
+    def init(params: PyTree) -> EmaState:
+        return EmaState(jax.tree.map(jnp.zeros_like, params), jnp.zeros((), jnp.int32))
+
+    def update(
+        gradient: PyTree, state: EmaState, params: PyTree | None = None
+    ) -> tuple[PyTree, EmaState]:
+        del params
+        decay = jnp.where((state.steps == 0) & (start == "first"), 0.0, alpha)
+        mean = jax.tree.map(lambda e, g: decay * e + (1 - decay) * g, state.mean, gradient)
+        filtered = jax.tree.map(lambda g, e: g + lam * e, gradient, mean)
+        return filtered, EmaState(mean, state.steps + 1)
+
+    return optax.GradientTransformation(init, update)
+
+
+class WindowState(NamedTuple):
+    """The last gradients, in a ring, and the number that have ever come."""
+
+    recent: PyTree
+    steps: Int[Array, ""]
+
+
+def grokfast_ma(lam: Number, window: int = 100) -> optax.GradientTransformation:
+    r"""Amplify the slow part of the gradient, taken as the mean of the last w gradients.
+
+    $$g_t \leftarrow g_t + \frac{\lambda}{w} \sum_{i=0}^{w-1} g_{t-i}$$
+
+    Nothing is added until the window is full. It holds w copies of the gradient, where
+    `grokfast_ema` holds one.
+
+    Args:
+        lam: Weight of the slow gradient, at least 0.
+        window: Number w of gradients in the mean, at least 1.
+
+    Source: Lee et al. (2024), Algorithm 1, with their warm-up.
+    """
+
+    def init(params: PyTree) -> WindowState:
+        recent = jax.tree.map(lambda w: jnp.zeros((window, *w.shape), w.dtype), params)
+        return WindowState(recent, jnp.zeros((), jnp.int32))
+
+    def update(
+        gradient: PyTree, state: WindowState, params: PyTree | None = None
+    ) -> tuple[PyTree, WindowState]:
+        del params
+        slot = state.steps % window
+        recent = jax.tree.map(lambda r, g: r.at[slot].set(g), state.recent, gradient)
+        weight = jnp.where(state.steps + 1 >= window, lam, 0.0)
+        filtered = jax.tree.map(lambda g, r: g + weight * r.mean(axis=0), gradient, recent)
+        return filtered, WindowState(recent, state.steps + 1)
+
+    return optax.GradientTransformation(init, update)
+
+
+def gradient_filter(
+    config: OptimConfig, traced: TracedHyperparameters = UNTRACED
+) -> optax.GradientTransformation:
+    """Return the Grokfast filter that a configuration asks for; the identity for none.
+
+    Where lambda is traced there is a filter, also for runs whose lambda is 0.
+    """
+    lam, alpha = traced.value(config, "grokfast_lambda"), traced.value(config, "grokfast_alpha")
+    if config.grokfast == "none" or (isinstance(lam, float) and lam == 0):
+        return optax.identity()
+    if config.grokfast == "ma":
+        return grokfast_ma(lam, config.grokfast_window)
+    return grokfast_ema(lam, alpha, config.grokfast_start)
+
+
+def optimiser(
+    config: OptimConfig, traced: TracedHyperparameters = UNTRACED
+) -> optax.GradientTransformation:
+    """Chain the filter and AdamW with decay on every weight.
+
+    Its state is the pair (filter state, AdamW state).
+
+    Args:
+        config: Hyperparameters.
+        traced: Hyperparameters that are given as arrays instead.
+
+    Source: Loshchilov & Hutter (2019) for AdamW; the order is Lee et al.'s.
+    """
+    adamw = optax.adamw(
+        traced.value(config, "learning_rate"),
+        b1=config.beta1,
+        b2=config.beta2,
+        eps=config.eps,
+        weight_decay=traced.value(config, "weight_decay"),
+    )
+    return optax.chain(gradient_filter(config, traced), adamw)

@@ -1,1 +1,0 @@
-"""The book: chapters found, executed when stale, and built into a site."""

@@ -1,0 +1,305 @@
+"""Training: one pure step, a compiled loop over many, and the records between them."""
+
+import time
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, PyTree
+
+from .config import Config
+from .losses import split_means, task_accuracies, task_losses, training_loss
+from .model import Transformer, weight_type
+from .optim import UNTRACED, TracedHyperparameters, gradient_filter, optimiser
+from .probes import View, chosen_probes
+from .schedule import ends_at, is_settled, next_chunk, settled_since, tick_epochs, wide_epochs
+from .tasks import Task, make_task
+
+# Saved with each run. Raise it by hand when a change here or in what this imports changes the
+# numbers of a training: a cached run of another version is trained again.
+TRAINING_VERSION = 1
+
+
+class TrainState(eqx.Module):
+    """Everything that training changes; a run resumed from it goes on to the bit.
+
+    Attributes:
+        model: The weights.
+        opt_state: State of the filter and of AdamW.
+        epoch: Number of steps taken.
+        settled_since: Epoch since which every record found all tasks settled; -1 if the last
+            one did not.
+    """
+
+    model: Transformer
+    opt_state: PyTree
+    epoch: Int[Array, ""]
+    settled_since: Int[Array, ""]
+
+
+class Problem(eqx.Module):
+    """Everything that training reads: the data on the device, and the choices compiled in.
+
+    Attributes:
+        digits: Inputs trained on.
+        targets: Right classes of the inputs trained on.
+        all_digits: All inputs, in the order of `Task.digits`.
+        all_targets: Right classes of all inputs.
+        split_members: Whether each input belongs to each split.
+        loss_weights: Weight of each task's loss.
+        key: Root of the dropout keys; a step's key is folded from it and the epoch.
+        class_sizes: Number of classes of each task.
+        config: The experiment.
+        traced: Hyperparameters in which runs of a batch differ, as arrays.
+    """
+
+    digits: Int[Array, "n_train 2"]
+    targets: Int[Array, "n_train tasks"]
+    all_digits: Int[Array, "n 2"]
+    all_targets: Int[Array, "n tasks"]
+    split_members: Bool[Array, "3 n"]
+    loss_weights: Float[Array, " tasks"]
+    key: PRNGKeyArray
+    class_sizes: tuple[int, ...] = eqx.field(static=True)
+    config: Config = eqx.field(static=True)
+    traced: TracedHyperparameters = UNTRACED
+
+    @classmethod
+    def of(cls, config: Config, task: Task) -> "Problem":
+        """Put a task, from `task_of`, on the device.
+
+        Raises:
+            ValueError: if float64 is asked for outside `numerics`.
+        """
+        _check_numerics(config)
+        return cls(
+            digits=jnp.asarray(task.digits[task.train]),
+            targets=jnp.asarray(task.targets[task.train]),
+            all_digits=jnp.asarray(task.digits),
+            all_targets=jnp.asarray(task.targets),
+            split_members=jnp.asarray(task.split_members),
+            loss_weights=jnp.asarray(task.loss_weights, weight_type(config.model)),
+            key=root_keys(config.train.seed)["train"],
+            class_sizes=task.class_sizes,
+            config=config,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Progress:
+    """Where training is. Its state is valid only until the next one is asked for.
+
+    Attributes:
+        epoch: Number of steps taken.
+        state: State to save or to measure; the next steps reuse its memory.
+        metrics: What was recorded at this epoch; None between epochs to record.
+        last: Whether training ends here.
+    """
+
+    epoch: int
+    state: TrainState
+    metrics: dict[str, np.ndarray] | None
+    last: bool = False
+
+
+class TrainingDiverged(FloatingPointError):
+    """The loss is no longer a finite number."""
+
+
+def root_keys(seed: int) -> dict[str, PRNGKeyArray]:
+    """Return the independent sources of a run's split, weights and dropout, made from its seed."""
+    names = ("split", "init", "train")
+    return dict(zip(names, jax.random.split(jax.random.key(seed), len(names)), strict=True))
+
+
+def task_of(config: Config) -> Task:
+    """Return the data of a run, split by its seed."""
+    return make_task(config.task, root_keys(config.train.seed)["split"])
+
+
+def numerics(config: Config) -> AbstractContextManager[None]:
+    """Return a context in which JAX has a run's number types: float64 is off by default."""
+    return jax.enable_x64(True) if config.model.precision == "float64" else nullcontext()
+
+
+def initial_state(config: Config, task: Task) -> TrainState:
+    """Return the state before the first step.
+
+    Raises:
+        ValueError: if float64 is asked for outside `numerics`.
+    """
+    _check_numerics(config)
+    model = Transformer(
+        config.model,
+        p=task.p,
+        n_tasks=len(task.moduli),
+        n_classes=task.n_classes,
+        key=root_keys(config.train.seed)["init"],
+    )
+    opt_state = optimiser(config.optim).init(model)
+    return TrainState(model, opt_state, jnp.zeros((), jnp.int32), jnp.full((), -1, jnp.int32))
+
+
+def objective(model: Transformer, problem: Problem, key: PRNGKeyArray) -> Float[Array, ""]:
+    """Return the training loss under the dropout masks that a key draws."""
+    logits = model(problem.digits, key=key, keep=problem.traced.keep)
+    return training_loss(logits, problem.targets, problem.loss_weights, problem.class_sizes)
+
+
+def step(problem: Problem, state: TrainState) -> tuple[TrainState, Float[Array, ""]]:
+    """Take one full-batch step; also return the loss before it.
+
+    The dropout key is folded from the epoch, so a resumed run draws the masks that the
+    uninterrupted one would have drawn.
+    """
+    key = jax.random.fold_in(problem.key, state.epoch)
+    loss, gradient = jax.value_and_grad(objective)(state.model, problem, key)
+    transformation = optimiser(problem.config.optim, problem.traced)
+    updates, opt_state = transformation.update(gradient, state.opt_state, state.model)
+    model = optax.apply_updates(state.model, updates)
+    return TrainState(model, opt_state, state.epoch + 1, state.settled_since), loss
+
+
+@eqx.filter_jit(donate="all-except-first")
+def advance(
+    problem: Problem, state: TrainState, n_epochs: Int[Array, ""]
+) -> tuple[TrainState, Float[Array, ""]]:
+    """Take steps inside one compiled loop; stop early where the loss is not finite.
+
+    The number of steps is traced, so that one compilation serves every chunk.
+
+    Returns:
+        The new state, and the loss before its last step. The memory of the old one is reused.
+    """
+    last = state.epoch + n_epochs
+
+    def unfinished(carry: tuple[TrainState, Float[Array, ""]]) -> Array:
+        return (carry[0].epoch < last) & jnp.isfinite(carry[1])
+
+    start = (state, jnp.zeros((), weight_type(problem.config.model)))
+    return jax.lax.while_loop(unfinished, lambda carry: step(problem, carry[0]), start)
+
+
+@eqx.filter_jit
+def measure(problem: Problem, state: TrainState) -> dict[str, Array]:
+    """Measure every task on every split without dropout, and apply the narrow probes.
+
+    Returns:
+        ``loss`` in nats and ``accuracy``, each (split, task), NaN for an empty split; then the
+        arrays of each probe.
+    """
+    view, metrics = _look(problem, state)
+    for probe in chosen_probes(problem.config.train, wide=False):
+        metrics |= probe.measure(view)
+    return metrics
+
+
+@eqx.filter_jit
+def measure_wide(problem: Problem, state: TrainState) -> dict[str, Array]:
+    """Apply the wide probes."""
+    view, _ = _look(problem, state)
+    metrics: dict[str, Array] = {}
+    for probe in chosen_probes(problem.config.train, wide=True):
+        metrics |= probe.measure(view)
+    return metrics
+
+
+def _look(problem: Problem, state: TrainState) -> tuple[View, dict[str, Array]]:
+    """Run all inputs: what probes may look at, and loss and accuracy by split and task."""
+    activations = state.model.activations(problem.all_digits)
+    losses = task_losses(activations.logits, problem.all_targets, problem.class_sizes)
+    accuracies = task_accuracies(activations.logits, problem.all_targets, problem.class_sizes)
+    metrics = {
+        "loss": split_means(losses, problem.split_members),
+        "accuracy": split_means(accuracies, problem.split_members),
+    }
+    view = View(
+        model=state.model,
+        digits=problem.all_digits,
+        activations=activations,
+        losses=losses,
+        split_members=problem.split_members,
+        gradients=lambda: _gradients(problem, state),
+    )
+    return view, metrics
+
+
+def fit(config: Config, task: Task, state: TrainState) -> Iterator[Progress]:
+    """Train to the end: the last epoch, or until all tasks have been settled for long enough.
+
+    Args:
+        config: The experiment.
+        task: Its data, from `task_of`.
+        state: The state to start from: `initial_state`, or one saved earlier. Its memory is
+            reused.
+
+    Yields:
+        Progress about once a second, and with metrics at each epoch to record.
+
+    Raises:
+        TrainingDiverged: when the loss stops being finite; the error names the epoch.
+    """
+    problem = Problem.of(config, task)
+    epoch, ticks = int(state.epoch), tick_epochs(config.train)
+    if epoch == 0:
+        yield _record(problem, state)
+    chunk = 1
+    for tick in (t for t in ticks if t > epoch):
+        # Asked at ticks only, where a run that was never interrupted would have ended.
+        if epoch in ticks and is_settled(config.train, epoch, int(state.settled_since)):
+            return
+        while epoch < tick:
+            n = min(chunk, tick - epoch)
+            began = time.perf_counter()
+            state, loss = advance(problem, state, jnp.asarray(n, jnp.int32))
+            epoch = int(state.epoch)
+            if not jnp.isfinite(loss):
+                raise TrainingDiverged(f"the loss became {loss} at epoch {epoch - 1}")
+            chunk = next_chunk(n, time.perf_counter() - began)
+            if epoch < tick:
+                yield Progress(epoch=epoch, state=state, metrics=None)
+        now = _record(problem, state)
+        state = now.state
+        yield now
+
+
+def _record(problem: Problem, state: TrainState) -> Progress:
+    """Measure a run at an epoch to record, and decide whether it ends there."""
+    config, epoch = problem.config.train, int(state.epoch)
+    metrics = to_host(measure(problem, state))
+    trained = np.asarray(problem.loss_weights) > 0
+    since = settled_since(metrics["accuracy"][1, trained], int(state.settled_since), epoch)
+    state = replace(state, settled_since=jnp.asarray(since, jnp.int32))
+    last = ends_at(config, epoch, since)
+    if last or epoch in wide_epochs(config):
+        metrics |= to_host(measure_wide(problem, state)) | {"wide_epoch": np.array(epoch)}
+    return Progress(
+        epoch=epoch, state=state, metrics=metrics | {"epoch": np.array(epoch)}, last=last
+    )
+
+
+def to_host(metrics: dict[str, Array]) -> dict[str, np.ndarray]:
+    """Return measurements as NumPy arrays."""
+    return {name: np.array(value) for name, value in metrics.items()}
+
+
+def _check_numerics(config: Config) -> None:
+    if jax.dtypes.canonicalize_dtype(weight_type(config.model)) != weight_type(config.model):
+        raise ValueError(
+            "precision='float64' needs JAX's 64-bit types, which are off; train inside "
+            "`with train.numerics(config):`, or choose float32 or bfloat16"
+        )
+
+
+def _gradients(problem: Problem, state: TrainState) -> tuple[Transformer, Transformer]:
+    """Return the raw gradient of the step to come, and that gradient filtered."""
+    key = jax.random.fold_in(problem.key, state.epoch)
+    raw = jax.grad(objective)(state.model, problem, key)
+    chosen = gradient_filter(problem.config.optim, problem.traced)
+    filtered, _ = chosen.update(raw, state.opt_state[0])
+    return raw, filtered

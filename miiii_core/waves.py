@@ -1,0 +1,281 @@
+r"""Waves of n mod q: their table, what of anything lies along them, and how to take them out.
+
+A function of $n \bmod q$ is a sum of waves $e^{2\pi i k n / q}$. With $n = x_0 + p x_1$ each is a
+plane wave over both digits, of $k/q$ cycles per step of $x_0$ and $(pk \bmod q)/q$ per step of
+$x_1$. Everything here is over the numbers 0..n-1 in ascending order, as the inputs of a
+`tasks.Task` are, and no wave is written out for it: what a wave meets in some values depends on
+their means over remainders alone, and what two waves meet in each other is a Dirichlet kernel.
+"""
+
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int
+
+from .fourier import matmul
+
+Tensor = np.ndarray | Array
+RANK = 1e-10  # share of the largest eigenvalue of a Gram matrix below which a direction is rounding
+
+
+class Waves(NamedTuple):
+    """Waves of k/q cycles per step of n, each with its cosine and its sine (k/q = 1/2: cosine).
+
+    Attributes:
+        modulus: The q of each wave.
+        k: Its k, in 1..q//2; of k and q - k, which span the same, the smaller.
+    """
+
+    modulus: Int[np.ndarray, " waves"]
+    k: Int[np.ndarray, " waves"]
+
+    @classmethod
+    def of(cls, pairs: Sequence[tuple[int, int]]) -> "Waves":
+        """Make waves of pairs (k, q); ValueError for a k outside 1..q//2."""
+        if wrong := [(k, q) for k, q in pairs if not 1 <= k <= q // 2]:
+            raise ValueError(f"waves (k, q) = {wrong} do not exist; k must lie in 1 to q//2")
+        k, modulus = np.array(pairs, int).reshape(-1, 2).T
+        return cls(modulus, k)
+
+
+def waves_of(moduli: Sequence[int]) -> Waves:
+    """Return all waves of some moduli: k = 1..q//2 of the first, then of the next."""
+    return Waves.of([(k, q) for q in moduli for k in range(1, q // 2 + 1)])
+
+
+def turns(waves: Waves, numbers: Int[Tensor, " n"]) -> Float[np.ndarray, "n waves"]:
+    """Return (k·n mod q)/q in [0, 1): at which part of its cycle each wave is at some numbers.
+
+    Numbers may be all inputs 0..p²-1; or for one digit x0, or p·x1; or x0 + x1 (with q = p).
+    """
+    # Whole numbers are reduced before the division, so that no digits are lost.
+    product = np.asarray(numbers, np.int64)[:, None] * waves.k[None, :]
+    return product % waves.modulus[None, :] / waves.modulus[None, :]
+
+
+def columns(waves: Waves, numbers: Int[Tensor, " n"]) -> Float[np.ndarray, "n columns"]:
+    """Return the cosine and then the sine of each wave at some numbers; for k/q = 1/2 the cosine.
+
+    `owners` says which wave each column belongs to.
+    """
+    angles = 2 * np.pi * turns(waves, numbers)
+    both = np.stack([np.cos(angles), np.sin(angles)], axis=-1)
+    return both.reshape(len(angles), -1)[:, _there(waves)]
+
+
+def owners(waves: Waves) -> Int[np.ndarray, " columns"]:
+    """Return the index of the wave that each of its `columns` belongs to."""
+    return np.repeat(np.arange(len(waves.k)), 2)[_there(waves)]
+
+
+def basis(waves: Waves, numbers: Int[Tensor, " n"]) -> Float[np.ndarray, "n rank"]:
+    """Return orthonormal columns that span waves at some numbers, less their means over these."""
+    found = columns(waves, numbers)
+    left, size, _ = np.linalg.svd(found - found.mean(axis=0), full_matrices=False)
+    return left[:, size**2 > RANK * size.max(initial=0) ** 2]
+
+
+def digit_frequencies(
+    waves: Waves, p: int
+) -> tuple[Float[np.ndarray, " waves"], Float[np.ndarray, " waves"]]:
+    """Return the cycles per step of x0, k/q, and of x1, (pk mod q)/q, of waves of x0 + p·x1."""
+    first, second = turns(waves, np.array([1, p]))
+    return first, second
+
+
+def one_digit(waves: Waves, p: int) -> Waves:
+    """Return waves over a digit x that are those of n as x0 has them, and as x1 has them.
+
+    A table such as W_E is read by both digits and does not know which one asks.
+    """
+    k = np.concatenate([waves.k, p * waves.k])
+    q = np.tile(waves.modulus, 2)
+    return Waves(q, np.minimum(k % q, -k % q))
+
+
+def interaction(grids: Float[Tensor, "*batch x0 x1"]) -> Float[Tensor, "*batch x0 x1"]:
+    """Return what is left of each grid once row and column means are taken out.
+
+    A function of one digit, or a sum of two such, cannot tell n mod q apart: only this can.
+    """
+    rows = grids - grids.mean(axis=-1, keepdims=True)
+    return rows - rows.mean(axis=-2, keepdims=True)
+
+
+def class_means(
+    values: Float[Tensor, "units n"], numbers: Int[Tensor, " n"], moduli: Sequence[int]
+) -> Float[Tensor, "units n_classes"]:
+    """Return the mean of each unit over all n of each residue class, modulus after modulus.
+
+    Args:
+        values: One row a unit, such as a neuron over the whole grid.
+        numbers: The n of each column; every class of every modulus must be among them.
+        moduli: Numbers to divide by.
+    """
+    modulus, residue = _classes(moduli)
+    member = values.__array_namespace__().asarray(
+        # Made from the numbers: as a constant it would be compiled in, 75 MB of it at p = 113.
+        numbers[:, None] % modulus[None] == residue[None],
+        dtype=values.dtype,
+    )
+    return matmul(values, member) / member.sum(axis=0)[None]
+
+
+def residue_shares(
+    means: Float[Tensor, "units n_classes"], n: int, moduli: Sequence[int]
+) -> Float[Tensor, "units moduli"]:
+    r"""Return the variance between residue classes, $\mathrm{Var}(E[h | n \bmod q])$.
+
+    Divided by the variance of h it is $\eta^2_q$, in [0, 1]; noise has (q - 1) / (n - 1) of it.
+
+    Args:
+        means: `class_means`, over n numbers, of units whose mean over these is zero.
+        n: Number of numbers, 0..n-1.
+        moduli: Moduli as given to `class_means`.
+    """
+    modulus, residue = _classes(moduli)
+    member = (modulus[:, None] == np.array(moduli)) * _counts(n, modulus, residue)[:, None] / n
+    return matmul(means**2, member)
+
+
+def wave_energy(
+    means: Float[Tensor, "units n_classes"], moduli: Sequence[int]
+) -> Float[Tensor, "units waves"]:
+    r"""Return the mean square of each unit's projection on each wave, cos and sin added.
+
+    From the class means $m_r$, $c_k = \frac1q \sum_r m_r e^{-2\pi i k r / q}$, and the energy is
+    $2 |c_k|^2$ (q = 2: $|c_1|^2$), in the order of `waves_of`. Waves of one modulus are
+    orthogonal up to the incomplete last period; of different moduli, nearly.
+    """
+    (modulus, residue), waves = _classes(moduli), waves_of(moduli)
+    own = modulus[:, None] == waves.modulus[owners(waves)]
+    met = matmul(means, np.where(own, columns(waves, residue), 0) / modulus[:, None])
+    pairs = np.eye(len(waves.k))[owners(waves)] * np.where(2 * waves.k == waves.modulus, 1, 2)
+    return matmul(met**2, pairs)
+
+
+def gram(waves: Waves, n: int) -> Float[np.ndarray, "columns columns"]:
+    r"""Return inner products over 0..n-1 of all columns, means removed, in closed form.
+
+    $$\sum_{m<n} e^{2\pi i f m} = e^{\pi i f (n-1)} \frac{\sin \pi f n}{\sin \pi f}$$
+
+    at the sum and the difference of two frequencies; products of cos and sin are sums of two.
+    """
+    quarter = np.tile([0, 1], len(waves.k))[_there(waves)]  # a sin is a cos a quarter turn later
+    k, q = waves.k[owners(waves)].astype(np.int64), waves.modulus[owners(waves)].astype(np.int64)
+    across, bottom = k[:, None] * q[None, :], q[:, None] * q[None, :]
+    apart = _sum_of_cos(across - across.T, bottom, n, quarter[:, None] - quarter[None, :])
+    together = _sum_of_cos(across + across.T, bottom, n, quarter[:, None] + quarter[None, :])
+    sums = _sum_of_cos(k, q, n, quarter)
+    return (apart + together) / 2 - sums[:, None] * sums[None, :] / n
+
+
+class Projection(NamedTuple):
+    """The least-squares fit of each unit, its mean removed, by all waves together.
+
+    Attributes:
+        coefficients: Coefficients of the `columns`, their means removed.
+        split: What each wave adds to the explained variance, cos and sin together; the sum
+            over waves is what all explain. Waves of two primes share a little, so that a
+            wave that is hardly there may add less than nothing.
+        variance: Variance of each unit over all n.
+    """
+
+    coefficients: Float[np.ndarray, "columns units"]
+    split: Float[np.ndarray, "waves units"]
+    variance: Float[np.ndarray, " units"]
+
+
+def project(values: Float[Tensor, "n units"], waves: Waves | Sequence[int]) -> Projection:
+    """Fit each unit, such as a neuron over all inputs, by waves of n mod q together.
+
+    Args:
+        values: One row for each number 0..n-1, ascending.
+        waves: The waves, or the moduli of which all waves are meant. If they are dependent over
+            so few numbers, the fit has the smallest coefficients.
+    """
+    chosen = waves if isinstance(waves, Waves) else waves_of(waves)
+    rows, n = np.asarray(values, float), len(values)
+    rows = rows - rows.mean(axis=0)
+    met = np.empty((len(owners(chosen)), rows.shape[1]))
+    for q, some, own in _by_modulus(chosen):
+        sums = class_means(rows.T, np.arange(n), [q]).T * _counts(n, q, np.arange(q))[:, None]
+        met[own] = columns(some, np.arange(q)).T @ sums
+    coefficients = _inverse(tuple(chosen.modulus.tolist()), tuple(chosen.k.tolist()), n) @ met
+    split = np.zeros((len(chosen.k), rows.shape[1]))
+    np.add.at(split, owners(chosen), coefficients * met / n)
+    return Projection(coefficients, split, (rows**2).mean(axis=0))
+
+
+def explained(projection: Projection) -> Float[np.ndarray, " units"]:
+    """Return the share of each unit's variance that all waves explain; 0 for a constant unit."""
+    total = np.maximum(projection.variance, np.finfo(np.float32).tiny)
+    return projection.split.sum(axis=0) / total
+
+
+def remove(values: Float[Tensor, "n units"], waves: Waves) -> Float[np.ndarray, "n units"]:
+    """Return values over 0..n-1 without what waves explain of them by least squares.
+
+    The mean stays. For a table of digits, such as W_E[:p], give the waves of `one_digit`.
+    """
+    return np.asarray(values, float) - _fit(values, waves)
+
+
+def keep(values: Float[Tensor, "n units"], waves: Waves) -> Float[np.ndarray, "n units"]:
+    """Return only what waves explain of values over 0..n-1, with the mean put back."""
+    return np.asarray(values, float).mean(axis=0) + _fit(values, waves)
+
+
+def _fit(values: Float[Tensor, "n units"], waves: Waves) -> Float[np.ndarray, "n units"]:
+    """Return what waves explain of values, which has mean zero."""
+    coefficients, fit = project(values, waves).coefficients, np.zeros(values.shape)
+    for q, some, own in _by_modulus(waves):
+        fit += (columns(some, np.arange(q)) @ coefficients[own])[np.arange(len(fit)) % q]
+    return fit - fit.mean(axis=0)
+
+
+@lru_cache(maxsize=4)
+def _inverse(modulus: tuple[int, ...], k: tuple[int, ...], n: int) -> np.ndarray:
+    """Return the inverse of the Gram matrix, over its own directions if waves are dependent."""
+    products = gram(Waves(np.array(modulus, int), np.array(k, int)), n)
+    return np.linalg.pinv(products, rcond=RANK, hermitian=True)
+
+
+def _by_modulus(waves: Waves) -> Iterator[tuple[int, Waves, Bool[np.ndarray, " columns"]]]:
+    """Yield each modulus, its waves, and which columns of all are theirs."""
+    for q in np.unique(waves.modulus):
+        own = waves.modulus == q
+        yield int(q), Waves(waves.modulus[own], waves.k[own]), own[owners(waves)]
+
+
+def _there(waves: Waves) -> Bool[np.ndarray, " both"]:
+    """Return which of a cosine and a sine for each wave are there: at half a cycle no sine is."""
+    return np.stack([waves.k > 0, 2 * waves.k != waves.modulus], axis=1).ravel()
+
+
+def _classes(moduli: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
+    """Return the modulus and the remainder of each residue class, modulus after modulus."""
+    residue = np.concatenate([np.arange(q, dtype=np.int32) for q in moduli])
+    return np.repeat(np.array(moduli, np.int32), moduli), residue
+
+
+def _counts(n: int, modulus: Any, residue: np.ndarray) -> np.ndarray:
+    """Return how many of the numbers 0..n-1 have each remainder."""
+    return (n - 1 - residue) // modulus + 1
+
+
+def _sum_of_cos(
+    top: Int[np.ndarray, "*shape"], bottom: Int[np.ndarray, "*shape"], n: int, quarter: np.ndarray
+) -> Float[np.ndarray, "*shape"]:
+    """Return the sum over m < n of cos(2π·m·top/bottom - quarter·π/2).
+
+    Fractions of turns are reduced while they are whole numbers, so that no digits are lost.
+    """
+    whole = top % bottom == 0
+    top = top % bottom
+    size = np.sin(np.pi * (top * n % (2 * bottom)) / bottom)
+    size = np.where(whole, n, size / np.sin(np.pi * np.where(whole, 1, top) / bottom))
+    middle = np.pi * (top * (n - 1) % (2 * bottom)) / bottom
+    return size * np.cos(np.where(whole, 0, middle) - np.pi / 2 * quarter)

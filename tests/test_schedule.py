@@ -1,0 +1,74 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from miiii_core import schedule
+from miiii_core.config import TrainConfig
+
+quick = settings(deadline=None, max_examples=50)
+configs = st.fixed_dictionaries(
+    {
+        "epochs": st.integers(1, 10**6),
+        "eval_every": st.integers(50, 10**6),
+        "evals_per_octave": st.integers(1, 16),
+        "n_snapshots": st.integers(0, 50),
+    }
+)
+
+
+@given(configs)
+@quick
+def test_ticks_are_ascending_dense_early_and_hold_all_that_is_asked_for(values):
+    config = TrainConfig(**values)
+    ticks = schedule.tick_epochs(config)
+    assert list(ticks) == sorted(set(ticks))
+    assert (ticks[0], ticks[-1]) == (0, config.epochs)
+    wide, kept = schedule.wide_epochs(config), schedule.snapshot_epochs(config)
+    assert set(range(0, config.epochs, config.eval_every)) | set(wide) <= set(ticks)
+    assert set(kept) | {0, config.epochs} <= set(wide)
+    later = np.array(ticks[1:])
+    widest = 2 ** (1 / config.evals_per_octave)
+    assert np.all(later[1:] <= np.ceil(later[:-1] * widest) + 1)
+
+
+@given(configs)
+@quick
+def test_snapshots_run_from_the_first_epoch_to_the_last(values):
+    snapshots = schedule.snapshot_epochs(TrainConfig(**values))
+    assert len(snapshots) <= values["n_snapshots"] + 1
+    if values["n_snapshots"] > 1:
+        assert (snapshots[0], snapshots[-1]) == (1, values["epochs"])
+    if values["n_snapshots"] == 0:
+        assert snapshots == ()
+
+
+@given(st.integers(1, 10**6), st.floats(0, 100))
+@quick
+def test_chunks_grow_at_most_fourfold_and_never_vanish(n, seconds):
+    assert 1 <= schedule.next_chunk(n, seconds) <= 4 * n
+    if seconds > 2:
+        assert schedule.next_chunk(n, seconds) <= max(1, n / 2)
+
+
+@pytest.mark.parametrize(
+    "accuracies, before, since",
+    [([1.0, 0.999], -1, 30), ([1.0, 0.999], 10, 10), ([1.0, 0.998], 10, -1), ([np.nan, 1], 5, -1)],
+)
+def test_a_run_is_settled_since_the_first_of_an_unbroken_row_of_records(accuracies, before, since):
+    assert schedule.settled_since(np.array(accuracies), before, 30) == since
+
+
+def test_a_run_ends_at_its_last_epoch_or_once_settled_for_long_enough():
+    config = TrainConfig(epochs=100, settled_share=0.25)
+    assert [e for e in range(101) if schedule.ends_at(config, e, 40)] == [*range(65, 101)]
+    assert [e for e in range(101) if schedule.ends_at(config, e, -1)] == [100]
+    never = TrainConfig(epochs=100, settled_share=0.0)
+    assert not schedule.is_settled(never, 100, 0)
+
+
+def test_first_epoch_at_a_level():
+    epochs, accuracy = np.arange(4) * 10, np.array([0.5, 0.99, 0.7, 1.0])
+    assert schedule.first_epoch(epochs, accuracy) == 10
+    assert schedule.first_epoch(epochs, accuracy, 0.995) == 30
+    assert schedule.first_epoch(epochs, accuracy, 1.1) is None
