@@ -1,11 +1,9 @@
-"""Alternative texts of figures that state what was found: glued values, filled in."""
+"""Figures of executed chapters: each has a picture, and a text that states what was found."""
 
 import ast
 import re
-from collections.abc import Mapping
 from typing import Any
 
-import nbformat
 from nbformat import NotebookNode
 
 PLACE = re.compile(r"\{(\w+)(?::([^{}]*))?\}")  # as in the role: {share} or {share:.2f}
@@ -16,56 +14,26 @@ class FigureError(ValueError):
     """A figure lacks its picture, or its alternative text a value that it names."""
 
 
-def filled(notebook: NotebookNode) -> NotebookNode:
-    """Return a copy of an executed notebook whose alternative texts hold the values they name.
+def fill(notebook: NotebookNode) -> None:
+    """Put glued values into the alternative texts of an executed notebook.
 
-    A value is named in braces, with a format if it is to have one, as the role ``glue:text``
-    takes it; it may be glued anywhere in the notebook.
+    A text names a value in braces, with a format if it is to have one, as the role ``glue:text``
+    takes it; the value may be glued anywhere in the notebook.
 
     Raises:
         FigureError: for a name that nothing glues, or a format that does not fit its value.
     """
-    copy = nbformat.from_dict(notebook)
-    values = _glued(copy)
-    for cell in copy.cells:
-        image = cell.metadata.get("mystnb", {}).get("image", {})
-        if "alt" in image:
-            image["alt"] = _fill(image["alt"], values)
-    return copy
+    values = {
+        output.metadata["scrapbook"]["name"]: output.data[GLUED]
+        for cell in notebook.cells
+        for output in cell.get("outputs", ())
+        if "scrapbook" in output.get("metadata", {}) and GLUED in output.data
+    }
 
-
-def check_pictures(notebook: NotebookNode) -> None:
-    """Refuse an executed notebook in which the cell of a figure has drawn nothing.
-
-    Raises:
-        FigureError: naming the first such figure.
-    """
-    for cell in notebook.cells:
-        figure = cell.metadata.get("mystnb", {}).get("figure")
-        kinds = [kind for output in cell.get("outputs", ()) for kind in output.get("data", ())]
-        if figure and not any(kind.startswith("image/") for kind in kinds):
-            raise FigureError(
-                f"the cell of {figure['name']} shows {', '.join(kinds) or 'nothing'}; "
-                "it must end with a figure"
-            )
-
-
-def _glued(notebook: NotebookNode) -> dict[str, str]:
-    """Return what was glued without showing it, as Python writes it, by its name."""
-    found = {}
-    for cell in notebook.cells:
-        for output in cell.get("outputs", ()):
-            name = output.get("metadata", {}).get("scrapbook", {}).get("name")
-            if name is not None and GLUED in output.data:
-                found[name] = output.data[GLUED]
-    return found
-
-
-def _fill(text: str, values: Mapping[str, str]) -> str:
     def value(place: re.Match[str]) -> str:
         name, form = place.groups(default="")
         if name not in values:
-            raise FigureError(f"an alt text names {name!r}, which nothing glues: {text!r}")
+            raise FigureError(f"the alt text {place.string!r} names {name!r}, which nothing glues")
         try:
             return format(_read(values[name]), form)
         except ValueError as error:
@@ -73,7 +41,20 @@ def _fill(text: str, values: Mapping[str, str]) -> str:
                 f"{place[0]} in an alt text will not do for {values[name]}: {error}"
             ) from error
 
-    return PLACE.sub(value, text)
+    for cell in notebook.cells:
+        image = cell.metadata.get("mystnb", {}).get("image", {})
+        if "alt" in image:
+            image["alt"] = PLACE.sub(value, image["alt"])
+
+
+def check_pictures(notebook: NotebookNode) -> None:
+    """Raise a FigureError if the cell of a figure has drawn nothing."""
+    for cell in notebook.cells:
+        figure = cell.metadata.get("mystnb", {}).get("figure")
+        kinds = [kind for output in cell.get("outputs", ()) for kind in output.get("data", ())]
+        if figure and not any(kind.startswith("image/") for kind in kinds):
+            shown = ", ".join(kinds) or "nothing"
+            raise FigureError(f"{figure['name']} shows {shown}; its cell must end with a figure")
 
 
 def _read(written: str) -> Any:

@@ -38,18 +38,14 @@ class Chapter:
         return jupytext.reads(self.source, fmt="md:myst")
 
 
-def find_root(start: Path | None = None) -> Path:
-    """Return the folder that holds the book: the current one, or the nearest above it.
-
-    Raises:
-        FileNotFoundError: if none has a ``_toc.yml`` and a ``_config.yml``.
-    """
-    start = (start or Path.cwd()).resolve()
-    for folder in (start, *start.parents):
-        if (folder / "_toc.yml").is_file() and (folder / "_config.yml").is_file():
+def find_root() -> Path:
+    """Return the folder that holds the book: the current one, or the nearest above it."""
+    here = Path.cwd()
+    for folder in (here, *here.parents):
+        if (folder / "_toc.yml").is_file():
             return folder
     raise FileNotFoundError(
-        f"no book at {start} or above it: a folder with _toc.yml and _config.yml is needed; "
+        f"no book at {here} or above it: a folder with a _toc.yml is needed; "
         "run this inside a clone of the repository"
     )
 
@@ -76,32 +72,17 @@ def read_chapters(root: Path) -> tuple[Chapter, ...]:
         FileNotFoundError: for a page that the table names and that does not exist.
         ValueError: for a ``parameters`` cell that holds more than ``name = literal``.
     """
-    sources = {page: (root / f"{page}.md").read_text() for page in read_pages(root)}
+    paths = {page: root / f"{page}.md" for page in read_pages(root)}
+    sources = {page: path.read_text() for page, path in paths.items()}
     return tuple(
-        Chapter(page=page, path=root / f"{page}.md", source=text, defaults=_defaults(page, text))
+        Chapter(page=page, path=paths[page], source=text, defaults=_defaults(page, text))
         for page, text in sources.items()
         if is_myst_markdown_notebook(text)
     )
 
 
-def choose(chapters: Sequence[Chapter], names: Sequence[str]) -> tuple[Chapter, ...]:
-    """Return the chapters of these names, or all if there are none.
-
-    Raises:
-        ValueError: for a name that is no chapter's.
-    """
-    known = {chapter.name: chapter for chapter in chapters}
-    if unknown := sorted(set(names) - set(known)):
-        raise ValueError(f"no chapter called {', '.join(unknown)}; chapters are {', '.join(known)}")
-    return tuple(known[name] for name in names) or tuple(chapters)
-
-
 def parse_parameters(pairs: Sequence[str]) -> dict[str, Any]:
-    """Read ``name=value`` pairs; a value that is no Python literal is a string.
-
-    Raises:
-        ValueError: for a pair without ``=`` or without a name.
-    """
+    """Read ``name=value`` pairs; a value that is no Python literal is a string."""
     parsed: dict[str, Any] = {}
     for pair in pairs:
         name, separator, text = pair.partition("=")
@@ -114,29 +95,42 @@ def parse_parameters(pairs: Sequence[str]) -> dict[str, Any]:
     return parsed
 
 
-def check_parameters(chapters: Sequence[Chapter], parameters: Mapping[str, Any]) -> None:
-    """Refuse parameters that no chapter has, and values of another kind than the default.
+def assigned(
+    chapters: Sequence[Chapter], names: Sequence[str], parameters: Mapping[str, Any]
+) -> dict[str, dict[str, Any]]:
+    """Return what each chapter is given that differs from its own parameters, by page.
+
+    Args:
+        chapters: All chapters.
+        names: Those that the parameters are for; all if none are named.
+        parameters: Values by name, each for the chapters that have it.
 
     Raises:
-        ValueError: naming what was given and, chapter by chapter, what is accepted.
+        ValueError: for an unknown chapter or parameter, or a value of another kind than the
+            chapter's own.
     """
+    if unknown := sorted(set(names) - {chapter.name for chapter in chapters}):
+        known = ", ".join(chapter.name for chapter in chapters)
+        raise ValueError(f"no chapter called {', '.join(unknown)}; chapters are {known}")
+    chosen = [chapter for chapter in chapters if not names or chapter.name in names]
     for name, value in parameters.items():
-        holders = [chapter for chapter in chapters if name in chapter.defaults]
-        if not holders:
-            raise ValueError(f"unknown parameter {name!r}; accepted are\n{_accepted(chapters)}")
-        for chapter in holders:
-            default = chapter.defaults[name]
+        own = {
+            chapter.name: chapter.defaults[name] for chapter in chosen if name in chapter.defaults
+        }
+        if not own:
+            lines = [f"\n  {c.name}: {_shown(c.defaults)}" for c in chosen if c.defaults]
+            raise ValueError(f"unknown parameter {name!r}; accepted are{''.join(lines) or ' none'}")
+        for chapter, default in own.items():
             if not _same_kind(value, default):
                 raise ValueError(
-                    f"parameter {name}={value!r} will not do; chapter {chapter.name} takes "
-                    f"a value of type {type(default).__name__}, such as its own {default!r}"
+                    f"parameter {name}={value!r} will not do; chapter {chapter} takes a value "
+                    f"of type {type(default).__name__}, such as its own {default!r}"
                 )
-
-
-def changed(chapter: Chapter, parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """Return those of the parameters that a chapter has, where they differ from its own."""
-    own = chapter.defaults
-    return {name: v for name, v in parameters.items() if name in own and v != own[name]}
+    given: dict[str, dict[str, Any]] = {chapter.page: {} for chapter in chapters}
+    for each in chosen:
+        here = set(each.defaults) & set(parameters)
+        given[each.page] = {n: parameters[n] for n in here if parameters[n] != each.defaults[n]}
+    return given
 
 
 def names_runs(parameter: str) -> bool:
@@ -144,56 +138,43 @@ def names_runs(parameter: str) -> bool:
     return parameter.rsplit("_", 1)[-1] in ("run", "runs")
 
 
-def named_runs(parameters: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return the presets and folders that parameters name as runs, each once."""
-    values = [value for name, value in parameters.items() if names_runs(name) and value]
-    lists = [[value] if isinstance(value, str) else value for value in values]
-    return tuple(dict.fromkeys(name for names in lists for name in names))
-
-
 def _pages(entry: Any) -> Iterator[str]:
     """Yield the pages of a table of contents, or of one entry of it, in reading order."""
-    if isinstance(entry, dict):
+    if isinstance(entry, list):
+        for item in entry:
+            yield from _pages(item)
+    elif isinstance(entry, dict):
         for key, value in entry.items():
             if key in ("root", "file"):
                 yield value.removesuffix(".md")
-            elif key in ("parts", "chapters", "sections"):
+            else:
                 yield from _pages(value)
-    elif isinstance(entry, list):
-        for item in entry:
-            yield from _pages(item)
 
 
 def _defaults(page: str, source: str) -> dict[str, Any]:
+    """Return what the cells tagged ``parameters`` assign."""
     cells = jupytext.reads(source, fmt="md:myst").cells
     tagged = [cell.source for cell in cells if "parameters" in cell.metadata.get("tags", [])]
-    assigned = {}
+    found = {}
     for line in ast.parse("\n".join(tagged)).body:
         try:
             if not isinstance(line, ast.Assign) or not isinstance(line.targets[0], ast.Name):
                 raise ValueError
-            assigned[line.targets[0].id] = ast.literal_eval(line.value)
+            found[line.targets[0].id] = ast.literal_eval(line.value)
         except ValueError as error:
             raise ValueError(
                 f"the parameters cell of {page} holds {ast.unparse(line)!r}; it takes only lines "
                 "of the form name = literal, so that a reader can set each from outside"
             ) from error
-    return assigned
+    return found
 
 
-def _accepted(chapters: Sequence[Chapter]) -> str:
-    lines = [
-        f"  {chapter.name}: " + ", ".join(f"{k}={v!r}" for k, v in chapter.defaults.items())
-        for chapter in chapters
-        if chapter.defaults
-    ]
-    return "\n".join(lines) or "  none: no chosen chapter has parameters"
+def _shown(parameters: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name}={value!r}" for name, value in parameters.items())
 
 
 def _same_kind(value: Any, default: Any) -> bool:
-    if isinstance(default, bool) or isinstance(value, bool):
-        return default is None or type(value) is type(default)
-    for kind in ((int, float), (list, tuple)):
-        if type(default) in kind[1:]:
-            return isinstance(value, kind)
-    return default is None or isinstance(value, type(default))
+    also = {float: (int, float), list: (list, tuple), tuple: (list, tuple)}
+    kinds = also.get(type(default), (type(default),))
+    fits = isinstance(value, kinds) and isinstance(value, bool) == isinstance(default, bool)
+    return default is None or fits

@@ -5,7 +5,6 @@ import re
 import subprocess
 from pathlib import Path
 from typing import NamedTuple
-from urllib.parse import quote
 
 VARIABLE = "MIIII_REPOSITORY"
 # https, ssh or git, with or without a user, a port or .git; or git@github.com:owner/name
@@ -27,17 +26,6 @@ class Repository(NamedTuple):
         """Address of its page."""
         return f"https://github.com/{self.owner}/{self.name}"
 
-    def colab(self, notebook: str) -> str:
-        """Return the address that opens a notebook of it in Colab."""
-        base = "https://colab.research.google.com/github"
-        return f"{base}/{self.owner}/{self.name}/blob/{self.branch}/{notebook}"
-
-    def binder(self, notebook: str) -> str:
-        """Return the address that opens a notebook of it on Binder, in JupyterLab."""
-        branch = quote(self.branch, safe="")
-        base = f"https://mybinder.org/v2/gh/{self.owner}/{self.name}"
-        return f"{base}/{branch}?urlpath=lab/tree/{notebook}"
-
 
 def parse_address(address: str, branch: str = "main") -> Repository | None:
     """Return the repository that the address of a git remote means; None if not on GitHub."""
@@ -46,17 +34,13 @@ def parse_address(address: str, branch: str = "main") -> Repository | None:
 
 
 def find_repository(root: Path) -> Repository | None:
-    """Return where a clone comes from: ``$MIIII_REPOSITORY``, or its remote ``origin``.
+    """Return what ``$MIIII_REPOSITORY`` or the remote ``origin`` names, on the current branch.
 
     Args:
         root: Top folder of the clone; a folder inside another repository is not that one.
 
-    Returns:
-        The repository with the branch that is checked out, or ``main``; None without a remote
-        on GitHub, or if the variable is empty.
-
     Raises:
-        ValueError: for a variable that names no repository on GitHub.
+        ValueError: for a variable that is neither empty nor names a repository on GitHub.
     """
     in_clone = Path(_git(root, "rev-parse", "--show-toplevel") or os.devnull) == root.resolve()
     branch = (in_clone and _git(root, "branch", "--show-current")) or "main"

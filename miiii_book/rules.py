@@ -268,12 +268,11 @@ def trial(
             for ks in others
         ]
         centred, missed = (x - x.mean(axis=0) for x in (own[scored], own[scored] - spoken))
-        explained = float(1 - (missed**2).sum() / max((centred**2).sum(), TINY))
-        guess = np.bincount(right).max() / len(right)
+        share = float(1 - (missed**2).sum() / max((centred**2).sum(), TINY))
         outcomes = map(accuracy, (own[scored], spoken, *parts))
-        found.append((explained, guess, *outcomes, controls))
-    *measures, unused = map(np.array, zip(*found, strict=True))
-    return Trial(formulas, *measures, unused.T)
+        found.append((share, np.bincount(right).max() / len(right), *outcomes, controls))
+    explained, guess, network, spoken, kept, left, unused = map(np.array, zip(*found, strict=True))
+    return Trial(formulas, explained, guess, network, spoken, kept, left, unused.T)
 
 
 def knowledge(
@@ -302,7 +301,7 @@ def frequencies_used(profile: Float[np.ndarray, " q"]) -> float:
     """Return over how many of its q // 2 frequencies a function of remainders spreads.
 
     It is the exponential of the entropy of their shares of the energy: q // 2 for a function that
-    is high at one remainder and the same at all others, 0 for a constant.
+    is high at one remainder and the same at all others, 0 for nothing.
     """
     energy = np.abs(np.fft.rfft(profile)[1:]) ** 2
     return float(effective_rank(energy / (energy.sum() or 1)))

@@ -18,8 +18,6 @@ from .optim import TracedHyperparameters
 from .schedule import ends_at, next_chunk, settled_since, tick_epochs, wide_epochs
 from .train import Problem, Progress, TrainingDiverged, TrainState, initial_state, task_of, to_host
 
-Losses = Float[Array, " runs"]
-
 
 def fit_many(
     configs: Sequence[Config], *, devices: Sequence[jax.Device] | None = None
@@ -48,7 +46,8 @@ def fit_many(
             diverged = batch.advance(n)
             epoch += n
             chunk = next_chunk(n, time.perf_counter() - began)
-            here = batch.here(epoch) if epoch < tick else {}
+            states = batch.states_alone() if epoch < tick else {}
+            here = {i: Progress(epoch=epoch, state=s, metrics=None) for i, s in states.items()}
             if diverged or here:
                 yield {**diverged, **here}
         if not batch.going:
@@ -111,11 +110,6 @@ class _Batch:
         self.going = [i for i in self.going if i not in diverged]
         return diverged
 
-    def here(self, epoch: int) -> dict[int, Progress]:
-        """Where the runs are that are going, between two epochs to record."""
-        states = self.states_alone(self.going)
-        return {i: Progress(epoch=epoch, state=states[i], metrics=None) for i in self.going}
-
     def record(self, epoch: int) -> dict[int, Progress]:
         """Measure the runs that are going, and decide which of them end here."""
         config, going = self.configs[0].train, self.going
@@ -126,7 +120,7 @@ class _Batch:
         ends = {i for i in going if ends_at(config, epoch, self.since[i])}
         wide_for = going if epoch in wide_epochs(config) else ends
         wide = to_host(_measure_wide(self.problems, self.states)) if wide_for else {}
-        states, found = self.states_alone(going), {}
+        states, found = self.states_alone(), {}
         for i in going:
             row = {name: values[i] for name, values in metrics.items()}
             if i in wide_for:
@@ -137,10 +131,10 @@ class _Batch:
         self.going = [i for i in going if i not in ends]
         return found
 
-    def states_alone(self, places: list[int]) -> dict[int, TrainState]:
-        """Copy the states of some runs, each of the structure that it would have alone."""
+    def states_alone(self) -> dict[int, TrainState]:
+        """Copy the states of the runs that are going, each in the structure it has alone."""
         every, found = jax.tree.map(np.array, self.states), {}
-        for i in places:
+        for i in self.going:
             state = jax.tree.map(lambda leaf, i=i: jnp.asarray(leaf[i]), every)
             state = replace(state, settled_since=jnp.asarray(self.since[i], jnp.int32))
             if not jax.tree.leaves(self.alone[i].opt_state[0]):
@@ -162,26 +156,25 @@ def _first(config: Config, names: tuple[str, ...]) -> tuple[Problem, TrainState]
 @eqx.filter_jit(donate="all-except-first")
 def _advance(
     fixed: tuple[Problem, Bool[Array, " runs"], Int[Array, ""]], states: TrainState
-) -> tuple[TrainState, Losses]:
+) -> tuple[TrainState, Float[Array, " runs"]]:
     """Take n steps in every run; one that has ended, or whose loss is not finite, stays."""
     problems, going, n = fixed
 
-    def one(_: Array, carry: tuple[TrainState, Losses]) -> tuple[TrainState, Losses]:
+    def one(_: Array, carry: Any) -> Any:
         alive = going & jnp.isfinite(carry[1])
         stepped = jax.vmap(train.step)(problems, carry[0])
         chosen = jax.vmap(lambda a, *both: jax.tree.map(lambda x, y: jnp.where(a, x, y), *both))
-        result: tuple[TrainState, Losses] = chosen(alive, stepped, carry)
-        return result
+        return chosen(alive, stepped, carry)
 
-    # Counted, not while any run goes on: devices would have to ask each other at each step.
+    # A fixed count: to ask whether any run goes on, devices would have to meet at each step.
     return jax.lax.fori_loop(0, n, one, (states, jnp.zeros_like(problems.loss_weights[:, 0])))
 
 
 @eqx.filter_jit
-def _measure(problems: Problem, states: TrainState) -> dict[str, Any]:
+def _measure(problems: Problem, states: TrainState) -> dict[str, Array]:
     return jax.vmap(train.measure)(problems, states)
 
 
 @eqx.filter_jit
-def _measure_wide(problems: Problem, states: TrainState) -> dict[str, Any]:
+def _measure_wide(problems: Problem, states: TrainState) -> dict[str, Array]:
     return jax.vmap(train.measure_wide)(problems, states)

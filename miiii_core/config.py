@@ -200,11 +200,8 @@ class Config:
     def from_json(cls, text: str) -> "Config":
         """Read what `to_json` wrote; fields that the text leaves out get their defaults.
 
-        Args:
-            text: A JSON object of sections, each an object of fields.
-
         Raises:
-            ValueError: if the text is not such an object, or names a field that does not exist.
+            ValueError: if the text is not JSON, or has a section, field or value that is wrong.
         """
         try:
             sections = json.loads(text)
@@ -223,9 +220,6 @@ class Config:
     def replace(self, **values: Any) -> "Config":
         """Return a copy with fields changed, each named without its section: ``replace(p=31)``.
 
-        Args:
-            values: New values by flat name; a list stands for a tuple.
-
         Raises:
             ValueError: for a field that does not exist, or a value that it does not take.
         """
@@ -242,12 +236,7 @@ class Config:
 
 
 def differences(config: Config, usual: Config) -> list[tuple[str, Any, Any]]:
-    """List the fields in which two configurations differ, as (name, own value, usual value).
-
-    Args:
-        config: The configuration to describe.
-        usual: The configuration that it is compared with.
-    """
+    """List the fields in which two configurations differ, as (name, own value, usual value)."""
     mine, theirs = config.values, usual.values
     return [(field, mine[field], theirs[field]) for field in mine if mine[field] != theirs[field]]
 

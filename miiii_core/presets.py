@@ -12,16 +12,9 @@ from .config import Config, differences
 # Nanda et al. (2023): no dropout, no filter, larger learning rate and decay, smaller model and
 # first weights. From the first weights of Syrkis & Sogaard it had not grokked by epoch 20000.
 _NANDA: dict[str, Any] = {
-    "name": "nanda",
-    "train_fraction": 0.3,
-    "d_model": 128,
-    "dropout": 0.0,
-    "learning_rate": 1e-3,
-    "weight_decay": 1.0,
-    "grokfast": "none",
-    "init": "nanda",
-    "epochs": 20000,
-}
+    "name": "nanda", "train_fraction": 0.3, "d_model": 128, "dropout": 0.0, "learning_rate": 1e-3,
+    "weight_decay": 1.0, "grokfast": "none", "init": "nanda", "epochs": 20000,
+}  # fmt: skip
 _CONTROLS: dict[str, dict[str, Any]] = {
     "miiii": {},
     "basis": {"name": "basis"},
@@ -43,26 +36,16 @@ _FULL: dict[str, dict[str, Any]] = {
 # Found by a search of hyperparameters: with one dropout mask for all samples, this small grid
 # groks far later.
 _SMALL: dict[str, Any] = {
-    "p": 31,
-    "train_fraction": 0.85,
-    "d_model": 128,
-    "dropout_mask": "sample",
-    "learning_rate": 2e-3,
-    "weight_decay": 1.0,
-    "grokfast_lambda": 2.0,
-    "epochs": 10240,
+    "p": 31, "train_fraction": 0.85, "d_model": 128, "dropout_mask": "sample",
+    "learning_rate": 2e-3, "weight_decay": 1.0, "grokfast_lambda": 2.0, "epochs": 10240,
     "eval_every": 128,
-}
+}  # fmt: skip
 # By this epoch the parent has generalised on every task; a control that has not is late.
 _SMALL_CONTROL: dict[str, Any] = {"epochs": 6144}
 _SMALL_NANDA: dict[str, Any] = {
-    "p": 53,
-    "train_fraction": 0.6,
-    "d_model": 64,
-    "learning_rate": 3e-3,
-    "epochs": 3072,
+    "p": 53, "train_fraction": 0.6, "d_model": 64, "learning_rate": 3e-3, "epochs": 3072,
     "eval_every": 128,
-}
+}  # fmt: skip
 PRESETS: dict[str, Config] = (
     {n: Config().replace(**_CONTROLS.get(n, {}) | _FULL.get(n, {})) for n in _CONTROLS | _FULL}
     | {"nanda": Config().replace(**_NANDA)}

@@ -4,7 +4,7 @@ Narrow probes give a few numbers each, at every epoch that is recorded; wide one
 tables, at fewer, log-spaced epochs.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import jax.numpy as jnp
@@ -51,7 +51,7 @@ class Probe(NamedTuple):
     """A function from a `View` to named arrays, and the axes of each besides the epoch."""
 
     measure: Callable[[View], dict[str, Array]]
-    axes: dict[str, tuple[str, ...]]
+    axes: Mapping[str, tuple[str, ...]]
     wide: bool = False
 
 
@@ -78,8 +78,8 @@ def _zero_loss(view: View) -> dict[str, Array]:
 def _neuron_spectrum(view: View) -> dict[str, Array]:
     """Where on the p-DFT the post-ReLU neurons have their variance.
 
-    Each neuron's power map is divided by its sum, so that every neuron that
-    varies counts alike; one that is constant counts as zero everywhere.
+    Each neuron's power map is divided by its sum, so that all neurons that vary count alike;
+    a constant one counts as zero everywhere.
     """
     energy = jnp.asarray(frequency_power_2d(_neuron_grids(view)))
     active = active_frequencies(energy)
@@ -173,11 +173,8 @@ PROBES = {
     ),
     "tables": Probe(
         _tables,
-        {
-            "attention_scores": ("token", "head"),
-            "neuron_reads": ("token", "head", "neuron"),
-            "neuron_base": ("neuron",),
-        },
+        {"attention_scores": ("token", "head")}
+        | {"neuron_reads": ("token", "head", "neuron"), "neuron_base": ("neuron",)},
         wide=True,
     ),
     "residues": Probe(
@@ -210,7 +207,7 @@ def attention_grid(
     """Return the read-out token's attention on x0, x1 and itself; the first axis sums to 1.
 
     Args:
-        scores: Scaled scores of the 2p + 1 tokens, as in `Transformer.tables` or recorded.
+        scores: Scores of the 2p + 1 tokens, as in `Transformer.tables` or as recorded.
     """
     stacked = np.stack(np.broadcast_arrays(*_per_place(scores)))
     weight = np.exp(stacked - stacked.max(axis=0))

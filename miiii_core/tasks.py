@@ -18,11 +18,7 @@ def primes_below(p: int) -> tuple[int, ...]:
 
 
 def task_columns(class_sizes: Sequence[int]) -> tuple[slice, ...]:
-    """Return the columns of each task among the classes of all tasks, packed side by side.
-
-    Args:
-        class_sizes: Number of classes of each task.
-    """
+    """Return the columns of each task, given its number of classes, among all packed ones."""
     ends = np.cumsum(class_sizes, dtype=int)
     return tuple(slice(int(e) - size, int(e)) for e, size in zip(ends, class_sizes, strict=True))
 

@@ -9,7 +9,7 @@ their means over remainders alone, and what two waves meet in each other is a Di
 
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
@@ -73,8 +73,10 @@ def owners(waves: Waves) -> Int[np.ndarray, " columns"]:
 def basis(waves: Waves, numbers: Int[Tensor, " n"]) -> Float[np.ndarray, "n rank"]:
     """Return orthonormal columns that span waves at some numbers, less their means over these."""
     found = columns(waves, numbers)
-    left, size, _ = np.linalg.svd(found - found.mean(axis=0), full_matrices=False)
-    return left[:, size**2 > RANK * size.max(initial=0) ** 2]
+    found = found - found.mean(axis=0)
+    size, turn = np.linalg.eigh(found.T @ found)
+    there = size > RANK * size.max(initial=0)
+    return found @ (turn[:, there] / np.sqrt(size[there]))
 
 
 def digit_frequencies(
@@ -90,9 +92,8 @@ def one_digit(waves: Waves, p: int) -> Waves:
 
     A table such as W_E is read by both digits and does not know which one asks.
     """
-    k = np.concatenate([waves.k, p * waves.k])
-    q = np.tile(waves.modulus, 2)
-    return Waves(q, np.minimum(k % q, -k % q))
+    q, k = np.tile(waves.modulus, 2), np.concatenate([waves.k, p * waves.k])
+    return Waves(*np.unique([q, np.minimum(k % q, -k % q)], axis=1))
 
 
 def interaction(grids: Float[Tensor, "*batch x0 x1"]) -> Float[Tensor, "*batch x0 x1"]:
@@ -115,11 +116,8 @@ def class_means(
         moduli: Numbers to divide by.
     """
     modulus, residue = _classes(moduli)
-    member = values.__array_namespace__().asarray(
-        # Made from the numbers: as a constant it would be compiled in, 75 MB of it at p = 113.
-        numbers[:, None] % modulus[None] == residue[None],
-        dtype=values.dtype,
-    )
+    # Made from the numbers: as a constant it would be compiled in, 75 MB of it at p = 113.
+    member = (numbers[:, None] % modulus[None] == residue[None]).astype(values.dtype)
     return matmul(values, member) / member.sum(axis=0)[None]
 
 
@@ -136,8 +134,8 @@ def residue_shares(
         moduli: Moduli as given to `class_means`.
     """
     modulus, residue = _classes(moduli)
-    member = (modulus[:, None] == np.array(moduli)) * _counts(n, modulus, residue)[:, None] / n
-    return matmul(means**2, member)
+    weight = ((n - 1 - residue) // modulus + 1) / n
+    return matmul(means**2, (modulus[:, None] == np.array(moduli)) * weight[:, None])
 
 
 def wave_energy(
@@ -193,15 +191,18 @@ def project(values: Float[Tensor, "n units"], waves: Waves | Sequence[int]) -> P
 
     Args:
         values: One row for each number 0..n-1, ascending.
-        waves: The waves, or the moduli of which all waves are meant. If they are dependent over
-            so few numbers, the fit has the smallest coefficients.
+        waves: The waves, or the moduli of which all waves are meant.
+
+    Raises:
+        ValueError: for waves that so few numbers do not tell apart, such as one given twice.
     """
     chosen = waves if isinstance(waves, Waves) else waves_of(waves)
     rows, n = np.asarray(values, float), len(values)
     rows = rows - rows.mean(axis=0)
     met = np.empty((len(owners(chosen)), rows.shape[1]))
     for q, some, own in _by_modulus(chosen):
-        sums = class_means(rows.T, np.arange(n), [q]).T * _counts(n, q, np.arange(q))[:, None]
+        periods = np.concatenate([rows, np.zeros((-n % q, rows.shape[1]))])
+        sums = periods.reshape(-1, q, rows.shape[1]).sum(axis=0)
         met[own] = columns(some, np.arange(q)).T @ sums
     coefficients = _inverse(tuple(chosen.modulus.tolist()), tuple(chosen.k.tolist()), n) @ met
     split = np.zeros((len(chosen.k), rows.shape[1]))
@@ -238,9 +239,16 @@ def _fit(values: Float[Tensor, "n units"], waves: Waves) -> Float[np.ndarray, "n
 
 @lru_cache(maxsize=4)
 def _inverse(modulus: tuple[int, ...], k: tuple[int, ...], n: int) -> np.ndarray:
-    """Return the inverse of the Gram matrix, over its own directions if waves are dependent."""
-    products = gram(Waves(np.array(modulus, int), np.array(k, int)), n)
-    return np.linalg.pinv(products, rcond=RANK, hermitian=True)
+    """Return the inverse of the Gram matrix, which loses no digits as far as it is let through."""
+    waves = Waves(np.array(modulus, int), np.array(k, int))
+    products, apart = gram(waves, n), len(np.unique(waves.k / waves.modulus)) == len(k)
+    if apart and len(products) < n:
+        inverse = np.linalg.inv(products)
+        if np.abs(products).max(initial=0) * np.abs(inverse).max(initial=0) < 1 / RANK:
+            return inverse
+    raise ValueError(
+        f"{n} numbers do not tell {len(k)} waves apart; give others, fewer, or more numbers"
+    )
 
 
 def _by_modulus(waves: Waves) -> Iterator[tuple[int, Waves, Bool[np.ndarray, " columns"]]]:
@@ -259,11 +267,6 @@ def _classes(moduli: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
     """Return the modulus and the remainder of each residue class, modulus after modulus."""
     residue = np.concatenate([np.arange(q, dtype=np.int32) for q in moduli])
     return np.repeat(np.array(moduli, np.int32), moduli), residue
-
-
-def _counts(n: int, modulus: Any, residue: np.ndarray) -> np.ndarray:
-    """Return how many of the numbers 0..n-1 have each remainder."""
-    return (n - 1 - residue) // modulus + 1
 
 
 def _sum_of_cos(

@@ -219,3 +219,81 @@ def block_columns(p, frequencies):
         rows = [[np.ones(p * p), np.cos(a), np.sin(a)] for a in angles]
         found += [rows[0][i] * rows[1][j] for i in range(3) for j in range(3) if i or j]
     return found
+
+
+def plane_wave(p, k0, k1, phase=0.0):
+    """cos(2π(k0·x0 + k1·x1)/p + phase) over the grid [x0, x1], by two loops."""
+    angle = [[2 * np.pi * (k0 * x0 + k1 * x1) / p for x1 in range(p)] for x0 in range(p)]
+    return np.cos(np.array(angle) + phase)
+
+
+def fft_power(values):
+    """Energy per frequency 0..K of a vector: a bin of the FFT and its mirror image added."""
+    p = len(values)
+    energy = np.abs(np.fft.fft(values)) ** 2 / p
+    return np.array([energy[0]] + [energy[k] + energy[p - k] for k in range(1, (p + 1) // 2)])
+
+
+def fft_power_2d(grid):
+    """Energy per frequency pair: all sign combinations of (k0, k1) added, by loops."""
+    p = len(grid)
+    energy = np.abs(np.fft.fft2(grid)) ** 2 / p**2
+    folded = np.zeros(((p + 1) // 2, (p + 1) // 2))
+    for a in range(p):
+        for b in range(p):
+            folded[min(a, p - a), min(b, p - b)] += energy[a, b]
+    return folded
+
+
+def block_shares(grid, f0, f1):
+    """Shares of {1, cos, sin}⊗{1, cos, sin} in a grid's variance and in its interaction part's.
+
+    Frequencies are in cycles per step of x0 and of x1; fits are dense least squares.
+    """
+    x = np.arange(len(grid))
+    first, second = (
+        [np.ones(len(x)), np.cos(2 * np.pi * f * x), np.sin(2 * np.pi * f * x)] for f in (f0, f1)
+    )
+    block = np.stack([np.outer(u, v).ravel() for u in first for v in second], axis=1)
+    both = grid - grid.mean(0, keepdims=True) - grid.mean(1, keepdims=True) + grid.mean()
+    shares = []
+    for part in (grid - grid.mean(), both):
+        fit = block @ np.linalg.lstsq(block, part.ravel(), rcond=1e-10)[0]
+        shares.append((fit @ fit) / (part**2).sum())
+    return shares
+
+
+def active_by_loop(power, deviations):
+    """Entries but [0, 0] above the mean plus so many deviations of the entries but [0, 0]."""
+    entries = [power[i, j] for i in range(len(power)) for j in range(len(power)) if i or j]
+    mask = power > np.mean(entries) + deviations * np.std(entries)
+    mask[0, 0] = False
+    return mask
+
+
+def public_omega(power, epochs):
+    """The public code's count and printed label per log-time column, step by step."""
+    frequencies = power.shape[2]
+    columns = np.floor(np.logspace(0, np.log10(epochs[-1]), 3 * (frequencies - 1)) + 1e-3)
+    rows = []
+    for k in range(frequencies):
+        row = []
+        for column in columns:
+            record = max(i for i, epoch in enumerate(epochs) if epoch <= column or i == 0)
+            row.append(np.sqrt(power[record, :, k]).mean())
+        rows.append(np.array(row) / sum(row))
+    rows = np.array(rows)
+    active = (rows > rows.mean() + rows.std()).sum(axis=0)
+    return columns, active, np.array([int(int(n) ** 0.75 + 1e-9) for n in active])
+
+
+def gini_by_pairs(values):
+    """Mean absolute difference over all pairs, halved and divided by the mean."""
+    n = len(values)
+    return sum(abs(a - b) for a in values for b in values) / (2 * n * n * np.mean(values))
+
+
+def class_means(values, moduli):
+    """Mean of each column of values over the numbers of each residue class: (classes, units)."""
+    numbers = np.arange(len(values))
+    return np.array([values[numbers % q == r].mean(axis=0) for q in moduli for r in range(q)])

@@ -7,8 +7,6 @@ import numpy as np
 import oracles as oracle
 import pytest
 from counting import compilations
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from jax.tree_util import Partial
 
 from miiii_core.config import ModelConfig
@@ -55,15 +53,6 @@ def test_a_call_with_dropout_is_the_full_sequence_with_the_whole_stream_masked(m
     close(model(jnp.asarray(DIGITS), key=key), expected)
 
 
-@given(st.integers(0, 10**6), st.floats(0, 8))
-@settings(deadline=None, max_examples=15)
-def test_attention_rows_are_probabilities(seed, scale):
-    model = jax.tree.map(lambda w: w * scale, make_model(seed))
-    attention = np.asarray(model.activations(jnp.asarray(DIGITS)).attention)
-    assert attention.shape == (P * P, 3, 3) and (attention >= 0).all()
-    np.testing.assert_allclose(attention.sum(axis=2), 1, rtol=1e-5)
-
-
 class TestWeights:
     def test_they_have_the_standard_deviations_of_the_papers_code(self):
         model = make_model(p=113, n_tasks=29, n_classes=1480, d_model=256, n_heads=4, mlp_ratio=4)
@@ -82,11 +71,6 @@ class TestWeights:
         for name, weight in model.weights.items():
             expected = 31**-0.5 if name == "W_U" else 128**-0.5
             assert weight.std() == pytest.approx(expected, rel=5 / np.sqrt(2 * weight.size))
-
-    def test_no_two_matrices_share_their_draws(self):
-        model = make_model(0, d_model=16, n_heads=1, mlp_ratio=1, p=15, n_classes=16)
-        drawn = [w.ravel()[:48] / w.std() for w in arrays(model).values()]
-        assert np.abs(np.corrcoef(drawn) - np.eye(len(drawn))).max() < 0.75
 
     def test_some_are_replaced_by_name_and_shape(self):
         model = make_model()
@@ -113,12 +97,8 @@ class TestDropout:
         shared, own = self.drop("shared"), self.drop("sample")
         assert (shared == shared[0]).all() and (shared != self.drop("shared", seed=1)).any()
         assert len({tuple(row) for row in own}) > 50
-
-    @pytest.mark.parametrize("mask", ["shared", "sample"])
-    def test_what_is_kept_is_scaled_up_so_that_the_mean_stays(self, mask):
-        draws = np.concatenate([self.drop(mask, seed=s)[:1] for s in range(200)])
-        np.testing.assert_allclose(np.unique(draws), [0, 4 / 3], rtol=1e-6)
-        assert draws.mean() == pytest.approx(1, abs=5 * np.sqrt(1 / 3 / draws.size))
+        np.testing.assert_allclose(np.unique(own), [0, 4 / 3], rtol=1e-6)
+        assert own.mean() == pytest.approx(1, abs=5 * np.sqrt(1 / 3 / own.size))
 
     @pytest.mark.parametrize("mask", ["shared", "sample"])
     @pytest.mark.parametrize("rate", [0.0, 0.35])

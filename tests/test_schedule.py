@@ -1,5 +1,4 @@
 import numpy as np
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -49,14 +48,6 @@ def test_chunks_grow_at_most_fourfold_and_never_vanish(n, seconds):
     assert 1 <= schedule.next_chunk(n, seconds) <= 4 * n
     if seconds > 2:
         assert schedule.next_chunk(n, seconds) <= max(1, n / 2)
-
-
-@pytest.mark.parametrize(
-    "accuracies, before, since",
-    [([1.0, 0.999], -1, 30), ([1.0, 0.999], 10, 10), ([1.0, 0.998], 10, -1), ([np.nan, 1], 5, -1)],
-)
-def test_a_run_is_settled_since_the_first_of_an_unbroken_row_of_records(accuracies, before, since):
-    assert schedule.settled_since(np.array(accuracies), before, 30) == since
 
 
 def test_a_run_ends_at_its_last_epoch_or_once_settled_for_long_enough():

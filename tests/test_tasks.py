@@ -90,16 +90,6 @@ def test_targets_are_right(name):
         assert list(task.targets[number]) == expected
 
 
-def test_moduli_and_classes_of_each_family():
-    task = task_with(name="nanda", p=11)
-    assert task.moduli == task.class_sizes == (11,)
-    for name in ("miiii", "basis", "masked"):
-        task = task_with(name=name, p=13)
-        assert task.moduli == task.class_sizes == (2, 3, 5, 7, 11)
-    task = task_with(name="divisible", p=13)
-    assert (task.moduli, task.class_sizes) == ((2, 3, 5, 7, 11), (2,) * 5)
-
-
 @given(st.integers(0, 1000), st.sampled_from([7, 11, 13]))
 @quick
 def test_basis_moves_whole_rows_jointly(seed, p):

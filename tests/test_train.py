@@ -1,5 +1,3 @@
-import dataclasses
-
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -74,11 +72,6 @@ class TestGradient:
         data = problem.digits, problem.targets, problem.class_sizes, problem.loss_weights
         return weights, *(np.asarray(part) for part in data)
 
-    def test_the_loss_is_the_one_by_loops(self):
-        problem, state = beginning(TINY.replace(dropout=0.0))
-        found = train.objective(state.model, problem, jax.random.key(0))
-        assert float(found) == pytest.approx(oracle.objective(*self.by_hand(problem, state)))
-
     @pytest.mark.parametrize("name", ["miiii", "masked"])
     def test_the_gradient_is_the_slope_of_the_loss_by_loops(self, name):
         problem, state = beginning(TINY.replace(name=name, masked=(2,)))
@@ -115,12 +108,6 @@ class TestAdvance:
     @pytest.mark.parametrize("chunks", [(3, 7), (1,) * 10, (0, 10)])
     def test_chunks_do_not_change_a_bit(self, tiny, chunks):
         assert_same_bits(advanced(*tiny, *chunks), advanced(*tiny, 10))
-
-    def test_a_state_that_went_through_the_host_goes_on_to_the_bit(self, tiny):
-        halfway, _ = advanced(*tiny, 6)
-        restored = jax.tree.map(lambda x: jnp.array(np.asarray(x)), halfway)
-        again, _ = advanced(beginning()[0], restored, 4)
-        assert_same_bits(again, advanced(*tiny, 10)[0])
 
     def test_it_stops_where_the_loss_is_no_number(self, tiny):
         problem, state = tiny
@@ -234,21 +221,13 @@ class TestFit:
         assert_same_bits(resumed.state, whole.state)
         assert list(fitted(config, resumed.state)) == []
 
-    def test_a_loss_that_is_no_number_ends_training_and_names_the_epoch(self):
-        config = TINY.replace(probes=(), evals_per_octave=1, eval_every=40)
-        seen = []
-        with pytest.raises(train.TrainingDiverged, match="became nan at epoch 2"):
-            for now in fitted(config):
-                seen.append(now.epoch)
-                if now.epoch == 2:
-                    # The generator still holds this state: poison it where it lies.
-                    object.__setattr__(now.state.model, "W_U", now.state.model.W_U * jnp.nan)
-        assert max(seen) == 2
+    def test_a_rate_that_is_too_large_diverges_and_the_error_names_the_epoch(self):
+        with pytest.raises(train.TrainingDiverged, match=r"(nan|inf) at epoch \d+"):
+            list(fitted(TINY.replace(learning_rate=1e30, probes=())))
 
-    @pytest.mark.parametrize("name", ["miiii", "nanda"])
-    def test_a_tiny_problem_is_memorised(self, name):
+    def test_a_tiny_problem_is_memorised(self):
         config = TINY.replace(
-            name=name, p=11, d_model=32, mlp_ratio=4, dropout=0.0, learning_rate=1e-2,
+            p=11, d_model=32, mlp_ratio=4, dropout=0.0, learning_rate=1e-2,
             weight_decay=0.1, grokfast="none", epochs=300, eval_every=300, evals_per_octave=1,
             n_snapshots=0, probes=(),
         )  # fmt: skip
@@ -279,10 +258,3 @@ class TestNumerics:
     def test_float64_outside_them_is_refused(self):
         with pytest.raises(ValueError, match="precision='float64'.*numerics.* or choose float32"):
             beginning(TINY.replace(precision="float64"))
-
-
-def test_a_problem_holds_the_training_rows_only():
-    problem, task = beginning()[0], train.task_of(TINY)
-    np.testing.assert_array_equal(problem.digits, task.digits[task.train])
-    np.testing.assert_array_equal(problem.targets, task.targets[task.train])
-    assert dataclasses.is_dataclass(problem)

@@ -6,11 +6,12 @@ edit the source and open the notebook on Colab and Binder.
 
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from sphinx.application import Sphinx
 
-from miiii_core.publishing.repository import Repository, parse_address
-from miiii_core.publishing.site import DOWNLOADS, NOTEBOOKS
+from miiii_book.repository import Repository, parse_address
+from miiii_book.site import DOWNLOADS, NOTEBOOKS
 
 
 def name_sources(app: Sphinx, page: str, template: str, context: dict[str, Any], tree: Any) -> None:
@@ -47,15 +48,18 @@ def _offered(app: Sphinx, page: str, suffix: str) -> bool:
 
 
 def _launchers(repository: Repository, name: str) -> dict[str, Any]:
-    notebook = f"{NOTEBOOKS}/{name}.ipynb"
+    notebook, branch = f"{NOTEBOOKS}/{name}.ipynb", quote(repository.branch, safe="")
+    place = f"{repository.owner}/{repository.name}"
+    colab = f"https://colab.research.google.com/github/{place}/blob/{branch}/{notebook}"
+    binder = f"https://mybinder.org/v2/gh/{place}/{branch}?urlpath=lab/tree/{notebook}"
     return {
         "type": "group",
         "label": "launch-buttons",
         "icon": "fas fa-rocket",
         "tooltip": "Run this chapter",
         "buttons": [
-            _link("Colab", repository.colab(notebook), "_static/images/logo_colab.png"),
-            _link("Binder", repository.binder(notebook), "_static/images/logo_binder.svg"),
+            _link("Colab", colab, "_static/images/logo_colab.png"),
+            _link("Binder", binder, "_static/images/logo_binder.svg"),
         ],
     }
 

@@ -5,20 +5,21 @@ from typing import Any
 from docutils import nodes
 from sphinx.application import Sphinx
 
-from miiii_core.claims import LEDGER, Claim
+from miiii_book.ledger import LEDGER
 
 PAGE = "book/replication"
 
 
 def link_claims(app: Sphinx, tree: nodes.document, page: str) -> None:
     """End the caption of each figure with links to the claims that it shows."""
-    shown: dict[str, list[Claim]] = {}
+    shown: dict[str, list[str]] = {}
     for claim in LEDGER:
-        if page == f"book/{claim.page}" and PAGE in app.env.found_docs:
-            shown.setdefault(claim.figure, []).append(claim)
+        chapter, _, label = claim.where.partition("#")
+        if page == f"book/{chapter}" and PAGE in app.env.found_docs:
+            shown.setdefault(label, []).append(claim.key)
     ledger = app.builder.get_relative_uri(page, PAGE) if shown else ""
     for figure in tree.findall(nodes.figure):
-        claims = [claim for label in figure["ids"] for claim in shown.get(label, ())]
+        claims = [key for label in figure["ids"] for key in shown.get(label, ())]
         for caption in figure.findall(nodes.caption):
             caption.extend(_links(claims, ledger))
 
@@ -29,11 +30,11 @@ def setup(app: Sphinx) -> dict[str, bool]:
     return {"parallel_read_safe": True, "parallel_write_safe": True}
 
 
-def _links(claims: list[Claim], ledger: str) -> list[nodes.Node]:
-    """In words: In the ledger: spike, reuse."""
+def _links(claims: list[str], ledger: str) -> list[nodes.Node]:
+    """Return words with links: In the ledger: spike, reuse."""
     said: list[nodes.Node] = []
-    for claim in claims:
+    for key in claims:
         said.append(nodes.Text(", " if said else " In the ledger: "))
-        address: dict[str, Any] = {"refuri": f"{ledger}#claim-{claim.key}", "internal": True}
-        said.append(nodes.reference("", claim.key.replace("-", " "), **address))
+        address: dict[str, Any] = {"refuri": f"{ledger}#claim-{key}", "internal": True}
+        said.append(nodes.reference("", key.replace("-", " "), **address))
     return said + [nodes.Text(".")] if said else []

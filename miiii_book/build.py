@@ -1,0 +1,253 @@
+"""Execute the chapters that are stale, two at a time, and keep the results."""
+
+import ast
+import hashlib
+import json
+import logging
+import os
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from functools import cache
+from importlib.util import resolve_name
+from pathlib import Path
+from signal import SIGKILL
+from typing import Any, NamedTuple
+
+import matplotlib
+import nbformat
+import papermill
+from jupyter_client.kernelspec import KernelSpec
+from jupyter_client.manager import AsyncKernelManager
+from nbformat import NotebookNode
+from papermill.exceptions import PapermillExecutionError, strip_color
+from tqdm import tqdm
+
+from miiii_core import runs
+from miiii_core.config import fields
+from miiii_core.files import write_atomic
+from miiii_core.presets import PRESETS
+
+from .alt_text import FigureError, check_pictures, fill
+from .chapters import Chapter, assigned, names_runs, read_chapters
+
+PACKAGES = Path(__file__).parent.parent
+OURS = ("miiii_core", "miiii_book")
+AT_ONCE = 2
+KEPT_EXECUTIONS = 6  # of a chapter, so that going back to earlier parameters costs nothing
+CHANGED = "MIIII_CHANGED_PARAMETERS"  # tells a chapter that its parameters are not its own
+# What readers have set up for their own notebooks must not reach the book's.
+ENVIRONMENT = {
+    "IPYTHONDIR": os.devnull,
+    "MATPLOTLIBRC": str(Path(matplotlib.get_data_path(), "matplotlibrc")),
+    "MPLBACKEND": "module://matplotlib_inline.backend_inline",
+    "PYTHONSTARTUP": "",
+    "XLA_PYTHON_CLIENT_PREALLOCATE": "false",  # no chapter takes all memory of a GPU
+}
+FOLDERS = ("MIIII_RUNS", "MIIII_SHIPPED", "MIIII_RESULTS")  # meant from here, not from the chapter
+
+
+class ChapterError(RuntimeError):
+    """One or more chapters did not run to their end."""
+
+
+class Execution(NamedTuple):
+    """A chapter, parameters that differ from its own, and where its executed notebook is kept."""
+
+    chapter: Chapter
+    given: Mapping[str, Any]
+    result: Path
+
+    @property
+    def stale(self) -> bool:
+        """Whether it has yet to run."""
+        return not self.result.is_file()
+
+
+def digest_of(files: Iterable[Path]) -> str:
+    """Return a digest of the places and contents of files."""
+    digest = hashlib.sha256()
+    for path in sorted(path for path in files if path.is_file()):
+        content = path.read_bytes()
+        digest.update(f"{path.as_posix()}\0{len(content)}\0".encode() + content)
+    return digest.hexdigest()
+
+
+def imported_files(code: str, root: Path = PACKAGES) -> set[Path]:
+    """Return the files below a folder of our packages that code imports, directly or not."""
+    found: set[Path] = set()
+    wanted = set(_imports(code, ""))
+    while wanted:
+        name = wanted.pop()
+        path = root.joinpath(*name.split("."))
+        for file in (path / "__init__.py", path.with_suffix(".py")):
+            if file.is_file() and file not in found:
+                found |= {file, *file.parent.glob(f"{file.stem}.*")}  # scripts and styles as well
+                package = name if file.stem == "__init__" else name.rpartition(".")[0]
+                wanted |= _imports(file.read_text(), package)
+    return found
+
+
+def plan(root: Path, names: Sequence[str], parameters: Mapping[str, Any]) -> tuple[Execution, ...]:
+    """Say for every chapter what it runs with and where the result is kept.
+
+    Runs that are neither shipped nor trained yet are trained.
+
+    Args:
+        root: Folder of the book.
+        names: Chapters that the parameters are for; all if none are named.
+        parameters: Values by name, each for the chapters that have it.
+
+    Raises:
+        ValueError: for an unknown chapter or parameter, or a value of the wrong kind.
+    """
+    chapters = read_chapters(root)
+    wanted = {n: _from_anywhere(v) if names_runs(n) else v for n, v in parameters.items()}
+    given = assigned(chapters, names, wanted)
+    shelf = runs.shipped_root() or root
+    stored = digest_of([*(root / "book" / "results").rglob("*"), *shelf.glob("*/run.json")])
+    executions = []
+    for chapter in chapters:
+        both = {**chapter.defaults, **given[chapter.page]}
+        read = digest_of({*_run_files(both, shelf), *imported_files(_code(chapter))})
+        key = json.dumps([chapter.source, both, stored, read], sort_keys=True)
+        name = hashlib.sha256(key.encode()).hexdigest()[:16]
+        result = root / "_run" / "executed" / chapter.name / f"{name}.ipynb"
+        executions.append(Execution(chapter, given[chapter.page], result))
+    return tuple(executions)
+
+
+def execute_stale(executions: Sequence[Execution]) -> dict[str, Path]:
+    """Execute what is stale; return where the executed notebook of every page is.
+
+    Raises:
+        ChapterError: when chapters fail, after the others have run and been kept.
+    """
+    stale = [execution for execution in executions if execution.stale]
+    kernels: list[AsyncKernelManager] = []
+    failures = []
+    with (
+        ThreadPoolExecutor(AT_ONCE) as pool,
+        tqdm(total=len(stale), unit="chapter", disable=not stale) as bar,
+    ):
+        jobs = {pool.submit(execute, each.chapter, each.given, kernels): each for each in stale}
+        try:
+            for job in as_completed(jobs):
+                chapter = jobs[job].chapter
+                bar.set_postfix_str(f"{chapter.name} is done")
+                bar.update()
+                try:
+                    _keep(jobs[job].result, job.result())
+                except PapermillExecutionError as error:
+                    failures.append(_explain(chapter, error))
+                except FigureError as error:
+                    failures.append(f"chapter {chapter.name} ({chapter.path}): {error}")
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            for kernel in kernels:
+                if kernel.has_kernel and (pid := getattr(kernel.provisioner, "pid", None)):
+                    os.kill(pid, SIGKILL)
+            raise
+    if failures:
+        raise ChapterError("\n\n".join(failures))
+    return {execution.chapter.page: execution.result for execution in executions}
+
+
+def execute(
+    chapter: Chapter, given: Mapping[str, Any], kernels: list[AsyncKernelManager]
+) -> NotebookNode:
+    """Run a chapter in its folder, by the Python that runs this; return it with its outputs.
+
+    Args:
+        chapter: The chapter.
+        given: Parameters that replace its own.
+        kernels: List to which the kernel is added before it starts.
+
+    Raises:
+        PapermillExecutionError: when a cell raises.
+        FigureError: for a figure without a picture, unless parameters are given, or with an
+            alternative text that names a value that no cell glued.
+    """
+    folders = {
+        name: str(Path(os.environ[name]).resolve()) for name in FOLDERS if name in os.environ
+    }
+
+    class Kernel(AsyncKernelManager):
+        kernel_spec = KernelSpec(
+            argv=[sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"],
+            env=ENVIRONMENT | folders | {CHANGED: "1" if given else ""},
+        )
+
+        def __init__(self, **options: Any) -> None:
+            super().__init__(**options)
+            kernels.append(self)
+
+    executed = papermill.execute_notebook(
+        chapter.notebook(), None, dict(given), kernel_name="python3", language="python",
+        progress_bar=False, kernel_manager_class=Kernel,
+        resources={"metadata": {"path": str(chapter.path.parent)}},  # cwd= would move all threads
+        extra_arguments=[f"--log-level={logging.CRITICAL}"],  # cells' own errors still come back
+    )  # fmt: skip
+    if not given:
+        check_pictures(executed)
+    fill(executed)
+    for part in (executed, *executed.cells):  # no times, paths, or widgets, live in Jupyter only
+        for name in ("papermill", "execution", "widgets"):
+            part.metadata.pop(name, None)
+    return executed
+
+
+@cache
+def _imports(code: str, package: str) -> frozenset[str]:
+    """Return the names of all modules of ours that code may import, packages around them too."""
+    found = []
+    for node in ast.walk(ast.parse(code)):
+        if isinstance(node, ast.Import):
+            found += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            home = resolve_name("." * node.level + (node.module or ""), package)
+            found += [f"{home}.{alias.name}" for alias in node.names]
+    parts = [name.split(".") for name in found if name.split(".")[0] in OURS]
+    return frozenset(".".join(each[:n]) for each in parts for n in range(1, len(each) + 1))
+
+
+def _code(chapter: Chapter) -> str:
+    """Return the Python of a chapter, without lines that only IPython knows."""
+    cells = [cell.source for cell in chapter.notebook().cells if cell.cell_type == "code"]
+    return "\n".join(x for x in "\n".join(cells).splitlines() if not x.startswith(("%", "!")))
+
+
+def _run_files(parameters: Mapping[str, Any], shelf: Path) -> Iterable[Path]:
+    """Yield the descriptions of the runs that parameters name, trained where they must be."""
+    overrides = {n: v for n, v in parameters.items() if n in fields() and v is not None}
+    for parameter in filter(names_runs, parameters):
+        value = parameters[parameter] or ()
+        for name in [value] if isinstance(value, str) else value:
+            shipped = not overrides and (shelf / name / "run.json").is_file()
+            yield (shelf / name if shipped else runs.cached(name, **overrides).folder) / "run.json"
+
+
+def _from_anywhere(run: Any) -> Any:
+    """Return folders of runs as absolute paths, as chapters run in their own; presets as named."""
+    if isinstance(run, list | tuple):
+        return [_from_anywhere(each) for each in run]
+    is_folder = run not in PRESETS and Path(str(run), "run.json").is_file()
+    return str(Path(run).resolve()) if is_folder else run
+
+
+def _keep(result: Path, executed: NotebookNode) -> None:
+    """Write an executed chapter, whole or not at all, and drop the oldest of its kind."""
+    result.parent.mkdir(parents=True, exist_ok=True)
+    write_atomic(result, nbformat.writes(executed).encode())
+    by_age = sorted(result.parent.glob("*.ipynb"), key=lambda path: -path.stat().st_mtime)
+    for path in by_age[KEPT_EXECUTIONS:]:
+        path.unlink()
+
+
+def _explain(chapter: Chapter, error: PapermillExecutionError) -> str:
+    """Return what a reader can act on: where it failed, in what code, and what was raised."""
+    trace = strip_color("\n".join(error.traceback))
+    return (
+        f"chapter {chapter.name} ({chapter.path}) failed in code cell {error.exec_count}:\n\n"
+        f"{error.source}\n\n{error.ename}: {error.evalue}\n\n{trace}"
+    )

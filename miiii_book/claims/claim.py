@@ -1,0 +1,214 @@
+"""A claim: what is said, how it is measured, and what decides; and what came of it.
+
+A claim is measured on the runs it names, and judged by a criterion that was fixed before any run
+was looked at, unless its chapter says otherwise. The judge sees numbers only, so that a test can
+show it numbers of either kind. Of several seeds each number is the median.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from functools import cached_property, lru_cache, partial
+from typing import NamedTuple, Optional
+
+import numpy as np
+
+from miiii_core.model import Activations
+from miiii_core.runs import Run
+
+OURS = "Ours"  # the source of a claim that goes beyond the paper
+Number = float | int | np.number | np.bool_
+Measured = Mapping[str, Number]
+Values = Mapping[str, float]
+
+
+class CannotTell(ValueError):
+    """A run lacks what a measure needs: the claim stays open, for this reason."""
+
+
+class Verdict(StrEnum):
+    """What runs say about a claim."""
+
+    REPRODUCED = "reproduced"
+    PARTLY = "partly reproduced"
+    NOT = "not reproduced"
+    OPEN = "not testable with these runs"
+
+
+class Measure(NamedTuple):
+    """Numbers taken from runs.
+
+    Attributes:
+        kinds: Kinds of run, by the names of their presets without size.
+        take: Function from one run of each kind, of one seed and in that order, to numbers by
+            name. It raises `CannotTell` where a run has nothing to measure.
+        together: Whether `take` is given all runs of its kinds at once instead.
+    """
+
+    kinds: tuple[str, ...]
+    take: Callable[..., Measured]
+    together: bool = False
+
+
+def measured(take: Callable[..., Measured], *kinds: str) -> tuple[Measure, ...]:
+    """Return the one measure that takes a run of each kind."""
+    return (Measure(kinds, take),)
+
+
+def each(take: Callable[..., Measured], *kinds: str) -> tuple[Measure, ...]:
+    """Return a measure for each kind, of runs that need not be pairs.
+
+    Args:
+        take: Function from a run, and the `name` by which its numbers call it, to numbers.
+        kinds: Kinds of run; ``miiii`` is called ``T_miiii``.
+    """
+    return tuple(Measure((kind,), partial(take, name=f"T_{kind}")) for kind in kinds)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Claim:
+    """One thing that is said, and how we find out.
+
+    Attributes:
+        key: A short name.
+        statement: What is claimed, in our words.
+        source: Where it is claimed; `OURS` if it goes beyond the paper.
+        criterion: What decides, in words; `judge` is the same in code.
+        measures: What is measured.
+        judge: Function from the measured numbers to the verdict.
+        where: Chapter and label of the figure that shows it, as ``training#fig-accuracy``.
+        published: The paper's number for some of the measured ones, by the same name; in words
+            where it is a range.
+        shown: Measured numbers that decide and of which the paper has none.
+    """
+
+    key: str
+    statement: str
+    source: str = OURS
+    criterion: str
+    measures: tuple[Measure, ...]
+    judge: Callable[[Values], Verdict]
+    where: str
+    published: Mapping[str, float | str] = field(default_factory=dict)
+    shown: tuple[str, ...] = ()
+
+    @property
+    def ours(self) -> bool:
+        """Whether it goes beyond the paper: stated, and its criterion fixed, by us."""
+        return self.source == OURS
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """Kinds of run that all measures together need."""
+        return tuple(dict.fromkeys(kind for measure in self.measures for kind in measure.kinds))
+
+
+class Row(NamedTuple):
+    """One row of the table of a claim: what one measure found on the runs of one seed."""
+
+    kinds: tuple[str, ...]
+    seed: int
+    numbers: Values
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """A claim after it was put to runs.
+
+    Attributes:
+        claim: What was asked.
+        rows: What was measured, measure by measure and seed by seed.
+        bases: The p of the runs.
+        reason: Why the runs that are there cannot tell; empty if they can.
+        control: The same claim put to a run with shuffled labels; None if it was not.
+    """
+
+    claim: Claim
+    rows: tuple[Row, ...] = ()
+    bases: tuple[int, ...] = ()
+    reason: str = ""
+    control: Optional["Finding"] = None
+
+    @cached_property
+    def spread(self) -> dict[str, tuple[float, ...]]:
+        """Each number, once for each seed that has it."""
+        names = dict.fromkeys(name for row in self.rows for name in row.numbers)
+        return {n: tuple(r.numbers[n] for r in self.rows if n in r.numbers) for n in names}
+
+    @cached_property
+    def values(self) -> dict[str, float]:
+        """Each number, the median over the seeds."""
+        return {name: float(np.median(many)) for name, many in self.spread.items()}
+
+    @cached_property
+    def verdict(self) -> Verdict:
+        """What the medians say."""
+        return self.claim.judge(self.values) if self.rows else Verdict.OPEN
+
+    @property
+    def by_seed(self) -> dict[int, dict[str, float]]:
+        """All numbers of each seed; of a kind that has no run of it, those of its first."""
+        first = {row.kinds: row.numbers for row in reversed(self.rows)}
+        own = {(row.kinds, row.seed): row.numbers for row in self.rows}
+        return {
+            seed: {n: x for k in reversed(first) for n, x in own.get((k, seed), first[k]).items()}
+            for seed in dict.fromkeys(row.seed for row in self.rows)
+        }
+
+    @property
+    def alone(self) -> tuple[Verdict, ...]:
+        """What each seed says by itself; empty if one lacks a number that decides."""
+        try:
+            return tuple(self.claim.judge(values) for values in self.by_seed.values())
+        except KeyError:
+            return ()
+
+
+def decide(*parts: bool, given: bool = True) -> Verdict:
+    """Judge a claim by its parts: all hold, some do, or none.
+
+    Args:
+        parts: Whether each statement that the claim is made of holds.
+        given: Whether the runs can tell at all.
+
+    Raises:
+        ValueError: if there is nothing to decide by.
+    """
+    if not parts:
+        raise ValueError("decide() got no parts; give at least one statement that holds or fails")
+    if not given:
+        return Verdict.OPEN
+    return Verdict.REPRODUCED if all(parts) else Verdict.PARTLY if any(parts) else Verdict.NOT
+
+
+def mostly(share: float) -> bool:
+    """Return whether something holds in more than half of the seeds, by its median of 0s and 1s.
+
+    A tie has a median of 1/2, and is no majority.
+    """
+    return share > 0.5
+
+
+@lru_cache(maxsize=3)
+def activations(run: Run) -> Activations:
+    """Compute what a run does with every input, once for claims in a row; 0.3 GB at p = 113."""
+    return run.activations()
+
+
+def require_probe(name: str, *runs: Run) -> None:
+    """Raise `CannotTell` if a run was recorded without a probe."""
+    for run in runs:
+        if name not in run.config.train.probes:
+            raise CannotTell(
+                f"{run.folder.name} was trained without the probe {name}; train it with all "
+                "probes, as the presets do"
+            )
+
+
+def require_course(run: Run, moments: int) -> None:
+    """Raise `CannotTell` if fewer than two moments of a run are known: one has no course."""
+    if moments < 2:
+        raise CannotTell(
+            f"{run.folder.name} has no snapshots of its weights on the way; train it with "
+            "n_snapshots of 2 or more, as the presets do"
+        )

@@ -1,0 +1,164 @@
+"""Claims about W_pos and W_E: places, singular values, and the Fourier basis."""
+
+from collections.abc import Callable
+
+import numpy as np
+from jaxtyping import Float
+
+from miiii_core.chance import DRAWS
+from miiii_core.fourier import (
+    cosine_similarity,
+    fourier_gini,
+    frequency_power,
+    key_frequencies,
+    pearson,
+    ranks_for,
+    singular_spectrum,
+)
+from miiii_core.runs import Run
+
+from .claim import Claim, Measured, decide, each
+
+Embedding = Float[np.ndarray, "p d"]
+BOTH = ("T_nanda", "T_miiii")
+
+
+def digits_embedding(run: Run) -> Embedding:
+    """Return W_E without the read-out token's row."""
+    return np.asarray(run.model.W_E)[: run.task.p]
+
+
+def best_frequency_share(columns: Float[np.ndarray, "p columns"]) -> float:
+    """Return the median over columns of the variance that a column's best frequency explains."""
+    power = frequency_power(columns - columns.mean(axis=0))[1:]
+    return float(np.median(power.max(axis=0) / power.sum(axis=0)))
+
+
+def frequencies_for(embedding: Embedding, share: float = 0.9) -> float:
+    """Return the fewest frequencies that hold a share of W_E's energy, over all (p-1)/2."""
+    energy = np.sort(key_frequencies(embedding).share)[::-1]
+    return float((np.cumsum(energy) < share).sum() + 1) / (len(embedding) // 2)
+
+
+def random_orders(
+    measure: Callable[[np.ndarray], float], rows: Float[np.ndarray, "p columns"], seed: int = 0
+) -> Float[np.ndarray, " draws"]:
+    """Measure a table with its digits in one random order after another."""
+    generator = np.random.default_rng(seed)
+    return np.array([measure(generator.permutation(rows)) for _ in range(DRAWS)])
+
+
+def half_of_left(run: Run) -> Float[np.ndarray, "p vectors"]:
+    """Return the left singular vectors of W_E that hold half of σ²."""
+    spectrum = singular_spectrum(digits_embedding(run))
+    return np.asarray(spectrum.left)[:, : int(ranks_for(spectrum.cumulative, 0.5))]
+
+
+def _positions(run: Run, name: str) -> Measured:
+    first, second = np.asarray(run.model.W_pos)[:2]
+    return {
+        f"Pearson, {name}": float(pearson(first, second)),
+        f"cosine, {name}": float(cosine_similarity(first, second)),
+    }
+
+
+def _ranks(run: Run, name: str) -> Measured:
+    embedding = digits_embedding(run)
+    cumulative = singular_spectrum(embedding).cumulative
+    ranks = {percent: int(ranks_for(cumulative, percent / 100)) for percent in (50, 90)}
+    return {f"ranks for {percent} %, {name}": many for percent, many in ranks.items()} | {
+        f"the same over p, {percent} %, {name}": many / len(embedding)
+        for percent, many in ranks.items()
+    }
+
+
+def _vectors(run: Run, name: str) -> Measured:
+    top = half_of_left(run)
+    return {
+        f"vectors over p, {name}": top.shape[1] / len(top),
+        f"best frequency's share, {name}": best_frequency_share(top),
+        f"largest in random order, {name}": random_orders(best_frequency_share, top).max(),
+    }
+
+
+def _spectra(run: Run, name: str) -> Measured:
+    embedding = digits_embedding(run)
+    chance = random_orders(fourier_gini, embedding)
+    return {
+        f"key frequencies, {name}": int(key_frequencies(embedding).active.sum()),
+        f"share for 90 %, {name}": frequencies_for(embedding),
+        f"Gini, {name}": fourier_gini(embedding),
+        f"mean Gini in random order, {name}": chance.mean(),
+        f"largest Gini in random order, {name}": chance.max(),
+    }
+
+
+CLAIMS = (
+    Claim(
+        key="positions",
+        statement="the positional embeddings of the two digits are alike in T_nanda and opposed "
+        "in T_miiii",
+        source="Fig. 7",
+        criterion="Pearson correlation over all dimensions above 0.5 in T_nanda, below 0 in "
+        "T_miiii; partly: one of the two",
+        measures=each(_positions, "nanda", "miiii"),
+        judge=lambda v: decide(v["Pearson, T_nanda"] > 0.5, v["Pearson, T_miiii"] < 0),
+        where="embeddings#fig-positions",
+        published={"Pearson, T_miiii": -0.64, "Pearson, T_nanda": 0.95},
+    ),
+    Claim(
+        key="singular-values",
+        statement="the singular values of W_E are more diffuse in T_miiii than in T_nanda",
+        source="Fig. 8",
+        criterion="more ranks for 50 % and for 90 % of σ², as shares of p; partly: one of the two",
+        measures=each(_ranks, "nanda", "miiii"),
+        judge=lambda v: decide(
+            v["the same over p, 50 %, T_miiii"] > v["the same over p, 50 %, T_nanda"],
+            v["the same over p, 90 %, T_miiii"] > v["the same over p, 90 %, T_nanda"],
+        ),
+        where="embeddings#fig-singular-values",
+        shown=tuple(f"the same over p, {share} %, {n}" for share in (50, 90) for n in BOTH),
+    ),
+    Claim(
+        key="singular-vectors",
+        statement="the leading left singular vectors of W_E are periodic in both, and T_miiii "
+        "needs more of them",
+        source="Figs. 9 and 10",
+        criterion="of the vectors that hold half of σ²: the median share of a vector's best "
+        f"frequency exceeds that of {DRAWS} random orders of the digits, in each; and T_miiii has "
+        "more of them, as a share of p",
+        measures=each(_vectors, "nanda", "miiii"),
+        judge=lambda v: decide(
+            *(v[f"best frequency's share, {n}"] > v[f"largest in random order, {n}"] for n in BOTH),
+            v["vectors over p, T_miiii"] > v["vectors over p, T_nanda"],
+        ),
+        where="embeddings#fig-vectors-miiii",
+        shown=tuple(
+            f"{what}, {name}"
+            for what in ("best frequency's share", "largest in random order", "vectors over p")
+            for name in BOTH
+        ),
+    ),
+    Claim(
+        key="embedding-spectra",
+        statement="in the Fourier basis W_E has few dominant frequencies in T_nanda, far more in "
+        "T_miiii, and none in T_basis",
+        source="Figs. 11 to 13",
+        criterion="few: a quarter of the frequencies or less holds 90 % of the energy; more: a "
+        "larger share than that, and a Gini coefficient above all random orders; none: T_basis "
+        "has less than a quarter of T_miiii's excess over random orders",
+        measures=each(_spectra, "nanda", "miiii", "basis"),
+        judge=lambda v: decide(
+            v["share for 90 %, T_nanda"] <= 0.25,
+            v["share for 90 %, T_miiii"] > v["share for 90 %, T_nanda"]
+            and v["Gini, T_miiii"] > v["largest Gini in random order, T_miiii"],
+            v["Gini, T_basis"] - v["mean Gini in random order, T_basis"]
+            < 0.25 * (v["Gini, T_miiii"] - v["mean Gini in random order, T_basis"]),
+        ),
+        where="embeddings#fig-fourier-embeddings",
+        published={"key frequencies, T_nanda": 5},
+        shown=("share for 90 %, T_nanda", "share for 90 %, T_miiii", "Gini, T_miiii",
+               "largest Gini in random order, T_miiii", "Gini, T_basis",
+               "mean Gini in random order, T_basis"),
+    ),
+)  # fmt: skip

@@ -1,0 +1,287 @@
+"""What all figures share: type and colours, axes of epochs and primes, and checks of their input."""
+
+import functools
+import io
+import re
+import textwrap
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import Any, ParamSpec
+
+import matplotlib.style
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.axis import Axis
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullFormatter
+from numpy.typing import ArrayLike
+from scipy.optimize import isotonic_regression
+
+P = ParamSpec("P")
+
+WIDTH = 6.4  # inches: at 390 px on a phone, 11 pt type is still 9 px high
+X0, X1 = "$x_0$", "$x_1$"
+# From the colour of the ground to its contrary: in the dark both are turned around, hues kept.
+SEQUENTIAL, DIVERGING = "GnBu", "RdBu_r"
+INK, GREY, PALE = "#222222", "#777777", "#BBBBBB"
+VEIL = {"facecolor": "white", "edgecolor": "none", "pad": 1, "alpha": 0.7}  # behind words on lines
+# Okabe and Ito (2008), told apart under the common colour blindnesses. Their vermilion is kept
+# for training inputs, and grey for chance and controls.
+SPLITS = {"train": "#D55E00", "validation": "#0072B2", "test": "#009E73"}
+COLOURS = ("#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#222222")
+DASHES = ("-", "--", "-.", ":")
+MARKERS = "osD^v"
+STYLE: dict[str, Any] = {
+    "font.family": "DejaVu Sans",  # comes with matplotlib, so figures are alike everywhere
+    "font.size": 11,
+    "axes.titlesize": 12,
+    "axes.labelsize": 11,
+    "xtick.labelsize": 10,
+    "ytick.labelsize": 10,
+    "legend.fontsize": 10,
+    "legend.frameon": False,
+    "lines.linewidth": 2.2,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": INK,
+    "figure.dpi": 150,
+    "mathtext.default": "it",
+}
+
+
+def look() -> AbstractContextManager[None]:
+    """Return a context of matplotlib's own defaults and the house style, whatever the user's."""
+    return matplotlib.style.context(["default", STYLE])
+
+
+class HouseFigure(Figure):
+    """A figure that is drawn in the house style whenever it is drawn, and shows itself."""
+
+    def draw(self, renderer: Any) -> None:
+        """Draw: much of matplotlib reads its settings only now."""
+        with look():
+            super().draw(renderer)
+
+    def savefig(self, fname: Any, **kwargs: Any) -> None:
+        """Save with the house's settings of files."""
+        with look():
+            super().savefig(fname, **kwargs)
+
+    def _repr_png_(self) -> bytes:
+        """Give a notebook the picture, whatever the backend."""
+        picture = io.BytesIO()
+        self.savefig(picture, format="png", bbox_inches="tight")
+        return picture.getvalue()
+
+
+def drawn(draw: Callable[P, Figure]) -> Callable[P, Figure]:
+    """Run a drawing function in the house style."""
+
+    @functools.wraps(draw)
+    def styled(*args: P.args, **kwargs: P.kwargs) -> Figure:
+        with look():
+            return draw(*args, **kwargs)
+
+    return styled
+
+
+def panels(rows: int, columns: int, height: float, **options: Any) -> tuple[Figure, np.ndarray]:
+    """Return a new figure, so many inches high, and a (rows, columns) array of axes."""
+    layout = options.pop("layout", "constrained")
+    figure = HouseFigure(figsize=(WIDTH, height), layout=layout)
+    return figure, figure.subplots(rows, columns, squeeze=False, **options)
+
+
+def panel(axes: Axes | None, height: float) -> tuple[Figure, Axes]:
+    """Return the axes handed in and their figure, or new ones so many inches high."""
+    if axes is None:
+        figure, new = panels(1, 1, height)
+        return figure, new[0, 0]
+    owner = axes.get_figure(root=True)
+    if owner is None:
+        raise ValueError("the axes given belong to no figure; make them with figure.subplots()")
+    return owner, axes
+
+
+def multiples(
+    count: int, columns: int, below: float = 0.35, **options: Any
+) -> tuple[Figure, np.ndarray, int]:
+    """Return a figure of so many square panels, their axes, and how many stand in a row.
+
+    Args:
+        count: Number of panels.
+        columns: Most panels in a row.
+        below: Height in inches that each row takes beside its panels.
+        options: Further arguments of `panels`.
+    """
+    columns = min(columns, count)
+    rows = -(-count // columns)
+    height = 0.7 + rows * (below + WIDTH / max(columns, 2))
+    figure, axes = panels(rows, columns, height, layout="compressed", **options)
+    for empty in axes.flat[count:]:
+        empty.remove()
+    return figure, axes.ravel()[:count], columns
+
+
+def checked(values: ArrayLike, name: str, *axes: str | int) -> np.ndarray:
+    """Return the values as a real NumPy array whose axes have these names, or these lengths.
+
+    Raises:
+        ValueError: For values that are not real numbers, empty, or of another shape.
+    """
+    array = np.asarray(values)
+    wanted = f"({', '.join(map(str, axes))}{',' if len(axes) == 1 else ''})"
+    if array.dtype.kind not in "fiub":
+        raise ValueError(f"{name} holds {array.dtype}; it must hold real numbers, axes {wanted}")
+    lengths = zip(array.shape, axes, strict=False)
+    if array.ndim != len(axes) or any(isinstance(n, int) and m != n for m, n in lengths):
+        raise ValueError(f"{name} has shape {array.shape}; it must have axes {wanted}")
+    if array.size == 0:
+        raise ValueError(f"{name} is empty, of shape {array.shape}; it needs axes {wanted}")
+    return array
+
+
+def checked_square(values: ArrayLike, name: str, *axes: str | int) -> np.ndarray:
+    """Return as `checked` does values whose last two axes are of one length."""
+    array = checked(values, name, *axes)
+    if array.shape[-1] != array.shape[-2]:
+        raise ValueError(
+            f"{name} has shape {array.shape}; its last two axes, {axes[-2]} and {axes[-1]}, "
+            "must have the same length"
+        )
+    return array
+
+
+def checked_all(
+    values: Mapping[str, ArrayLike], name: str, *axes: str | int
+) -> dict[str, np.ndarray]:
+    """Return as `checked` does every array of a mapping that has at least one."""
+    if not values:
+        raise ValueError(f"{name} is empty; give at least one {{name: array}}")
+    return {key: checked(array, f"{name}[{key!r}]", *axes) for key, array in values.items()}
+
+
+def checked_names(names: Sequence[Any] | np.ndarray, count: int, what: str) -> list[str]:
+    """Return one name for each of so many things, as strings."""
+    if len(names) != count:
+        raise ValueError(f"{len(names)} {what} were given for {count} rows or panels; give {count}")
+    return [symbols(str(name)) for name in names]
+
+
+def checked_keys(part: Collection[str], whole: Collection[str], name: str) -> None:
+    """Refuse names that nothing is called by."""
+    if unknown := set(part) - set(whole):
+        raise ValueError(f"{name} names {sorted(unknown)}; it takes names among {sorted(whole)}")
+
+
+def checked_epochs(epochs: ArrayLike, name: str = "epochs") -> tuple[np.ndarray, np.ndarray]:
+    """Return the epochs above 0, as a log axis has no place for 0, and the mask of those kept."""
+    array = checked(epochs, name, name.rstrip("s"))
+    if (np.diff(array) <= 0).any() or (array > 0).sum() < 2:
+        raise ValueError(
+            f"{name} run from {array[0]} to {array[-1]} in {len(array)} records; they must "
+            "increase, and two must be above 0 for the log axis"
+        )
+    return array[array > 0], array > 0
+
+
+def symbols(text: str) -> str:
+    """Return a text with W_E and T_nanda set as the symbols they are."""
+    text = re.sub(r"\bW_(\w+)", r"$W_\\mathrm{\1}$", text)
+    return re.sub(r"\bT_(\w+)", r"$\\mathcal{T}_\\mathrm{\1}$", text)
+
+
+def short_number(value: float) -> str:
+    """Return a number in at most five or so characters: 0.01, 256, 16k, 2M."""
+    for size, letter in ((1e6, "M"), (1e3, "k")):
+        if abs(value) >= size:
+            return f"{value / size:g}{letter}"
+    return f"{value:g}" if value == 0 or abs(value) >= 1e-3 else f"{value:.0e}"
+
+
+def plain_log(axis: Axis) -> None:
+    """Put ticks at powers of ten, written out."""
+    axis.set_major_locator(LogLocator(10, numticks=8))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: short_number(value)))
+    axis.set_minor_formatter(NullFormatter())
+
+
+def log_time(axes: Axes) -> None:
+    """Make the horizontal axis one of epochs on a log scale."""
+    axes.set(xscale="log", xlabel="epoch (log scale)")
+    plain_log(axes.xaxis)
+
+
+def prime_axis(axes: Axes, primes: np.ndarray) -> None:
+    """Put primes along a log axis, and name as many as have room."""
+    axes.set(xlabel="prime q", xscale="log")
+    named: list[int] = []
+    for q in np.unique(primes):
+        if not named or q / named[-1] > 1.22:
+            named.append(int(q))
+    axes.set_xticks(named, [str(q) for q in named])
+    axes.xaxis.set_minor_locator(FixedLocator(np.unique(primes).tolist()))
+    axes.xaxis.set_minor_formatter(NullFormatter())
+
+
+def whole_ticks(axes: Axes, most: int) -> None:
+    """Put a few whole numbers along both axes."""
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_locator(MaxNLocator(most, integer=True, steps=[1, 2, 5, 10]))
+
+
+def name_ticks(axis: Axis, names: Sequence[str], inches: float) -> None:
+    """Name rows or columns 0, 1, ...: all, or evenly as many as fit into so many inches."""
+    step = max(1, -(-len(names) * 0.125 // inches))
+    axis.set_ticks(np.arange(0, len(names), step), names[:: int(step)])
+    across = axis.axis_name == "x"
+    if len(names) > inches * (3 if across else 6):
+        axis.set_tick_params(labelsize=8, rotation=90 if across else 0)
+
+
+def line_look(index: int) -> dict[str, Any]:
+    """Return colour and dash of the index-th line: apart in grey too."""
+    turn = index % len(COLOURS) + index // len(COLOURS)
+    return {"color": COLOURS[index % len(COLOURS)], "linestyle": DASHES[turn % len(DASHES)]}
+
+
+def looks(names: Collection[str], controls: Collection[str] = ()) -> dict[str, dict[str, Any]]:
+    """Return the look of each line: a split has its own colour, a control is grey."""
+    checked_keys(controls, names, "controls")
+    styles = {name: line_look(i) for i, name in enumerate(n for n in names if n not in controls)}
+    styles |= {name: line_look(i) | {"color": GREY} for i, name in enumerate(controls, 1)}
+    return styles | {name: {"color": SPLITS[name]} for name in names if name in SPLITS}
+
+
+def level_lines(axes: Axes, levels: Mapping[str, float]) -> list[Line2D]:
+    """Draw what curves are compared with: level lines in grey, dashed."""
+    return [
+        axes.axhline(y, color=GREY, linestyle=DASHES[1 + i % 3], linewidth=1.4, label=name, zorder=1)
+        for i, (name, y) in enumerate(levels.items())
+    ]
+
+
+def name_ends(axes: Axes, lines: Sequence[Line2D]) -> None:
+    """Write the name of each line at the right edge, moved apart where names would touch."""
+    figure = axes.get_figure(root=True)
+    inches = axes.get_position().height * (figure.get_figheight() if figure else 3.0)
+    left, to_axes = axes.get_xlim()[0], axes.transData + axes.transAxes.inverted()
+    named = []
+    for line in lines:
+        heights, name = np.asarray(line.get_ydata(), float), str(line.get_label())
+        if np.isfinite(heights).any() and name and not name.startswith("_"):
+            end = to_axes.transform((left, heights[np.isfinite(heights)][-1]))[1]
+            named.append((float(end), name if "$" in name else textwrap.fill(name, 16), line))
+    if not named:
+        return
+    named.sort(key=lambda one: one[0])
+    sizes = np.array([0.17 * (1 + name.count("\n")) for _, name, _ in named]) / inches
+    offsets = np.concatenate([[0], np.cumsum((sizes[1:] + sizes[:-1]) / 2)])
+    wanted = isotonic_regression(np.array([end for end, _, _ in named]) - offsets).x
+    places = np.clip(wanted, 0, max(0.0, 1 - offsets[-1])) + offsets
+    for height, (_, name, line) in zip(places, named, strict=True):
+        axes.annotate(
+            symbols(name), (1.01, height), xycoords="axes fraction", color=line.get_color(),
+            va="center", fontsize=10, linespacing=1.0,
+        )  # fmt: skip

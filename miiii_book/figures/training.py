@@ -1,0 +1,316 @@
+"""What happens while a model trains: curves, maps of task against log-time, the delay."""
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.collections import QuadMesh
+from matplotlib.colors import LogNorm, Normalize
+from matplotlib.figure import Figure
+from numpy.typing import ArrayLike
+
+from miiii_core.schedule import GENERALISED, first_epoch
+
+from . import style
+from .style import checked, checked_all, checked_epochs, checked_names, drawn, panel, panels
+
+Curve = tuple[ArrayLike, ArrayLike]  # epochs and values
+
+
+@drawn
+def grokking_figure(
+    epochs: ArrayLike,
+    train: ArrayLike,
+    validation: ArrayLike,
+    moduli: Sequence[Any] | np.ndarray,
+    *,
+    threshold: float = GENERALISED,
+    title: str = "accuracy: mean (thick) and each task (thin)",
+) -> Figure:
+    """Draw accuracy in training and on unseen inputs, and for each task the delay between them.
+
+    Args:
+        epochs: Recorded epochs, increasing; those before epoch 1 are left out.
+        train: Accuracy on the training inputs in [0, 1], axes (epoch, task).
+        validation: Accuracy on unseen inputs in [0, 1], axes (epoch, task).
+        moduli: One name for each task.
+        threshold: Accuracy from which a task counts as learned.
+        title: What the figure shows.
+    """
+    ticks, kept = checked_epochs(epochs)
+    seen = checked(train, "train", len(kept), "task")
+    unseen = checked(validation, "validation", *seen.shape)[kept]
+    seen = seen[kept]
+    names = checked_names(moduli, seen.shape[1], "moduli")
+    rows = 0.15 * max(len(names), 6)
+    figure, cells = panels(2, 1, 3.7 + rows, sharex=True, height_ratios=(2.6, 0.2 + rows))
+    top, bottom = cells[:, 0]
+    for split, values in (("train", seen), ("validation", unseen)):
+        colour = style.SPLITS[split]
+        top.plot(ticks, values, color=colour, linewidth=0.7, alpha=0.3)
+        top.plot(ticks, values.mean(axis=1), color=colour, linewidth=3)
+    top.set(ylabel="accuracy", ylim=(-0.02, 1.03), title=title)
+    _name_beside(top, "training inputs", "train", ticks, seen.mean(axis=1))
+    _name_beside(top, "unseen inputs", "validation", ticks, unseen.mean(axis=1))
+    _delays(bottom, ticks, seen, unseen, threshold)
+    bottom.set(ylim=(len(names) - 0.4, -0.6), ylabel="remainder mod")
+    bottom.set_title(f"accuracy {threshold:g} reached: ● training inputs, ◆ unseen inputs")
+    style.name_ticks(bottom.yaxis, names, rows)
+    style.log_time(bottom)
+    bottom.set_xlim(ticks[0], ticks[-1] * 1.25)
+    return figure
+
+
+@drawn
+def training_maps(
+    epochs: ArrayLike,
+    maps: Mapping[str, ArrayLike],
+    names: Sequence[Any] | np.ndarray,
+    label: str,
+    *,
+    log: bool = False,
+    rows: str = "remainder mod",
+) -> Figure:
+    """Draw maps of row against log-time, one over the other, on one colour scale: Figs. 5, 6, 17.
+
+    Args:
+        epochs: Recorded epochs, increasing; those before epoch 1 are left out.
+        maps: Values by title, axes (epoch, row).
+        names: One name for each row: moduli, or names of matrices.
+        label: What the colours measure, with its unit.
+        log: Whether colours are on a log scale, over six decades at most; otherwise they run from
+            0 to at least 1.
+        rows: What the names are.
+    """
+    ticks, kept = checked_epochs(epochs)
+    shown = {t: v[kept] for t, v in checked_all(maps, "maps", len(kept), len(names)).items()}
+    row_names = checked_names(names, len(names), "names")
+    inches = 0.14 * max(len(names), 8)
+    figure, axes = panels(len(shown), 1, 0.6 + len(shown) * (0.35 + inches), sharex=True)
+    norm = _colour_scale(np.stack(list(shown.values())), log)
+    edges = np.arange(len(names) + 1) - 0.5
+    for cell, (title, values) in zip(axes[:, 0], shown.items(), strict=True):
+        mesh = log_time_mesh(cell, ticks, values, edges, norm)
+        cell.set(title=style.symbols(title), ylim=(len(names) - 0.5, -0.5), ylabel=rows)
+        style.name_ticks(cell.yaxis, row_names, inches)
+    style.log_time(axes[-1, 0])
+    figure.colorbar(mesh, ax=list(axes[:, 0]), label=label, aspect=18 * len(shown))
+    return figure
+
+
+@drawn
+def curves(
+    x: ArrayLike,
+    lines: Mapping[str, ArrayLike],
+    label: str,
+    *,
+    across: str = "epoch",
+    log_x: bool = True,
+    log: bool = False,
+    tasks: Mapping[str, ArrayLike] | None = None,
+    band: ArrayLike | None = None,
+    levels: Mapping[str, float] | None = None,
+    controls: Collection[str] = (),
+    title: str = "",
+    axes: Axes | None = None,
+) -> Figure:
+    """Draw lines over one axis, most often log-time, each named at its end.
+
+    Args:
+        x: Places of the values, increasing; a log axis leaves out those that are not above 0.
+        lines: Values (x,) by name; train, validation and test have their own colours.
+        label: Label of the vertical axis, with its unit.
+        across: Label of the horizontal axis, with its unit.
+        log_x: Whether the horizontal axis has a log scale.
+        log: Whether the vertical axis has a log scale.
+        tasks: Values (x, task) by the name of their line, drawn thin behind it.
+        band: Values of controls, axes (draw, x); their range and median are drawn in grey.
+        levels: Heights to compare with, by name; dashed.
+        controls: Names of lines that are controls; grey.
+        title: What the figure shows.
+        axes: Where to draw; a new figure by default.
+    """
+    places = checked(x, "x", "x")
+    ticks, kept = checked_epochs(x, "x") if log_x else (places, np.ones(len(places), bool))
+    shown = {name: v[kept] for name, v in checked_all(lines, "lines", len(kept)).items()}
+    style.checked_keys(tasks or {}, lines, "tasks")
+    looks = style.looks(shown, controls)
+    figure, axes = panel(axes, 3.6)
+    handles = style.level_lines(axes, levels or {})
+    if band is not None:
+        draws = checked(band, "band", "draw", len(kept))[:, kept]
+        _fill(axes, ticks, draws)
+        middle, name = np.median(draws, axis=0), f"random, {len(draws)} draws"
+        handles += axes.plot(ticks, middle, color=style.GREY, label=name, linewidth=1.4)
+    for name, values in (tasks or {}).items():
+        thin = checked(values, f"tasks[{name!r}]", len(kept), "task")[kept]
+        axes.plot(ticks, thin, color=looks[name]["color"], linewidth=0.7, alpha=0.35)
+    for name, line in shown.items():
+        handles += axes.plot(ticks, line, label=name, **looks[name])
+    if log_x:
+        axes.set_xscale("log")
+        style.plain_log(axes.xaxis)
+    _log_heights(axes, log)
+    axes.set(xlabel=f"{across} (log scale)" if log_x else across, ylabel=label, title=title)
+    axes.margins(x=0)
+    style.name_ends(axes, handles)
+    return figure
+
+
+@drawn
+def ranking(
+    values: Mapping[str, ArrayLike],
+    label: str,
+    *,
+    log: bool = False,
+    controls: Collection[str] = (),
+    axes: Axes | None = None,
+) -> Figure:
+    """Draw the values of each group from the largest to the smallest, against their rank.
+
+    Args:
+        values: Values (unit,) by group.
+        label: Label of the vertical axis, with its unit.
+        log: Whether both axes have log scales; values that are not above 0 are then left out.
+        controls: Names of groups that are controls; grey.
+        axes: Where to draw; a new figure by default.
+    """
+    groups = checked_all(values, "values", "unit")
+    ranks = np.arange(1, 1 + max(map(len, groups.values())))
+    lines = {name: np.full(len(ranks), np.nan) for name in groups}
+    for name, group in groups.items():
+        ordered = np.sort(group)[::-1].astype(float)
+        lines[name][: len(group)] = np.where(ordered > 0, ordered, np.nan) if log else ordered
+    return curves(
+        ranks, lines, label, across="rank, largest first", log_x=log, log=log, controls=controls,
+        axes=axes,
+    )  # fmt: skip
+
+
+@drawn
+def progress_figure(
+    rows: Mapping[str, Mapping[str, Curve]],
+    phases: Mapping[str, tuple[float, float]],
+    *,
+    log: Collection[str] = (),
+    bands: Mapping[str, Curve] | None = None,
+    since: int = 1,
+) -> Figure:
+    """Draw progress measures over one log-time axis, with the phases of training between them.
+
+    Args:
+        rows: Epochs and values of each line by name, by the label of their panel; a name that
+            starts with a space is drawn thin.
+        phases: Epochs between which each phase ends, by its name; from one that does not end
+            (not finite) on, no name is written.
+        log: Labels of the panels with a log scale.
+        bands: Epochs, and values (draw, epoch) of controls, of which the range is drawn in grey,
+            by label.
+        since: First epoch shown, 1 or later.
+    """
+    if not rows:
+        raise ValueError("rows is empty; give at least one {label: {name: (epochs, values)}}")
+    style.checked_keys({*log, *(bands or {})}, rows, "log or bands")
+    figure, axes = panels(len(rows), 1, 0.8 + 2.0 * len(rows), sharex=True)
+    for cell, (label, lines) in zip(axes[:, 0], rows.items(), strict=True):
+        if bands and label in bands:
+            ticks, kept = checked_epochs(bands[label][0])
+            _fill(cell, ticks, checked(bands[label][1], "bands", "draw", len(kept))[:, kept])
+        for index, (name, (epochs, values)) in enumerate(lines.items()):
+            ticks, kept = checked_epochs(epochs)
+            look = style.line_look(index) | {"linewidth": 1.1 if name.startswith(" ") else 2.2}
+            line = checked(values, name, len(kept))[kept]
+            cell.plot(ticks, line, label=name.strip(), **look)
+        _log_heights(cell, label in log)
+        cell.set_ylabel(style.symbols(label))
+    style.log_time(axes[-1, 0])
+    axes[-1, 0].set_xlim(since, max(line.get_xdata()[-1] for c in axes.flat for line in c.lines))
+    for cell in axes[:, 0]:
+        style.name_ends(cell, cell.get_lines())
+    _draw_phases(axes[:, 0], phases, float(since))
+    return figure
+
+
+def log_time_mesh(
+    axes: Axes, epochs: np.ndarray, values: np.ndarray, edges: np.ndarray, norm: Normalize
+) -> QuadMesh:
+    """Draw (epoch, row) values, cell edges half way on a log scale between epochs."""
+    logs = np.log(epochs)
+    middles = (logs[1:] + logs[:-1]) / 2
+    first, last = 2 * logs[0] - middles[0], 2 * logs[-1] - middles[-1]
+    times = np.exp(np.concatenate([[first], middles, [last]]))
+    mesh = axes.pcolormesh(times, edges, values.T, norm=norm, cmap=style.SEQUENTIAL)
+    mesh.set_rasterized(True)
+    return mesh
+
+
+def _draw_phases(cells: np.ndarray, phases: Mapping[str, tuple[float, float]], start: float) -> None:
+    """Shade where each phase ends, and write its name above the top panel."""
+    for index, (name, (low, high)) in enumerate(phases.items()):
+        if not np.isfinite([low, high]).all():
+            return
+        for cell in cells:
+            cell.axvspan(low, high, color="#DDDDDD", alpha=0.8, linewidth=0, zorder=0)
+        end = float(np.sqrt(low * high))
+        place = np.sqrt(start * end), 1.02 + 0.13 * (index % 2)  # neighbours may be narrow
+        cells[0].annotate(
+            name, place, xycoords=("data", "axes fraction"), ha="center", va="bottom", fontsize=10
+        )
+        start = end
+
+
+def _fill(axes: Axes, x: np.ndarray, draws: np.ndarray) -> None:
+    low, high = draws.min(axis=0), draws.max(axis=0)
+    axes.fill_between(x, low, high, color=style.PALE, alpha=0.6, linewidth=0, zorder=0)
+
+
+def _log_heights(axes: Axes, log: bool) -> None:
+    if log:
+        axes.set_yscale("log")
+        style.plain_log(axes.yaxis)
+
+
+def _colour_scale(values: np.ndarray, log: bool) -> Normalize:
+    """Return a scale from 0 to at least 1, or of the six topmost decades."""
+    largest = float(np.nanmax(values))
+    if not log:
+        return Normalize(min(0.0, float(np.nanmin(values))), max(1.0, largest))
+    if largest <= 0:
+        raise ValueError(f"the largest value is {largest}; a log scale needs one above 0")
+    smallest = float(np.nanmin(values[values > 0]))
+    lower = max(smallest, largest * 1e-6) if smallest < largest else largest / 10
+    return LogNorm(lower, largest, clip=True)
+
+
+def _first(epochs: np.ndarray, values: np.ndarray, threshold: float) -> float:
+    """Return the first epoch at which values reach a threshold; nan, not drawn, for never."""
+    record = first_epoch(np.arange(len(epochs)), values.astype(float), threshold)
+    return float("nan") if record is None else float(epochs[record])
+
+
+def _name_beside(
+    axes: Axes, name: str, split: str, epochs: np.ndarray, mean: np.ndarray
+) -> None:
+    """Write a name beside the rise of a curve, or above its end if it does not rise half way."""
+    rise = _first(epochs, mean, 0.5)
+    left = split == "train" or np.isnan(rise)
+    place = (epochs[-1], mean[-1] + 0.06) if np.isnan(rise) else (rise * (0.8 if left else 1.3), 0.5)
+    axes.annotate(
+        name, place, ha="right" if left else "left", color=style.SPLITS[split], bbox=style.VEIL
+    )
+
+
+def _delays(
+    axes: Axes, epochs: np.ndarray, seen: np.ndarray, unseen: np.ndarray, threshold: float
+) -> None:
+    """Draw two marks a task, joined; an arrow to the right edge where the second is missing."""
+    for row in range(seen.shape[1]):
+        start, stop = (_first(epochs, each[:, row], threshold) for each in (seen, unseen))
+        end = epochs[-1] * 1.12 if np.isnan(stop) else stop
+        axes.plot([start, end], [row, row], color=style.PALE, linewidth=1.8, zorder=1)
+        axes.plot(start, row, "o", color=style.SPLITS["train"], markersize=6)
+        if not np.isnan(stop):
+            axes.plot(stop, row, "D", color=style.SPLITS["validation"], markersize=6)
+        elif not np.isnan(start):
+            axes.plot(end, row, ">", color=style.PALE, markersize=6)

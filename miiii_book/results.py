@@ -1,0 +1,205 @@
+"""Results that travel with the book: numbers of trainings whose weights do not.
+
+``benchmarks/trainings.py`` writes them. Each file of ``book/results`` has one training a line.
+"""
+
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from miiii_core.config import Config, differences
+from miiii_core.runs import Run, RunError, shipped_root
+from miiii_core.schedule import NEVER, first_epoch
+from miiii_core.tasks import primes_below
+
+from .spaces import RECORDING, TABLE_1, neighbours
+
+T = TypeVar("T")
+Row = Mapping[str, Any]
+BASES, RENAMED, NEIGHBOURS = "bases.jsonl", "renamed.jsonl", "neighbours.jsonl"
+# Fields in which trainings of one recipe may differ: size, seed, length, and what is recorded.
+FREE = ("p", "seed", "epochs", "settled_share", "eval_every", *RECORDING)
+# What happens without dropout or filter at all are claims of their own, with runs of their own.
+APART = (("dropout", 0.0), ("grokfast_lambda", 0.0))
+
+
+class Curve(NamedTuple):
+    """How one training came along: epochs recorded, and mean validation accuracy there."""
+
+    epochs: Int[np.ndarray, " ticks"]
+    accuracy: Float[np.ndarray, " ticks"]
+
+    def reached(self, level: float) -> float:
+        """Return the first epoch at which the mean had a level; `NEVER` for not at all."""
+        found = first_epoch(self.epochs, self.accuracy, level)
+        return NEVER if found is None else float(found)
+
+
+def find_results(name: str) -> Path | None:
+    """Return the path of a file of stored results; None where it is not, as outside the book."""
+    root = shipped_root()
+    path = root.parent / "results" / name if root else None
+    return path if path and path.is_file() else None
+
+
+def read_results(path: Path | None, parse: Callable[[Row], T]) -> list[T]:
+    """Read a file of results: a JSON list, or one JSON object a line.
+
+    Args:
+        path: The file, such as from `find_results`; None gives no results.
+        parse: Function from one object to one result.
+
+    Raises:
+        RunError: if the file cannot be read; names it.
+    """
+    if path is None:
+        return []
+    try:
+        text = path.read_text("utf-8")
+        rows = json.loads(text) if path.suffix == ".json" else map(json.loads, text.splitlines())
+        return [parse(row) for row in rows]
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise RunError(f"{path} is damaged: {error!r}; restore it, or compute it again") from error
+
+
+def config_of(row: Row) -> Config:
+    """Return the configuration that a row of results holds."""
+    return Config.from_json(json.dumps(row["config"]))
+
+
+def curve_of(row: Row) -> Curve:
+    """Return how the training of a row came along."""
+    epochs, _, accuracy, *_ = zip(*row["curve"], strict=True)
+    return Curve(np.array(epochs, int), np.array(accuracy, float))
+
+
+class Neighbour(NamedTuple):
+    """A training that has another value in one field, with its seed and curve."""
+
+    field: str
+    value: Any
+    seed: int
+    curve: Curve
+
+
+def neighbour_steps(config: Config) -> dict[tuple[str, Any], Config]:
+    """Return the neighbours of a configuration by field and value, but for those in `APART`."""
+    found = neighbours(config, TABLE_1)
+    return {step: one for step, one in found.items() if step not in APART}
+
+
+def stored_neighbours(config: Config, path: Path | None = None) -> list[Neighbour]:
+    """Return the stored neighbours of a configuration, of whatever seed.
+
+    Args:
+        config: The configuration in the middle.
+        path: Another file than the book's.
+
+    Raises:
+        RunError: if the file is damaged.
+    """
+    rows = read_results(path or find_results(NEIGHBOURS), lambda row: (config_of(row), row))
+    steps = {one.replace(**RECORDING): step for step, one in neighbour_steps(config).items()}
+    seed = config.train.seed
+    alike = ((steps.get(one.replace(seed=seed)), one.train.seed, row) for one, row in rows)
+    return [Neighbour(*step, own, curve_of(row)) for step, own, row in alike if step]
+
+
+class Training(NamedTuple):
+    """When one training learned its tasks.
+
+    Attributes:
+        p: Base of the digits.
+        seed: Seed of the training.
+        learned: Epoch at which each task generalised; infinite for never.
+        last: Epoch at which the training ended.
+    """
+
+    p: int
+    seed: int
+    learned: Float[np.ndarray, " tasks"]
+    last: int
+
+
+class Base(NamedTuple):
+    """What the trainings in one base say together.
+
+    Attributes:
+        seeds: Number of trainings.
+        learned: Median epoch at which each task generalised; infinite for never.
+        last: The latest epoch at which one ended.
+    """
+
+    seeds: int
+    learned: Float[np.ndarray, " tasks"]
+    last: int
+
+
+def trainings_of(runs: Sequence[Run], path: Path | None = None) -> list[Training]:
+    """Return the trainings of one recipe, by p and seed: runs, and what is stored.
+
+    A recipe is all but base, seed, length and what is recorded on the way. Of the recipes that
+    the runs have it is the one with the most bases. A run counts before what is stored of its
+    base and seed.
+
+    Args:
+        runs: Runs of T_miiii.
+        path: Another file than the book's.
+
+    Raises:
+        RunError: if the file is damaged.
+    """
+    return _fullest(runs, path)[1]
+
+
+def renamed_of(runs: Sequence[Run], path: Path | None = None) -> list[Training]:
+    """Return the stored trainings of that recipe with the tokens of one digit renamed."""
+    recipe, _ = _fullest(runs)
+    stored = read_results(path or find_results(RENAMED), _training)
+    return [] if recipe is None else _alike(recipe, stored)
+
+
+def by_base(trainings: Iterable[Training]) -> dict[int, Base]:
+    """Put the seeds of each base together, smallest base first."""
+    several: dict[int, list[Training]] = {}
+    for one in sorted(trainings, key=lambda one: one.p):
+        several.setdefault(one.p, []).append(one)
+    return {
+        p: Base(len(each), np.median([one.learned for one in each], axis=0),
+                max(one.last for one in each))
+        for p, each in several.items()
+    }  # fmt: skip
+
+
+def _fullest(runs: Sequence[Run], path: Path | None = None) -> tuple[Config | None, list[Training]]:
+    """Return the recipe with the most bases, and its trainings; None if there are no runs."""
+    stored = read_results(path or find_results(BASES), _training)
+    own = [
+        (run.config, Training(run.task.p, run.config.train.seed, run.learned_at(), run.epoch))
+        for run in runs
+    ]
+    found = [(recipe, _alike(recipe, [*stored, *own])) for recipe, _ in own]
+    return max(found, key=lambda each: len({one.p for one in each[1]}), default=(None, []))
+
+
+def _alike(recipe: Config, trainings: Sequence[tuple[Config, Training]]) -> list[Training]:
+    """Return the trainings of one recipe; later ones take the place of earlier ones."""
+    chosen = {
+        (one.p, one.seed): one
+        for config, one in trainings
+        if all(field in FREE for field, _, _ in differences(config, recipe))
+    }
+    return [chosen[place] for place in sorted(chosen)]
+
+
+def _training(row: Row) -> tuple[Config, Training]:
+    config = config_of(row)
+    p, seed = config.task.p, config.train.seed
+    learned = np.array([NEVER if epoch is None else epoch for epoch in row["learned"]], float)
+    if len(learned) != len(primes_below(p)):
+        raise ValueError(f"{len(learned)} tasks at p = {p}")
+    return config, Training(p, seed, learned, int(row["last"]))

@@ -1,0 +1,259 @@
+"""Hyperparameter search by Optuna: a study that stops, goes on, and is shared by machines.
+
+Each trial trains one configuration and reports its validation loss at every record; after a
+quarter of its epochs a trial that does worse than the median of its elders is pruned. Everything
+that a study knows lies in its storage.
+"""
+
+import hashlib
+import json
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import combinations, groupby, product
+from typing import Any, NamedTuple
+
+import numpy as np
+from tqdm import TqdmWarning, tqdm
+
+with warnings.catch_warnings():
+    # It asks tqdm for bars that it does not show here, and in a notebook tqdm wants widgets.
+    warnings.simplefilter("ignore", TqdmWarning)
+    import optuna
+    from optuna.trial import Trial, TrialState
+
+from miiii_core.batch import fit_many
+from miiii_core.config import BATCHABLE, Config, fields
+from miiii_core.runs import RunError, runs_root
+from miiii_core.train import TRAINING_VERSION, Progress, TrainingDiverged, numerics, task_of
+
+from .spaces import RECORDING, SMALL, TABLE_1, Space
+
+PATIENCE = 0.25  # share of its epochs that every trial is given: early losses tell little
+DONE = (TrialState.COMPLETE, TrialState.PRUNED)
+
+
+class Result(NamedTuple):
+    """One trial: what was tried, how it went, and how far it was trained.
+
+    Attributes:
+        number: Number of the trial in its study, from 0 on.
+        parameters: Fields of the configuration and their values.
+        loss: Weighted validation loss at its last record; an even guess has 1.
+        accuracy: Mean validation accuracy there.
+        epoch: Epochs trained; fewer than asked for if pruned.
+        pruned: Whether it was given up, for being behind or for diverging.
+    """
+
+    number: int
+    parameters: dict[str, Any]
+    loss: float
+    accuracy: float
+    epoch: int
+    pruned: bool
+
+
+def search(
+    base: Config,
+    space: Space,
+    n_trials: int,
+    *,
+    name: str | None = None,
+    storage: str | None = None,
+    batch: int = 1,
+    seed: int = 0,
+    progress: bool = True,
+) -> optuna.Study:
+    """Run trials until a study has so many, those of earlier calls and other machines included.
+
+    Args:
+        base: The experiment; every trial changes the fields of the space, and no other.
+        space: Values to choose from, by field.
+        n_trials: Number of trials that the study shall have, completed or pruned.
+        name: Name of the study in its storage; made from what is searched if not given.
+        storage: Any URL that Optuna takes; a SQLite file among the runs if not given.
+        batch: Number of trials trained side by side; those of equal shapes as one program.
+        seed: Seed of the sampler.
+        progress: Whether to show a bar.
+
+    Raises:
+        ValueError: for a field, a value or two values that the configuration does not take.
+        RunError: if the storage cannot be opened or holds another search of that name.
+    """
+    check_space(base, space)
+    if n_trials < 1 or batch < 1:
+        raise ValueError(f"n_trials={n_trials}, batch={batch} will not do; each is at least 1")
+    study = open_study(base, space, name=name, storage=storage, seed=seed)
+    with tqdm(total=n_trials, unit="trial", disable=not progress) as bar:
+        while (done := len(found := results(study))) < n_trials:
+            bar.update(done - bar.n)
+            bar.set_postfix_str(f"best loss {found[0].loss:.3f}" if found else "")
+            run_trials(study, min(batch, n_trials - done), base, space)
+        bar.update(n_trials - bar.n)
+    return study
+
+
+def check_space(base: Config, space: Space) -> None:
+    """Refuse what no search could train to its end, before anything is trained.
+
+    All pairs of values are tried: a configuration asks nothing of three together.
+
+    Raises:
+        ValueError: for a field that does not exist or that a search sets itself, an empty choice,
+            a value that is no number or name, or values that do not go together.
+    """
+    for field, values in space.items():
+        if field not in fields() or field in RECORDING:
+            known = ", ".join(sorted(set(fields()) - set(RECORDING)))
+            raise ValueError(f"{field} cannot be searched; fields that can are {known}")
+        if not values or not all(isinstance(value, int | float | str) for value in values):
+            raise ValueError(f"{field} has the values {list(values)}; give numbers or names")
+    first = {field: values[0] for field, values in space.items()}
+    for some in combinations(space, min(2, len(space))):
+        for chosen in product(*(space[field] for field in some)):
+            base.replace(**first | dict(zip(some, chosen, strict=True)))
+
+
+def open_study(
+    base: Config,
+    space: Space,
+    *,
+    name: str | None = None,
+    storage: str | None = None,
+    seed: int = 0,
+) -> optuna.Study:
+    """Return the study of that name, new or as it was left.
+
+    Raises:
+        RunError: if the storage cannot be opened or holds another search of that name.
+    """
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    if storage is None:
+        runs_root().mkdir(parents=True, exist_ok=True)
+    url = storage or f"sqlite:///{runs_root() / 'searches.db'}"
+    question = json.dumps([base.digest, TRAINING_VERSION, dict(space)])
+    name = name or f"{base.task.name}-{hashlib.sha256(question.encode()).hexdigest()[:12]}"
+    try:
+        study = optuna.create_study(storage=url, study_name=name, load_if_exists=True)
+        asked = study.user_attrs.get("question", question)
+        study.set_user_attr("question", asked)
+        before = len(study.get_trials(deepcopy=False))
+    except Exception as error:  # each database has errors of its own
+        raise RunError(
+            f"the storage {url} cannot be used: {str(error).splitlines()[0]}; "
+            "give an Optuna storage URL, such as sqlite:///search.db"
+        ) from error
+    if asked != question:
+        raise RunError(
+            f"{url} holds a study {name!r} of another configuration, space or version of the "
+            "training; choose another name"
+        )
+    # A sampler that began anew would ask its first questions again.
+    study.sampler = optuna.samplers.TPESampler(seed=seed + before, constant_liar=True)
+    patience = round(PATIENCE * base.train.epochs)
+    study.pruner = optuna.pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=patience)
+    return study
+
+
+def space_for(config: Config) -> Space:
+    """Return the paper's values, or smaller models and larger steps for a small p."""
+    return TABLE_1 if config.task.p > 100 else SMALL
+
+
+def run_trials(study: optuna.Study, count: int, base: Config, space: Space) -> None:
+    """Train trials, those of equal shapes as one program, and tell the study how they did.
+
+    A trial that repeats an earlier one is answered from it. If training is interrupted, the trials
+    in hand are given back as failed, and a later search tries others in their place.
+    """
+    trials = [study.ask() for _ in range(count)]
+    unheard = {trial.number: trial for trial in trials}
+    try:
+        jobs = []
+        for trial in trials:
+            chosen = {n: trial.suggest_categorical(n, values) for n, values in space.items()}
+            earlier = [result for result in results(study) if result.parameters == chosen]
+            if earlier:
+                _tell(study, unheard.pop(trial.number), earlier[0])
+            else:
+                jobs.append((trial, base.replace(**chosen, **RECORDING)))
+        for _, group in groupby(sorted(jobs, key=_program), key=_program):
+            for trial, result in _train(list(group)):
+                _tell(study, unheard.pop(trial.number), result)
+    finally:
+        for trial in unheard.values():
+            study.tell(trial, state=TrialState.FAIL)
+
+
+def results(study: optuna.Study) -> list[Result]:
+    """Return what a study has found so far, best first; pruned trials after completed ones."""
+    found = [
+        Result(one.number, one.params, *one.user_attrs["scores"], one.state == TrialState.PRUNED)
+        for one in study.get_trials(deepcopy=False, states=DONE)
+    ]
+    return sorted(found, key=lambda result: (result.pruned, result.loss))
+
+
+def distinct(found: Sequence[Result]) -> list[Result]:
+    """Return the results without those that repeat the parameters of an earlier one."""
+    seen = {json.dumps(result.parameters): result for result in reversed(found)}
+    return sorted(seen.values(), key=found.index)
+
+
+def repeat(base: Config, parameters: Mapping[str, Any], seeds: Sequence[int]) -> list[float]:
+    """Return validation losses, as in a trial, of the same parameters from other seeds."""
+    configs = [base.replace(**{**parameters, **RECORDING, "seed": seed}) for seed in seeds]
+    losses = [np.inf] * len(configs)
+    with numerics(base):
+        for news in fit_many(configs):
+            for run, now in news.items():
+                losses[run] = _scores(now, configs[run])[0]
+    return losses
+
+
+def _train(jobs: Sequence[tuple[Trial, Config]]) -> Iterator[tuple[Trial, Result]]:
+    """Train side by side; each trial comes out once, when it is complete or pruned."""
+    configs = [config for _, config in jobs]
+    going = {run: trial for run, (trial, _) in enumerate(jobs)}
+    with numerics(configs[0]):
+        for news in fit_many(configs):
+            for run in sorted(set(news) & set(going)):
+                if result := _judge(going[run], news[run], configs[run]):
+                    yield going.pop(run), result
+            if not going:
+                return
+
+
+def _judge(trial: Trial, now: Progress | TrainingDiverged, config: Config) -> Result | None:
+    """Report a record; return what became of the trial, if it ends here."""
+    if isinstance(now, Progress) and now.metrics is None:
+        return None  # between two records
+    loss, accuracy = _scores(now, config)
+    if not isinstance(now, Progress) or not np.isfinite(loss):
+        epoch = getattr(now, "epoch", 0)
+        return Result(trial.number, trial.params, np.inf, accuracy, epoch, pruned=True)
+    trial.report(loss, now.epoch)
+    pruned = not now.last and trial.should_prune()
+    result = Result(trial.number, trial.params, loss, accuracy, now.epoch, pruned)
+    return result if now.last or pruned else None
+
+
+def _scores(now: Progress | TrainingDiverged, config: Config) -> tuple[float, float]:
+    """Return weighted validation loss and mean validation accuracy; none if it diverged."""
+    if not isinstance(now, Progress) or now.metrics is None:
+        return np.inf, 0.0
+    loss = now.metrics["loss"][1] @ task_of(config).loss_weights
+    return float(loss), float(now.metrics["accuracy"][1].mean())
+
+
+def _tell(study: optuna.Study, trial: Trial, result: Result) -> None:
+    trial.set_user_attr("scores", [result.loss, result.accuracy, result.epoch])
+    if result.pruned:
+        study.tell(trial, state=TrialState.PRUNED)
+    else:
+        study.tell(trial, result.loss)
+
+
+def _program(job: tuple[Trial, Config]) -> str:
+    """Return a text that is equal for configurations that one program can train."""
+    usual = {name: Config().values[name] for name in BATCHABLE}
+    return job[1].replace(**usual).digest

@@ -1,0 +1,118 @@
+"""Build the site from executed chapters, and only when something has changed."""
+
+import hashlib
+import importlib.metadata
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from .build import OURS, PACKAGES, digest_of
+from .repository import find_repository
+
+SPHINX = "from jupyter_book.cli.main import main; main()"
+OPTIONS = ("-W", "-n", "--keep-going", "-q")
+NOTEBOOKS = "notebooks"  # folder of the chapters as notebooks without outputs
+DOWNLOADS = "downloads"  # folder, while the pages are built, of what readers may download
+
+
+class SiteError(RuntimeError):
+    """Sphinx had something to complain about."""
+
+
+def build_site(root: Path, executed: Mapping[str, Path]) -> Path:
+    """Build ``_build/html`` from executed chapters, unless it is there already.
+
+    The pages are built in a folder of their own and moved into place when complete.
+
+    Args:
+        root: Folder of the book.
+        executed: Executed notebook of each page that runs code.
+
+    Returns:
+        The page to open.
+
+    Raises:
+        SiteError: when Sphinx warns; the earlier site is left as it was.
+    """
+    index, record = root / "_build" / "html" / "index.html", root / "_run" / "site.json"
+    key = site_key(root, executed)
+    if not _is_current(index, record, key):
+        print("building the site", file=sys.stderr)
+        record.parent.mkdir(exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=record.parent, prefix="site-") as folder:
+            stage(root, executed, Path(folder))
+            _run_sphinx(Path(folder))
+            # A plain `jupyter-book build .` would take the new pages for its own by its notes.
+            for name in ("html", ".doctrees", "jupyter_execute"):
+                shutil.rmtree(root / "_build" / name, ignore_errors=True)
+            index.parent.parent.mkdir(exist_ok=True)
+            Path(folder, "_build", "html").rename(index.parent)
+        record.write_text(json.dumps([key, index.stat().st_mtime_ns]))
+    return index
+
+
+def stage(root: Path, executed: Mapping[str, Path], folder: Path) -> None:
+    """Lay out what Sphinx reads: executed notebooks in the place of chapters, execution off.
+
+    Readers may download a chapter's source, and its notebook if it has one, not the executed copy.
+    """
+    no_pages = shutil.ignore_patterns(".*", "runs")
+    shutil.copytree(root / "book", folder / "book", ignore=no_pages, dirs_exist_ok=True)
+    shutil.copy(root / "_toc.yml", folder)
+    (folder / "_config.yml").write_text(yaml.safe_dump(_configuration(root)))
+    (folder / DOWNLOADS).mkdir()
+    for page, notebook in executed.items():
+        offered = folder / DOWNLOADS / "_sources" / f"{page}.md"
+        offered.parent.mkdir(parents=True, exist_ok=True)
+        (folder / f"{page}.md").replace(offered)
+        shutil.copy(notebook, folder / f"{page}.ipynb")
+        if (pair := root / NOTEBOOKS / f"{offered.stem}.ipynb").is_file():
+            shutil.copy(pair, offered.with_suffix(".ipynb"))
+
+
+def site_key(root: Path, executed: Mapping[str, Path]) -> str:
+    """Return a digest of all that the pages depend on: sources, notebooks, address, packages."""
+    book, runs = root / "book", root / "book" / "runs"  # which reach pages through chapters alone
+    files = [root / "_config.yml", root / "_toc.yml", *(root / NOTEBOOKS).glob("*.ipynb")]
+    files += [path for path in book.rglob("*") if runs not in path.parents]
+    files += [path for name in OURS for path in (PACKAGES / name).rglob("*.py")]
+    installed = sorted(f"{d.name} {d.version}" for d in importlib.metadata.distributions())
+    parts = [digest_of([*files, *executed.values()]), find_repository(root), installed]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+
+def _configuration(root: Path) -> dict[str, Any]:
+    """Return the book's configuration, execution off, with links to where it is published."""
+    config = yaml.safe_load((root / "_config.yml").read_text())
+    config["execute"] = {**config.get("execute", {}), "execute_notebooks": "off"}
+    config["sphinx"]["config"]["html_extra_path"] = [DOWNLOADS]
+    if repository := find_repository(root):
+        config["repository"] = {"url": repository.url, "branch": repository.branch}
+        buttons = ("use_repository_button", "use_edit_page_button", "use_issues_button")
+        config["html"] |= dict.fromkeys(buttons, True)
+    return config
+
+
+def _is_current(index: Path, record: Path, key: str) -> bool:
+    """Return whether the pages are those last built by us, from the same sources."""
+    try:
+        return bool(json.loads(record.read_text()) == [key, index.stat().st_mtime_ns])
+    except (OSError, ValueError):
+        return False
+
+
+def _run_sphinx(folder: Path) -> None:
+    command = [sys.executable, "-c", SPHINX, "build", str(folder), *OPTIONS]
+    plain = {**os.environ, "NO_COLOR": "1"}
+    done = subprocess.run(command, cwd=folder, env=plain, capture_output=True, text=True)
+    if done.returncode:
+        said = (done.stderr + done.stdout).replace(f"{folder}/", "")
+        raise SiteError(f"the site was not built; Sphinx said\n\n{said.strip()}")

@@ -1,0 +1,41 @@
+"""What the paper chose its settings from, and settings one step away."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from miiii_core.config import Config
+
+Space = Mapping[str, tuple[Any, ...]]  # values by field
+# Table 1 of the paper.
+TABLE_1: Space = {
+    "dropout": (0.0, 0.5, 0.2, 0.1),
+    "grokfast_lambda": (0.0, 0.5, 2.0),
+    "weight_decay": (0.0, 0.1, 0.5, 1.0),
+    "d_model": (128, 256),
+    "learning_rate": (3e-4, 1e-4),
+    "n_heads": (4, 8),
+}
+# The same questions where two cores answer in seconds: smaller models take larger steps.
+SMALL: Space = {**TABLE_1, "d_model": (32, 64), "learning_rate": (3e-3, 1e-3)}
+# What a training records changes nothing of its loss, so trials record as little as will do.
+RECORDING: dict[str, Any] = {
+    "probes": (),
+    "n_snapshots": 0,
+    "evals_per_octave": 2,
+    "wide_per_octave": 1,
+}
+
+
+def neighbours(config: Config, space: Space) -> dict[tuple[str, Any], Config]:
+    """Return the configurations with another value in one field, by that field and value.
+
+    Args:
+        config: The configuration in the middle.
+        space: Values to choose from, by field.
+    """
+    return {
+        (field, value): config.replace(**{field: value})
+        for field, values in space.items()
+        for value in values
+        if value != config.values[field]
+    }

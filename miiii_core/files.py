@@ -1,0 +1,156 @@
+"""Files that are either whole or not there: atomic writes, checked reads, locked folders."""
+
+import hashlib
+import io
+import json
+import os
+import shutil
+import sys
+import tempfile
+import zipfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from filelock import FileLock, Timeout
+
+LEFTOVER = ".part"
+
+
+class FileDamaged(Exception):
+    """A file that is missing, truncated, altered, or not what it should be."""
+
+
+def write_atomic(path: Path, content: bytes) -> None:
+    """Write a file so that a crash at any moment leaves the old one or the new one, whole.
+
+    Raises:
+        OSError: if the disk is full or the folder unwritable; the old file stays.
+    """
+    descriptor, part = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=LEFTOVER)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(part, 0o644)
+        os.replace(part, path)
+    except BaseException:
+        Path(part).unlink(missing_ok=True)
+        raise
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)  # makes the new name itself durable
+    finally:
+        os.close(folder)
+
+
+def read_whole(path: Path, sha256: str | None = None) -> bytes:
+    """Read a file; raise `FileDamaged` if it is not the one that a checksum was made of."""
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise FileDamaged(f"{path} cannot be read: {error.strerror}") from error
+    if sha256 is not None and hashlib.sha256(content).hexdigest() != sha256:
+        raise FileDamaged(f"{path} was altered: its SHA-256 is not the one in run.json")
+    return content
+
+
+def is_leftover(path: Path) -> bool:
+    """Return whether a file is what a process leaves that was killed in `write_atomic`."""
+    return path.name.startswith(".") and path.name.endswith(LEFTOVER)
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Delete what killed processes left below a folder, in which no process is writing now."""
+    for path in filter(is_leftover, folder.rglob(f"*{LEFTOVER}")):
+        path.unlink(missing_ok=True)
+
+
+def save_arrays(path: Path, arrays: Mapping[str, np.ndarray], *, compress: bool = False) -> None:
+    """Write named arrays as one ``.npz``, atomically."""
+    buffer = io.BytesIO()
+    (np.savez_compressed if compress else np.savez)(buffer, **arrays)
+    write_atomic(path, buffer.getvalue())
+
+
+def load_arrays(path: Path, sha256: str | None = None) -> dict[str, np.ndarray]:
+    """Read an ``.npz``, every byte of it checked against the checksums in the archive.
+
+    Without the SHA-256 of the file, an array that is missing as a whole goes unnoticed: its
+    name is for the caller to miss.
+
+    Raises:
+        FileDamaged: if the file is missing, truncated, altered, or of another kind.
+    """
+    content = read_whole(path, sha256)
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            members = {name.removesuffix(".npy"): archive.read(name) for name in archive.namelist()}
+        read = np.lib.format.read_array
+        return {name: read(io.BytesIO(own), allow_pickle=False) for name, own in members.items()}
+    except Exception as error:  # zipfile, its decoders and NumPy each raise errors of their own
+        raise FileDamaged(f"{path} is damaged or no .npz: {error}") from error
+
+
+def save_json(path: Path, value: Any) -> None:
+    """Write a value as indented JSON, atomically."""
+    write_atomic(path, (json.dumps(value, indent=2) + "\n").encode())
+
+
+def load_json(path: Path) -> Any:
+    """Read JSON; raise `FileDamaged` if the file is missing or is not JSON."""
+    try:
+        return json.loads(read_whole(path))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise FileDamaged(f"{path} is not valid JSON: {error}") from error
+
+
+def check_writable(folder: Path, need: int) -> None:
+    """Create a folder; raise OSError if it takes no files or has no room for some bytes."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder) as file:
+            file.write(b"miiii")
+    except OSError as error:
+        raise _unwritable(folder, error) from error
+    room = shutil.disk_usage(folder).free
+    if room < need:
+        raise OSError(
+            f"{folder} has {room / 1e6:.0f} MB of room and the run needs {need / 1e6:.0f} MB; "
+            "make room or choose a folder on another disk"
+        )
+
+
+@contextmanager
+def held(folder: Path, *, wait: bool = False) -> Iterator[None]:
+    """Keep other processes out of a folder while this one writes to it.
+
+    The lock lies beside the folder, so that it outlives a folder that is moved away, and is the
+    same whichever link or relative path leads there. The folder need not exist.
+
+    Raises:
+        BlockingIOError: if another process holds it and this one is not to wait.
+        OSError: if nothing can be written there.
+    """
+    place = folder.resolve()
+    lock = FileLock(place.parent / f".{place.name}.lock")
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        mine = lock.acquire(timeout=0)
+    except Timeout as error:
+        if not wait:
+            message = f"another process is writing to {folder}; wait for it or stop it"
+            raise BlockingIOError(message) from error
+        print(f"waiting for the process that writes to {folder}", file=sys.stderr)
+        mine = lock.acquire()
+    except OSError as error:
+        raise _unwritable(place.parent, error) from error
+    with mine:
+        yield
+
+
+def _unwritable(folder: Path, error: OSError) -> OSError:
+    return OSError(f"cannot write to {folder}: {error.strerror}; choose another folder")

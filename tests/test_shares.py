@@ -1,0 +1,156 @@
+import jax
+import numpy as np
+import oracles
+import pytest
+
+from miiii_core import shares
+from miiii_core.config import TaskConfig
+from miiii_core.shares import Pairs, centred_power, remainder_pairs
+from miiii_core.tasks import make_task
+
+P, MODULI = 11, (2, 3, 5, 7)
+N, X = np.arange(P * P), np.arange(P)
+
+
+def noise(units=5):
+    return np.random.default_rng(0).normal(size=(P * P, units)).astype(np.float32)
+
+
+def grids(count=3):
+    return np.random.default_rng(0).normal(size=(count, P, P))
+
+
+def wave(k, phase):
+    return np.cos(2 * np.pi * k * X / P + phase)
+
+
+def product(k0, k1):
+    """Waves of both digits and their product, at frequencies of the p-DFT."""
+    first, second = wave(k0, 0.3), wave(k1, 1.1)
+    return 2 + first[:, None] + 0.5 * second[None, :] + 3 * first[:, None] * second[None, :]
+
+
+def test_shares_are_those_of_direct_conditional_means():
+    found, values = shares.prime_anova(noise(), MODULI), noise().astype(float)
+    means, start = oracles.class_means(values, MODULI), 0
+    for column, q in enumerate(MODULI):
+        expected = means[start : start + q][N % q].var(axis=0) / values.var(axis=0)
+        np.testing.assert_allclose(found.primes[:, column], expected, atol=1e-5)
+        start += q
+
+
+def test_constant_units_are_left_out_and_pooling_weighs_by_variance():
+    values = np.stack([np.full(P * P, 3.0), N % 2 * 2.0, noise()[:, 0]], 1).astype(np.float32)
+    found = shares.prime_anova(values, MODULI)
+    assert found.numbers.tolist() == [1, 2]
+    expected = found.variance / found.variance.sum() @ found.primes
+    np.testing.assert_allclose(shares.pooled(found), expected)
+
+
+def test_the_interaction_has_no_row_or_column_means():
+    grid = np.asarray(shares.interaction_of(noise())).reshape(P, P, -1)
+    np.testing.assert_allclose(grid.mean(axis=0), 0, atol=1e-6)
+    np.testing.assert_allclose(grid.mean(axis=1), 0, atol=1e-6)
+
+
+def test_the_rule_of_two_deviations():
+    waves = np.array([[0.1] * 9 + [1.0], [0.1] * 10])
+    assert shares.standing_out(waves).sum(axis=1).tolist() == [1, 0]
+
+
+def test_unit_grids_are_indexed_by_x0_then_x1():
+    task = make_task(TaskConfig(p=P, n_validation=10), jax.random.key(0))
+    (grid,) = shares.unit_grids(task, N[:, None].astype(float))
+    np.testing.assert_array_equal(grid, X[:, None] + P * X[None, :])
+
+
+def test_a_product_of_two_waves_fills_its_block_and_the_stronger_of_two_is_the_best():
+    power = centred_power(np.stack([product(2, 5), product(4, 4)]))
+    np.testing.assert_allclose(shares.best_block(power), 1, rtol=1e-12)
+    assert (power[:, 0, 0] == 0).all()
+    a, b = (np.outer(wave(k, 0.0), wave(k, 0.0)) for k in (1, 3))
+    np.testing.assert_allclose(shares.best_block(centred_power((2 * a + b)[None])), 4 / 5)
+
+
+def test_sums_of_one_digit_have_no_product():
+    both = (wave(2, 0.1)[:, None] + wave(3, 0.2)[None, :])[None]
+    np.testing.assert_allclose(shares.one_digit_share(centred_power(both)), 1, rtol=1e-12)
+    alone = np.outer(wave(2, 0.1), wave(3, 0.2))[None]
+    np.testing.assert_allclose(shares.one_digit_share(centred_power(alone)), 0, atol=1e-12)
+
+
+def test_constant_neurons_are_left_out():
+    found = shares.varying(np.stack([np.full((P, P), 0.7), product(1, 2), np.zeros((P, P))]))
+    assert found.numbers.tolist() == [1]
+    assert found.grids.shape == found.power.shape[:1] + (P, P)
+
+
+def test_the_best_block_is_that_of_dense_least_squares():
+    right = remainder_pairs(MODULI, P)
+    (found,) = shares.purity(grids(), right)
+    nearest = shares.nearest_pair(grids(), right)
+    for index, grid in enumerate(grids()):
+        each = [oracles.block_shares(grid, *pair) for pair in zip(*right, strict=True)]
+        whole, both = np.max(each, axis=0)
+        assert found.whole[index] == pytest.approx(whole, abs=1e-8)
+        assert found.both[index] == pytest.approx(both, abs=1e-8)
+        assert nearest.pair[index] == np.argmax(each, axis=0)[1]
+        assert nearest.share[index] == pytest.approx(both, abs=1e-8)
+
+
+def test_many_neurons_are_measured_a_few_at_a_time():
+    right = remainder_pairs(MODULI, P)
+    (together,) = shares.purity(grids(shares.CHUNK + 1), right)
+    (last,) = shares.purity(grids(shares.CHUNK + 1)[-1:], right)
+    np.testing.assert_allclose(together.both[-1:], last.both)
+    assert len(together.both) == shares.CHUNK + 1
+
+
+def test_pairs_at_frequencies_of_the_dft_are_those_of_its_power_map():
+    k = np.arange(1, (P + 1) // 2) / P
+    (found,) = shares.purity(grids(), Pairs(k, k))
+    expected = shares.grid_purity(centred_power(grids()), same=True)
+    np.testing.assert_allclose(found.whole, expected.whole, atol=1e-10)
+    np.testing.assert_allclose(found.both, expected.both, atol=1e-10)
+
+
+def test_a_wave_of_a_remainder_is_all_in_the_block_of_its_pair():
+    n = X[:, None] + P * X[None, :]
+    found = shares.compare(
+        np.cos(2 * np.pi * 2 * n / 7 + 0.3)[None], MODULI, np.random.default_rng(0), 3
+    )
+    assert found.right.whole[0] == pytest.approx(1) and found.right.both[0] == pytest.approx(1)
+    assert all(other.whole[0] < 0.99 for other in (found.equal, found.grid, *found.wrong))
+
+
+def test_no_wrong_pair_has_its_partner():
+    right = remainder_pairs(MODULI, P)
+    wrong = shares.wrong_pairs(right, np.random.default_rng(0))
+    assert (wrong.first == right.first).all() and (wrong.second != right.second).all()
+    np.testing.assert_array_equal(np.sort(wrong.second), np.sort(right.second))
+
+
+def test_half_a_cycle_has_a_cosine_only():
+    waves = shares.digit_waves(P, np.array([0.5, 0.2]))
+    assert (waves[0, :, 1] == 0).all()
+    np.testing.assert_allclose(waves[1].T @ waves[1], np.eye(2), atol=1e-12)
+    np.testing.assert_allclose(waves.sum(axis=1), 0, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    "call, said",
+    [
+        (lambda: shares.prime_anova(noise()[:-1], MODULI), "120 rows.*p² of them"),
+        (lambda: shares.wrong_pairs(remainder_pairs((3,), P), np.random.default_rng(0)), "1 pair"),
+        (lambda: shares.digit_waves(P, np.array([1.0])), r"frequencies=\[1.\].*whole cycles"),
+        (
+            lambda: shares.purity(
+                grids(), Pairs(np.array([0.5]), np.array([0.5])), Pairs(np.ones(1) / 3, np.ones(1))
+            ),
+            "same first",
+        ),
+    ],
+)
+def test_wrong_input_is_named_and_what_is_accepted(call, said):
+    with pytest.raises(ValueError, match=said):
+        call()
