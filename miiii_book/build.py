@@ -19,6 +19,7 @@ import nbformat
 import papermill
 from jupyter_client.kernelspec import KernelSpec
 from jupyter_client.manager import AsyncKernelManager
+from jupyter_core.utils import ensure_event_loop
 from nbformat import NotebookNode
 from papermill.exceptions import PapermillExecutionError, strip_color
 from tqdm import tqdm
@@ -35,10 +36,8 @@ PACKAGES = Path(__file__).parent.parent
 OURS = ("miiii_core", "miiii_book")
 AT_ONCE = 2
 KEPT_EXECUTIONS = 6  # of a chapter, so that going back to earlier parameters costs nothing
-CHANGED = "MIIII_CHANGED_PARAMETERS"  # tells a chapter that its parameters are not its own
 # What readers have set up for their own notebooks must not reach the book's.
 ENVIRONMENT = {
-    "IPYTHONDIR": os.devnull,
     "MATPLOTLIBRC": str(Path(matplotlib.get_data_path(), "matplotlibrc")),
     "MPLBACKEND": "module://matplotlib_inline.backend_inline",
     "PYTHONSTARTUP": "",
@@ -175,19 +174,22 @@ def execute(
     class Kernel(AsyncKernelManager):
         kernel_spec = KernelSpec(
             argv=[sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"],
-            env=ENVIRONMENT | folders | {CHANGED: "1" if given else ""},
+            env=ENVIRONMENT | folders,
         )
 
         def __init__(self, **options: Any) -> None:
             super().__init__(**options)
             kernels.append(self)
 
-    executed = papermill.execute_notebook(
-        chapter.notebook(), None, dict(given), kernel_name="python3", language="python",
-        progress_bar=False, kernel_manager_class=Kernel,
-        resources={"metadata": {"path": str(chapter.path.parent)}},  # cwd= would move all threads
-        extra_arguments=[f"--log-level={logging.CRITICAL}"],  # cells' own errors still come back
-    )  # fmt: skip
+    try:
+        executed = papermill.execute_notebook(
+            chapter.notebook(), None, dict(given), kernel_name="python3", language="python",
+            progress_bar=False, kernel_manager_class=Kernel,
+            resources={"metadata": {"path": str(chapter.path.parent)}},  # cwd= moves all threads
+            extra_arguments=[f"--log-level={logging.CRITICAL}"],  # cells' own errors come back
+        )  # fmt: skip
+    finally:
+        ensure_event_loop().close()  # one was opened for this thread
     if not given:
         check_pictures(executed)
     fill(executed)

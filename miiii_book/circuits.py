@@ -7,14 +7,14 @@ beside random ones.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
-from miiii_core.chance import random_sets
 
-from miiii_core.interventions import logits_with, swing_of, without_waves
+from miiii_core.chance import random_sets
+from miiii_core.interventions import fill_of, logits_with, without_waves
 from miiii_core.model import Activations, with_weights
 from miiii_core.runs import Run
 from miiii_core.schedule import GENERALISED
@@ -81,9 +81,10 @@ class Bench:
             rows: The inputs to keep.
             fill: What is left of a neuron that is taken out: its mean over all inputs, or zero.
         """
-        swing, model = swing_of(self.activations.neurons, fill), self.run.model
+        neurons, model = np.asarray(self.activations.neurons), self.run.model
         writes = np.asarray(model.W_out) @ np.asarray(model.W_U)
-        return Tail(swing[rows], writes, np.asarray(self.activations.logits)[rows])
+        swing = neurons[rows] - fill_of(neurons, fill)
+        return Tail(swing, writes, np.asarray(self.activations.logits)[rows])
 
     def stream(self, rows: Units, fill: str = "mean") -> Tail:
         """Take the network from the residual stream on, in double precision; see `neurons`.
@@ -94,8 +95,9 @@ class Bench:
         reads = np.array(self.run.model.W_U, float)
         for own in self.run.task.columns:
             reads[:, own] -= reads[:, own].mean(axis=1, keepdims=True)
-        swing = swing_of(np.asarray(self.activations.resid_post, float), fill)
-        return Tail(swing[rows], reads, np.asarray(self.activations.logits)[rows])
+        stream = np.asarray(self.activations.resid_post, float)
+        swing = stream[rows] - fill_of(stream, fill)
+        return Tail(swing, reads, np.asarray(self.activations.logits)[rows])
 
 
 @lru_cache(maxsize=1)
@@ -275,19 +277,18 @@ def break_by_waves(
         for one, own in zip(formulas, zip(*drawn, strict=True), strict=True)
     ]
 
-    def without(chosen: Sequence[tuple[int, int]], site: str) -> Array:
-        waves, edit, bare = Waves.of(chosen), {}, model
+    def without(site: str, chosen: Sequence[tuple[int, int]]) -> Array:
+        waves, table = Waves.of(chosen), np.array(model.W_E, float)
         if site == "embedding":
-            table = np.array(model.W_E, float)
             table[: task.p] = remove(table[: task.p], one_digit(waves, task.p))
-            bare = with_weights(model, W_E=table)
-        else:
-            edit = without_waves(bench.activations, waves, site, held.rows)
-        return logits_with(bare, task, edit, held.rows)
+            return logits_with(with_weights(model, W_E=table), task, {}, held.rows)
+        edit = without_waves(bench.activations, waves, site, held.rows)
+        return logits_with(model, task, edit, held.rows)
 
+    sites = {"embedding": "embedding", "neurons": "neurons", "stream": "resid_post"}
     return {
-        place: selectivity(lambda waves, site=site: without(waves, site), held, used, controls)
-        for place, site in (("embedding",) * 2, ("neurons",) * 2, ("stream", "resid_post"))
+        place: selectivity(partial(without, site), held, used, controls)
+        for place, site in sites.items()
     }
 
 

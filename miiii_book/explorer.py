@@ -22,12 +22,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from matplotlib import colormaps, rc_context
+from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
-from .figures.style import SEQUENTIAL, STYLE, line_look, log_time
+from .figures.style import SEQUENTIAL, X0, X1, line_look, log_time, look, symbols
 
 HERE = Path(__file__).parent
 LEVELS = 255  # steps of a scale from its low to its high end, a byte for each number
@@ -90,10 +90,11 @@ class Panel:
 
     def html(self, shown: Sequence[int]) -> str:
         """Return the picture of the start, and the place where the script draws over it."""
-        with rc_context(STYLE):
+        with look():
             figure = Figure(figsize=(4, 3.3), layout="constrained")
             axes = figure.subplots()
             self.draw(axes, shown)
+            axes.set_title(symbols(axes.get_title()))
             figure.savefig(stream := io.BytesIO(), format="png", dpi=200)
         box = axes.get_position()
         sides = {"left": box.x0, "top": 1 - box.y1, "width": box.width, "height": box.height}
@@ -123,8 +124,9 @@ def heat_map(values: ArrayLike, *, label: str, alt: str, common: bool = True, **
 
     def draw(place: Axes, shown: Sequence[int]) -> None:
         image = place.imshow(levels[shown[0]], SEQUENTIAL, aspect="auto", vmin=0, vmax=LEVELS)
-        place.set(**{"xlabel": "$x_1$", "ylabel": "$x_0$", "box_aspect": 1} | axes)
-        bar = place.figure.colorbar(image, ax=place, label=label)
+        place.set(**{"xlabel": X1, "ylabel": X0, "box_aspect": 1} | axes)
+        bar = place.figure.colorbar(image, ax=place, shrink=0.86)
+        bar.set_label(label, labelpad=-20)
         texts = [_short(ends[0][0]), _short(ends[1][0])] if common else ["lowest", "highest"]
         bar.set_ticks([0, LEVELS], labels=texts)
 
@@ -188,8 +190,8 @@ def lines(
 
     def draw(place: Axes, shown: Sequence[int]) -> None:
         for i in sorted(range(len(curves)), key=shown.__contains__):  # the chosen ones on top
-            look = looks[i] if i in shown else {"color": "0.7", "linewidth": 1}
-            place.plot(ticks, curves[i], **look)
+            style = looks[i] if i in shown else {"color": "0.7", "linewidth": 1}
+            place.plot(ticks, curves[i], **style)
         log_time(place)
         place.set(ylabel=label, xlim=ticks[[0, -1]], ylim=(low, high), **axes)
 
@@ -201,7 +203,7 @@ def lines(
         f"{name}: {label} {_short(y[0])} {when[0]}, {_short(y[-1])} {when[1]}"
         for name, y in zip(names, curves, strict=True)
     ]
-    data = {"points": points, "looks": [[look["color"], look["linestyle"]] for look in looks]}
+    data = {"points": points, "looks": [[one["color"], one["linestyle"]] for one in looks]}
     return Panel("lines", alt, lengths, said, data, draw)
 
 

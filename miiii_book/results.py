@@ -1,6 +1,6 @@
 """Results that travel with the book: numbers of trainings whose weights do not.
 
-``benchmarks/trainings.py`` writes them. Each file of ``book/results`` has one training a line.
+``benchmarks/trainings.py`` writes them into ``book/results``, one training a line.
 """
 
 import json
@@ -32,6 +32,12 @@ class Curve(NamedTuple):
 
     epochs: Int[np.ndarray, " ticks"]
     accuracy: Float[np.ndarray, " ticks"]
+
+    @classmethod
+    def of(cls, run: Run) -> "Curve":
+        """Return the curve of a run."""
+        accuracy = run.metrics.split("accuracy", "validation")
+        return cls(run.metrics["epoch"], accuracy.mean(axis=1))
 
     def reached(self, level: float) -> float:
         """Return the first epoch at which the mean had a level; `NEVER` for not at all."""
@@ -102,22 +108,19 @@ def stored_neighbours(config: Config, path: Path | None = None) -> list[Neighbou
     Raises:
         RunError: if the file is damaged.
     """
-    rows = read_results(path or find_results(NEIGHBOURS), lambda row: (config_of(row), row))
-    steps = {one.replace(**RECORDING): step for step, one in neighbour_steps(config).items()}
     seed = config.train.seed
-    alike = ((steps.get(one.replace(seed=seed)), one.train.seed, row) for one, row in rows)
-    return [Neighbour(*step, own, curve_of(row)) for step, own, row in alike if step]
+    steps = {one.replace(**RECORDING): step for step, one in neighbour_steps(config).items()}
+
+    def parse(row: Row) -> Neighbour | None:
+        own = config_of(row)
+        step = steps.get(own.replace(seed=seed))
+        return Neighbour(*step, own.train.seed, curve_of(row)) if step else None
+
+    return [one for one in read_results(path or find_results(NEIGHBOURS), parse) if one]
 
 
 class Training(NamedTuple):
-    """When one training learned its tasks.
-
-    Attributes:
-        p: Base of the digits.
-        seed: Seed of the training.
-        learned: Epoch at which each task generalised; infinite for never.
-        last: Epoch at which the training ended.
-    """
+    """When one training learned its tasks: the epoch of each, infinite for never, and the last."""
 
     p: int
     seed: int
@@ -126,13 +129,7 @@ class Training(NamedTuple):
 
 
 class Base(NamedTuple):
-    """What the trainings in one base say together.
-
-    Attributes:
-        seeds: Number of trainings.
-        learned: Median epoch at which each task generalised; infinite for never.
-        last: The latest epoch at which one ended.
-    """
+    """What trainings in one base say: how many, the median of each epoch, and the latest end."""
 
     seeds: int
     learned: Float[np.ndarray, " tasks"]
@@ -168,11 +165,8 @@ def by_base(trainings: Iterable[Training]) -> dict[int, Base]:
     several: dict[int, list[Training]] = {}
     for one in sorted(trainings, key=lambda one: one.p):
         several.setdefault(one.p, []).append(one)
-    return {
-        p: Base(len(each), np.median([one.learned for one in each], axis=0),
-                max(one.last for one in each))
-        for p, each in several.items()
-    }  # fmt: skip
+    medians = {p: np.median([one.learned for one in each], axis=0) for p, each in several.items()}
+    return {p: Base(len(own), medians[p], max(x.last for x in own)) for p, own in several.items()}
 
 
 def _fullest(runs: Sequence[Run], path: Path | None = None) -> tuple[Config | None, list[Training]]:
@@ -198,8 +192,7 @@ def _alike(recipe: Config, trainings: Sequence[tuple[Config, Training]]) -> list
 
 def _training(row: Row) -> tuple[Config, Training]:
     config = config_of(row)
-    p, seed = config.task.p, config.train.seed
     learned = np.array([NEVER if epoch is None else epoch for epoch in row["learned"]], float)
-    if len(learned) != len(primes_below(p)):
-        raise ValueError(f"{len(learned)} tasks at p = {p}")
-    return config, Training(p, seed, learned, int(row["last"]))
+    if len(learned) != len(primes_below(config.task.p)):
+        raise ValueError(f"{len(learned)} tasks at p = {config.task.p}")
+    return config, Training(config.task.p, config.train.seed, learned, int(row["last"]))

@@ -127,7 +127,7 @@ def moment(
         model: The model.
         task: Modular addition.
         key: Key frequencies of the trained model.
-        draws: Number of random sets of other frequencies, the controls.
+        draws: Number of random sets of as many other frequencies, the controls.
         seed: Seed of the random sets.
     """
     a, writes = model.activations(jnp.asarray(task.digits)), logit_map(model)
@@ -142,9 +142,7 @@ def moment(
         # From neurons to logits the map is linear: waves may go from what the neurons write.
         neurons=_parts(written, a.logits - written, block_waves, sets, task),
         random=_parts(a.logits, nothing, sum_waves, others, task),
-        gini=np.array(
-            [fourier_gini(np.asarray(x, float)) for x in (model.W_E[: task.p], writes.T)]
-        ),
+        gini=np.array([fourier_gini(np.asarray(x)) for x in (model.W_E[: task.p], writes.T)]),
         squared_weights=np.array(sum(float((w**2).sum()) for w in model.weights.values())),
     )
 
@@ -183,14 +181,9 @@ def phases(
     unseen: Float[np.ndarray, " records"],
     guessing: float,
 ) -> Phases:
-    """Place the three phases of Nanda et al. (2023) by rules that look at losses alone.
+    """Place the three phases by losses alone: those at snapshots, and those at all records.
 
-    Args:
-        snapshots: Epochs of the snapshots, ascending.
-        excluded_loss: Loss on training inputs without the key frequencies, in nats, at these.
-        epochs: Epochs recorded, ascending.
-        unseen: Loss on all other inputs, in nats, at these.
-        guessing: Loss of answering all classes alike, in nats.
+    Epochs ascend, and losses are in nats; guessing has that of answering all classes alike.
     """
     never, lowest = Bracket(np.nan, np.nan), int(np.argmin(excluded_loss))
 

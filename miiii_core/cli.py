@@ -1,83 +1,331 @@
 """The command line: arguments in, one clear line out when something is wrong.
 
-Exit codes: 0 done; 1 something failed (a damaged run, a full disk, a loss that
-diverged); 2 what was typed will not do; 130 stopped with Ctrl-C.
+Exit codes: 0 done; 1 something failed (a damaged run, a full disk, a loss that diverged);
+2 what was typed is not accepted; 130 stopped with Ctrl-C. Commands of other packages come by
+the entry points ``miiii.commands``. JAX is imported inside commands, so that help is quick.
 """
 
+import itertools
 import sys
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, cast, get_args, get_origin
 
 import click
 
-from .commands import building, looking, training
-from .commands.failure import Failure
+from .config import BATCHABLE, Config, field_type, fields
+from .presets import PRESETS, nearest_preset, preset
+from .schedule import MASTERED, first_epoch
 
-STOPPED = 130
-COMMANDS = (
-    training.train,
-    training.resume,
-    training.sweep,
-    training.search,
-    looking.list_runs,
-    looking.show,
-    looking.claims,
-    looking.pack,
-    building.book,
-)
+if TYPE_CHECKING:
+    from .runs import Run, RunError
+
+COLUMNS = ("run", "task", "p", "status", "epoch", "validation", "worst", "seconds", "device")
+FOLDER = click.Path(path_type=Path)
+preset_option = click.option(
+    "--preset", "base", type=click.Choice(list(PRESETS)), default="miiii", show_default=True,
+    help="what to start from",
+)  # fmt: skip
+device_option = click.option(
+    "--device", type=click.Choice(["auto", "cpu", "gpu"]), default="auto", show_default=True,
+    help="where to compute",
+)  # fmt: skip
+quiet_option = click.option("--quiet", is_flag=True, help="no progress bar, no summary")
+
+
+class Refused(click.ClickException):
+    """What was typed is not accepted."""
+
+    exit_code = 2
+
+
+class Stopped(click.ClickException):
+    """Ctrl-C."""
+
+    exit_code = 130
 
 
 class Commands(click.Group):
-    """Commands whose expected failures end without a traceback."""
+    """Own commands and those of entry points, whose modules are imported when they are called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """List the names of all commands."""
+        return [*self.commands, *sorted(entry_points(group="miiii.commands").names)]
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        """Find a command; raise ClickException if a library that it needs is not installed."""
+        added = entry_points(group="miiii.commands")
+        if name in self.commands or name not in added.names:
+            return super().get_command(ctx, name)
+        try:
+            return cast(click.Command, added[name].load())
+        except ModuleNotFoundError as error:
+            raise click.ClickException(
+                f"{name} needs {error.name}, which is not installed; "
+                "install it with: pip install 'miiii-core[book]'"
+            ) from error
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the list of commands without importing those of entry points."""
+        own = [(name, command.get_short_help_str(80)) for name, command in self.commands.items()]
+        others = [name for name in self.list_commands(ctx) if name not in self.commands]
+        with formatter.section("Commands"):
+            formatter.write_dl(own + [(name, f"See: miiii {name} --help") for name in others])
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run a command."""
+        """Run a command; raise ClickException for what can fail though the code is right."""
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt as error:
-            raise Failure(str(error) or "stopped", STOPPED) from error
-        except BrokenPipeError:  # `miiii runs | head`: click ends quietly
-            raise
+            raise Stopped(str(error) or "stopped") from error
+        except (BrokenPipeError, click.exceptions.Exit, click.ClickException):
+            raise  # ends `miiii runs | head` quietly, among others
         except ValueError as error:
-            raise Failure(str(error), 2) from error
-        except _expected() as error:
-            raise Failure(str(error), 1) from error
+            raise Refused(str(error)) from error
+        except Exception as error:
+            from jax.errors import JaxRuntimeError
 
+            from .runs import RunError
 
-def _expected() -> tuple[type[Exception], ...]:
-    """What can fail though nothing is wrong with the arguments or the code."""
-    from jax.errors import JaxRuntimeError
-
-    from .storage.saved import RunError
-
-    return (RunError, OSError, FloatingPointError, MemoryError, JaxRuntimeError)
+            expected = (RunError, OSError, FloatingPointError, MemoryError, JaxRuntimeError)
+            if isinstance(error, expected):
+                raise click.ClickException(str(error)) from error
+            raise
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit."""
     try:
         code = miiii.main(arguments, prog_name="miiii", standalone_mode=False)
-    except Failure as error:
-        code = error.code
-        click.echo(f"miiii: {error}", err=True)
     except click.ClickException as error:
-        code = error.exit_code
-        click.echo(f"miiii: {error.format_message()}{_where_to_look(error)}", err=True)
+        code, context = error.exit_code, getattr(error, "ctx", None)
+        hint = f" See: {context.command_path} --help" if context else ""
+        click.echo(f"miiii: {error.format_message()}{hint}", err=True)
     except click.Abort:
-        code = STOPPED
+        code = 130
     sys.exit(code)
 
 
-def _where_to_look(error: click.ClickException) -> str:
-    if isinstance(error, click.UsageError) and error.ctx is not None:
-        return f" See: {error.ctx.command_path} --help"
-    return ""
+# A field of the configuration as an option
 
 
-@click.group(cls=Commands, commands=COMMANDS, invoke_without_command=True)
+def _short(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+class Listed(click.ParamType):
+    """A comma-separated list; an empty text is an empty list."""
+
+    name = "a,b,..."
+
+    def __init__(self, item: click.ParamType) -> None:
+        """Take the type of the items."""
+        self.item = item
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[Any, ...]:
+        """Split the text and read each item."""
+        texts = [text.strip() for text in value.split(",")] if value.strip() else []
+        return tuple(self.item.convert(text, param, ctx) for text in texts)
+
+
+def option_type(name: str) -> click.ParamType:
+    """Return how a field's value is typed and read."""
+
+    def of(kind: Any) -> click.ParamType:
+        if get_origin(kind) is Literal:
+            return click.Choice(get_args(kind))
+        if get_origin(kind) is tuple:
+            return Listed(of(get_args(kind)[0]))
+        return click.INT if kind is int else click.FLOAT
+
+    return of(field_type(name))
+
+
+def config_options(several: bool = False) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Return a decorator that gives a command one option for every field of the configuration.
+
+    Args:
+        several: Whether fields in `BATCHABLE` take several values, separated by commas.
+    """
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        for name, field in reversed(fields().items()):
+            usual, kind, text = field.default, option_type(name), field.metadata["help"]
+            if several and name in BATCHABLE:
+                kind, text = Listed(kind), f"{text}; several values train at once"
+            shown = ",".join(map(str, usual)) if isinstance(usual, tuple) else _short(usual)
+            names = [f"--{name.replace('_', '-')}", *(["--task"] if name == "name" else [])]
+            command = click.option(*names, name, type=kind, help=f"{text}  [{shown}]")(command)
+        return command
+
+    return decorate
+
+
+# The commands
+
+
+@click.group(cls=Commands, invoke_without_command=True)
 @click.version_option(package_name="miiii-core", prog_name="miiii")
 @click.pass_context
 def miiii(ctx: click.Context) -> None:
     """Train small transformers on many prime moduli, and look at what they learn."""
     if ctx.invoked_subcommand is None:
         click.echo(ctx.get_help())
+
+
+@miiii.command()
+@preset_option
+@click.option("--out", type=FOLDER, help="folder of the run, or of several  [among the book's]")
+@device_option
+@quiet_option
+@config_options(several=True)
+def train(base: str, out: Path | None, device: Any, quiet: bool, **given: Any) -> None:
+    """Train a run into a new folder, or several at once.
+
+    Options left out are the preset's; in brackets stand those of the preset miiii. Several
+    values of seeds, rates, decay, filter or dropout, such as --seed 0,1,2, train every
+    combination of them, each into a folder below --out. Ctrl-C saves, `miiii resume` goes on.
+    """
+    from . import runs
+
+    changes = {name: value for name, value in given.items() if value is not None}
+    found = list(_combinations(preset(base), changes))
+    if len(found) == 1:
+        run = runs.train(found[0][1], _place(out, *found[0], 1), device=device, progress=not quiet)
+        return None if quiet else click.echo(one_line(run))
+    configs = {_place(out, name, config, len(found)): config for name, config in found}
+    done = runs.train_many(configs, device=device, progress=not quiet)
+    if not quiet:
+        click.echo(runs_table(done))
+    if diverged := [str(run.folder) for run in done if not run.finished]:
+        raise click.ClickException(f"the loss did not stay finite in {', '.join(diverged)}")
+
+
+@miiii.command()
+@click.argument("folder", type=FOLDER)
+@device_option
+@quiet_option
+def resume(folder: Path, device: Any, quiet: bool) -> None:
+    """Go on with a run that was stopped or killed."""
+    from . import runs
+
+    run = runs.resume(folder, device=device, progress=not quiet)
+    if not quiet:
+        click.echo(one_line(run))
+
+
+@miiii.command("runs")
+@click.option(
+    "--root", type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="folder of runs  [the book's, and those shipped]",
+)  # fmt: skip
+@click.option("--verify", is_flag=True, help="read every file; exit 1 if any is damaged")
+@click.pass_context
+def list_runs(ctx: click.Context, root: Path | None, verify: bool) -> None:
+    """List the runs in a folder of runs, or the book's and those shipped with it."""
+    from . import runs
+
+    whole = True
+    for place in (root,) if root else (runs.runs_root(), runs.shipped_root()):
+        found = list(runs.find_runs(place, verified=verify)) if place else []
+        if place:
+            click.echo(f"{place}:\n{runs_table(found)}\n" if found else f"no runs in {place}\n")
+        whole &= all(isinstance(run, runs.Run) for run in found)
+    ctx.exit(int(verify and not whole))
+
+
+@miiii.command()
+@click.argument("folder", metavar="RUN", type=FOLDER)
+def show(folder: Path) -> None:
+    """Say what a run was, and what it learned when."""
+    from . import runs
+
+    click.echo(run_page(runs.load(folder)))
+
+
+def _combinations(base: Config, changes: dict[str, Any]) -> Iterator[tuple[str, Config]]:
+    """Every combination of listed values, under a name made of the fields that have several."""
+    lists = {field: changes.pop(field) for field in BATCHABLE if field in changes}
+    for field, values in lists.items():
+        if not values or len(set(values)) < len(values):
+            text = ",".join(map(str, values))
+            raise ValueError(f"{field}={text!r} is not accepted; give values, each of them once")
+    common = base.replace(**changes)
+    for values in itertools.product(*lists.values()):
+        chosen = dict(zip(lists, values, strict=True))
+        name = ",".join(f"{f}={_short(value)}" for f, value in chosen.items() if len(lists[f]) > 1)
+        yield name, common.replace(**chosen)
+
+
+def _place(out: Path | None, name: str, config: Config, number: int) -> Path:
+    """The folder of one of several runs."""
+    from .runs import cache_folder
+
+    if out is None:
+        return cache_folder(config)[0]
+    return out if number == 1 else out / name
+
+
+# Runs in words
+
+
+def runs_table(found: Sequence["Run | RunError"]) -> str:
+    """Return a line for each run; validation and worst are the mean and least last accuracy."""
+    rows, damaged = [COLUMNS], []
+    for run in found:
+        if isinstance(run, Exception):
+            damaged.append(f"damaged: {run}")
+            continue
+        last = run.metrics.split("accuracy", "validation")[-1] if run.metrics else None
+        mean, worst = ("-", "-") if last is None else (f"{last.mean():.3f}", f"{last.min():.3f}")
+        epoch, seconds = f"{run.epoch}/{run.config.train.epochs}", run.info["wall_seconds"]
+        task, info = run.config.task, run.info
+        own = (run.folder.name, task.name, str(task.p), info["status"], epoch, mean, worst)
+        rows.append((*own, f"{seconds:.0f}", info["device"]))
+    return "\n".join([*aligned(rows), *damaged])
+
+
+def one_line(run: "Run") -> str:
+    """Say how a finished run did."""
+    last = run.metrics.split("accuracy", "validation")[-1]
+    early = f" (all tasks settled since {run.info['settled_since']})" if run.stopped_early else ""
+    return (
+        f"finished {run.folder} at epoch {run.epoch}{early}: validation accuracy "
+        f"{last.mean():.3f} on average, {last.min():.3f} on mod "
+        f"{run.task.moduli[int(last.argmin())]}; more with: miiii show {run.folder}"
+    )
+
+
+def run_page(run: "Run") -> str:
+    """Say what a run is and, task by task, what it has learned and when."""
+    info, (name, differs) = run.info, nearest_preset(run.config)
+    lines = [
+        f"{run.folder}: {info['status']} at epoch {run.epoch} of {run.config.train.epochs}, "
+        f"{info['wall_seconds']:.0f} s on {info['device']}",
+        f"started {info['started']}, digest {info['digest']}, "
+        f"revision {info['sessions'][-1]['code_revision']}",
+        f"as preset {name}" + (", with" if differs else ""),
+        *(f"  {field} = {value!r} (preset: {usual!r})" for field, value, usual in differs),
+    ]
+    if not run.metrics:
+        return "\n".join([*lines, "nothing was recorded yet"])
+    rows = [("task", "train", "validation", f"train {MASTERED}", f"validation {MASTERED}")]
+    for i, modulus in enumerate(run.task.moduli):
+        both = [run.metrics.split("accuracy", split)[:, i] for split in ("train", "validation")]
+        reached = [first_epoch(run.metrics["epoch"], accuracy) for accuracy in both]
+        shown = [f"{both[0][-1]:.3f}", f"{both[1][-1]:.3f}", *map(str, reached)]
+        rows.append((f"mod {modulus}", shown[0], shown[1], shown[2], shown[3]))
+    note = f"(at {MASTERED}: first recorded epoch of that accuracy, None for never)"
+    return "\n".join([*lines, "", *aligned(rows), note])
+
+
+def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Return lines of columns, the first aligned to the left and the rest to the right."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    pad = [str.ljust, *[str.rjust] * (len(widths) - 1)]
+    return [
+        "  ".join(p(cell, w) for p, cell, w in zip(pad, row, widths, strict=True)) for row in rows
+    ]

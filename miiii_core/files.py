@@ -72,7 +72,7 @@ def remove_leftovers(folder: Path) -> None:
 def save_arrays(path: Path, arrays: Mapping[str, np.ndarray], *, compress: bool = False) -> None:
     """Write named arrays as one ``.npz``, atomically."""
     buffer = io.BytesIO()
-    (np.savez_compressed if compress else np.savez)(buffer, **arrays)
+    (np.savez_compressed if compress else np.savez)(buffer, **dict[str, Any](arrays))
     write_atomic(path, buffer.getvalue())
 
 

@@ -40,12 +40,7 @@ class Scores(NamedTuple):
 def score(
     logits: Float[Tensor, "n n_classes"], task: Task, rows: Int[Tensor, " rows"] | None = None
 ) -> Scores:
-    """Average loss and accuracy of each task over all inputs, or over some.
-
-    Args:
-        logits: Packed logits of all inputs.
-        task: The task that has the targets.
-        rows: Inputs to average over; all by default.
+    """Average loss and accuracy of each task over all inputs, or over some rows of them.
 
     Raises:
         ValueError: for logits that do not have one row for each input, or for no rows.
@@ -66,11 +61,7 @@ def mean_scores(
 
 
 def unit_mask(chosen: Sequence[int], count: int) -> Bool[np.ndarray, " units"]:
-    """Mark the units of some numbers, 0 to count - 1.
-
-    Raises:
-        ValueError: for a number outside ``range(count)``.
-    """
+    """Mark the units of some numbers, 0 to count - 1; refuse other numbers."""
     if wrong := [unit for unit in chosen if not 0 <= unit < count]:
         raise ValueError(f"no unit has number {wrong}; the {count} units are 0 to {count - 1}")
     return np.isin(np.arange(count), chosen)
@@ -138,8 +129,7 @@ def logits_with(
     Args:
         model: The network.
         task: The task that has the inputs.
-        edit: Functions by site, as in `Transformer.activations`. The edits of this module
-            compile once, whatever they take out.
+        edit: Functions by site, as in `Transformer.activations`; those of this module compile once.
         rows: Inputs whose logits are wanted; all by default.
     """
     digits = task.digits if rows is None else task.digits[np.asarray(rows)]
@@ -149,14 +139,8 @@ def logits_with(
 def without_frequencies(model: Transformer, removed: Bool[Tensor, " frequencies"]) -> Transformer:
     """Take frequencies of the p-DFT out of the embedding of the digits, W_E[:p].
 
-    The mean over the digits stays, and so does the read-out token's row.
-
-    Args:
-        model: The network.
-        removed: Whether each k = 1..(p-1)/2 is taken out, both its cosine and its sine.
-
-    Raises:
-        ValueError: for a mask of another length.
+    The mask says of each k = 1..(p-1)/2 whether it goes, both its cosine and its sine. The mean
+    over the digits stays, and so does the read-out token's row.
     """
     p = model.p
     gone = jnp.repeat(jnp.asarray(_mask(removed, (p - 1) // 2, "frequencies"), float), 2)
@@ -193,7 +177,7 @@ def neuron_effects(
         ValueError: for another fill, logits that do not have one row for each input, or no rows.
     """
     logits, targets = _on_rows(activations.logits, task, rows)
-    swing = jnp.asarray(swing_of(activations.neurons, fill))
+    swing = activations.neurons - jnp.asarray(fill_of(activations.neurons, fill))
     swing = swing if rows is None else swing[np.asarray(rows)]
     writes = jnp.matmul(model.W_out, model.W_U, precision="highest")
     batch = max(1, CHUNK_BYTES // (4 * logits.size))
@@ -204,8 +188,8 @@ class Graded(NamedTuple):
     """Scores without the first units of an order, and without as many random others.
 
     Attributes:
-        doses: Number of units taken out.
-        chosen: Scores without the first of the order, axes (dose, task).
+        doses: Numbers of units taken out.
+        chosen: Scores without the first units, axes (dose, task).
         controls: Scores without random units, axes (draw, dose, task).
     """
 
@@ -261,12 +245,11 @@ def graded_ablation(
     return Graded(np.asarray(doses), Scores(loss[0], accuracy[0]), Scores(loss[1:], accuracy[1:]))
 
 
-def swing_of(values: Float[Tensor, "n *unit"], fill: str) -> Float[np.ndarray, "n *unit"]:
-    """Return what goes when values are set to their mean over the inputs, or to zero."""
+def fill_of(values: Float[Tensor, "n *unit"], fill: str) -> Float[np.ndarray, "1 *unit"]:
+    """Return what values that are taken out are set to: their mean over the inputs, or zero."""
     if fill not in FILLS:
         raise ValueError(f"fill={fill!r} was given; it takes one of {', '.join(FILLS)}")
-    array = np.asarray(values)
-    return array - array.mean(axis=0, keepdims=True) if fill == "mean" else array
+    return np.asarray(values).mean(axis=0, keepdims=True) * (fill == "mean")
 
 
 def check_rows(rows: Int[Tensor, " rows"], count: int) -> Int[np.ndarray, " rows"]:
@@ -283,9 +266,9 @@ def _set_to(chosen: Array, instead: Array, values: Array) -> Array:
 
 def _filled(site: str, values: Array, chosen: Bool[Tensor, " units"], fill: str) -> Edit:
     """Return the edit that sets some units of a site, on its second axis, to mean or zero."""
-    instead = (np.asarray(values) - swing_of(values, fill))[:1]
+    instead = jnp.asarray(fill_of(values, fill))
     mask = jnp.reshape(_mask(chosen, values.shape[1], site), (1, -1, *[1] * (values.ndim - 2)))
-    return {site: Partial(_set_to, mask, jnp.asarray(instead))}
+    return {site: Partial(_set_to, mask, instead)}
 
 
 def _mask(chosen: Bool[Tensor, " units"], count: int, what: str) -> Bool[Array, " units"]:

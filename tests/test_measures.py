@@ -11,16 +11,14 @@ from miiii_book.held_out import (
     BROKEN,
     HeldOut,
     Selectivity,
-    choosing_rows,
     others_of,
-    scoring_rows,
 )
 from miiii_core.addition import measures
 from miiii_core.chance import count_waves
 from miiii_core.config import TaskConfig, is_prime
 from miiii_core.interventions import ablate_neurons, logits_with, unit_mask
 from miiii_core.model import logit_map
-from miiii_core.shares import compare, nearest_pair, purity, remainder_pairs, unit_grids
+from miiii_core.shares import compare, unit_grids
 from miiii_core.tasks import make_task, primes_below
 from miiii_core.waves import project
 
@@ -78,11 +76,6 @@ def test_own_others_and_random_of_a_table():
     np.testing.assert_allclose(found.others, [0.75, 0.9, 0.8])
     np.testing.assert_allclose(found.random_own, 0.7)
     assert others_of(np.zeros((1, 1))).tolist() == [1]
-
-
-def test_inputs_to_choose_by_and_to_score_by_do_not_meet():
-    assert not set(choosing_rows(TASK)) & set(scoring_rows(TASK))
-    assert len(scoring_rows(TASK, 3)) == 3
 
 
 # Breaking a task.
@@ -287,11 +280,6 @@ def test_the_rule_is_a_mean_over_inputs_and_classes_by_loops():
     np.testing.assert_allclose(rule.bias, logits.mean(axis=0))
 
 
-def test_a_rule_says_of_each_class_how_far_it_is_from_the_answer():
-    targets, table, logits = made()
-    np.testing.assert_allclose(rules.Rule(table, np.zeros(7), SIZES).of(targets), logits)
-
-
 def test_scores_of_a_network_are_those_of_its_parts(tiny_run):
     task, model = tiny_run.task, tiny_run.model
     found = rules.score_rule(model, task)
@@ -437,13 +425,6 @@ def test_planted_clusters_are_found_with_what_they_do():
     assert pair.patterns(together=True).wanted == 0  # writes nothing
 
 
-def test_neurons_that_write_another_phase_do_not_pull_together():
-    neurons, writes = planted_products()
-    writes[:COUNT] = writes[np.random.default_rng(1).permutation(COUNT)]
-    ring = products.remainder_clusters(WIDE, neurons, writes)[1]
-    assert ring.aligned() < 0.5 and ring.patterns(together=True).wanted < 0.5
-
-
 def test_patterns_are_shares_of_what_the_products_add_to_the_logits():
     """Against least squares on the logits themselves, over inputs and classes at once."""
     neurons, writes = planted_products()
@@ -458,13 +439,6 @@ def test_patterns_are_shares_of_what_the_products_add_to_the_logits():
     sizes = np.linalg.lstsq(design, logits.ravel(), rcond=None)[0] ** 2
     wanted = ring.patterns(together=True).wanted
     assert wanted == pytest.approx(sizes[0] / sizes.sum(), abs=5e-3)
-
-
-def test_the_nearest_pair_is_the_one_that_purity_speaks_of():
-    grids = unit_grids(WIDE, np.random.default_rng(2).random((P**2, 5)))
-    pairs = remainder_pairs(WIDE.moduli, P)
-    found = nearest_pair(grids, pairs)
-    np.testing.assert_allclose(found.share, purity(grids, pairs)[0].both)
 
 
 def test_noise_has_no_clusters_and_phases_of_noise_a_quarter_of_the_products():
@@ -540,14 +514,6 @@ def test_waves_are_chosen_as_dense_least_squares_would():
     assert found.random.shape == (1, 6)
 
 
-def test_a_planted_wave_is_found_at_once():
-    angle = 2 * np.pi * 3 / 11 * np.arange(13)
-    table = np.stack([np.cos(angle), np.sin(angle + 1)], axis=1) + 4
-    found = dictionaries.choose_waves(table, np.array([0.2, 3 / 11, 0.3]), 2)
-    assert found.frequencies[0] == 3 / 11
-    assert dictionaries.needed(found.explained, 0.99) == 1
-
-
 # Symmetric digits.
 
 BASES = (23, 29, 31, 37, 43)
@@ -604,13 +570,6 @@ def test_noise_that_depends_on_the_class_count_is_no_lead():
         values.append(symmetry.lead(epochs, ENDS, draws=200, seed=seed).p_value)
     assert np.mean(np.array(values) < 0.05) < 0.08  # 0.10 if any q may take another's place
     assert 0.35 < np.mean(values) < 0.65
-
-
-def test_what_is_never_learned_counts_as_learned_at_the_end():
-    epochs = epochs_with(1.0)
-    late = {p: np.where(e == e.max(), np.inf, e) for p, e in epochs.items()}
-    found = symmetry.lead(late, {p: int(e.max()) + 1 for p, e in epochs.items()}, draws=1)
-    assert found.octaves == pytest.approx(1.0, abs=0.2)
 
 
 @pytest.mark.parametrize(

@@ -16,9 +16,7 @@ import numpy as np
 from miiii_core.model import Activations
 from miiii_core.runs import Run
 
-OURS = "Ours"  # the source of a claim that goes beyond the paper
-Number = float | int | np.number | np.bool_
-Measured = Mapping[str, Number]
+Measured = Mapping[str, float | int | np.number | np.bool_]
 Values = Mapping[str, float]
 
 
@@ -42,7 +40,7 @@ class Measure(NamedTuple):
         kinds: Kinds of run, by the names of their presets without size.
         take: Function from one run of each kind, of one seed and in that order, to numbers by
             name. It raises `CannotTell` where a run has nothing to measure.
-        together: Whether `take` is given all runs of its kinds at once instead.
+        together: Whether `take` is given all runs of its kind at once instead.
     """
 
     kinds: tuple[str, ...]
@@ -50,8 +48,12 @@ class Measure(NamedTuple):
     together: bool = False
 
 
-def measured(take: Callable[..., Measured], *kinds: str) -> tuple[Measure, ...]:
-    """Return the one measure that takes a run of each kind."""
+Judge = Callable[[Values], Verdict]
+Rules = dict[str, tuple[tuple[Measure, ...], Judge]]  # how claims are measured and judged, by key
+
+
+def measure(take: Callable[..., Measured], *kinds: str) -> tuple[Measure, ...]:
+    """Return the one measure of a claim that compares runs of several kinds, or has one kind."""
     return (Measure(kinds, take),)
 
 
@@ -67,40 +69,28 @@ def each(take: Callable[..., Measured], *kinds: str) -> tuple[Measure, ...]:
 
 @dataclass(frozen=True, kw_only=True)
 class Claim:
-    """One thing that is said, and how we find out.
-
-    Attributes:
-        key: A short name.
-        statement: What is claimed, in our words.
-        source: Where it is claimed; `OURS` if it goes beyond the paper.
-        criterion: What decides, in words; `judge` is the same in code.
-        measures: What is measured.
-        judge: Function from the measured numbers to the verdict.
-        where: Chapter and label of the figure that shows it, as ``training#fig-accuracy``.
-        published: The paper's number for some of the measured ones, by the same name; in words
-            where it is a range.
-        shown: Measured numbers that decide and of which the paper has none.
-    """
+    """One thing that is said, and how we find out; ``claims.toml`` says what its texts mean."""
 
     key: str
     statement: str
-    source: str = OURS
+    source: str
     criterion: str
-    measures: tuple[Measure, ...]
-    judge: Callable[[Values], Verdict]
     where: str
+    headline: str
     published: Mapping[str, float | str] = field(default_factory=dict)
     shown: tuple[str, ...] = ()
+    measures: tuple[Measure, ...]
+    judge: Judge
 
     @property
     def ours(self) -> bool:
         """Whether it goes beyond the paper: stated, and its criterion fixed, by us."""
-        return self.source == OURS
+        return self.source == "Ours"
 
     @property
     def kinds(self) -> tuple[str, ...]:
         """Kinds of run that all measures together need."""
-        return tuple(dict.fromkeys(kind for measure in self.measures for kind in measure.kinds))
+        return tuple(dict.fromkeys(kind for one in self.measures for kind in one.kinds))
 
 
 class Row(NamedTuple):
@@ -182,10 +172,7 @@ def decide(*parts: bool, given: bool = True) -> Verdict:
 
 
 def mostly(share: float) -> bool:
-    """Return whether something holds in more than half of the seeds, by its median of 0s and 1s.
-
-    A tie has a median of 1/2, and is no majority.
-    """
+    """Return whether more than half of the seeds have something, by the median of 0s and 1s."""
     return share > 0.5
 
 

@@ -17,7 +17,7 @@ from miiii_core.fourier import (
 )
 from miiii_core.runs import Run
 
-from .claim import Claim, Measured, decide, each
+from .claim import Measured, Rules, decide, each
 
 Embedding = Float[np.ndarray, "p d"]
 BOTH = ("T_nanda", "T_miiii")
@@ -93,72 +93,33 @@ def _spectra(run: Run, name: str) -> Measured:
     }
 
 
-CLAIMS = (
-    Claim(
-        key="positions",
-        statement="the positional embeddings of the two digits are alike in T_nanda and opposed "
-        "in T_miiii",
-        source="Fig. 7",
-        criterion="Pearson correlation over all dimensions above 0.5 in T_nanda, below 0 in "
-        "T_miiii; partly: one of the two",
-        measures=each(_positions, "nanda", "miiii"),
-        judge=lambda v: decide(v["Pearson, T_nanda"] > 0.5, v["Pearson, T_miiii"] < 0),
-        where="embeddings#fig-positions",
-        published={"Pearson, T_miiii": -0.64, "Pearson, T_nanda": 0.95},
+RULES: Rules = {
+    "positions": (
+        each(_positions, "nanda", "miiii"),
+        lambda v: decide(v["Pearson, T_nanda"] > 0.5, v["Pearson, T_miiii"] < 0),
     ),
-    Claim(
-        key="singular-values",
-        statement="the singular values of W_E are more diffuse in T_miiii than in T_nanda",
-        source="Fig. 8",
-        criterion="more ranks for 50 % and for 90 % of σ², as shares of p; partly: one of the two",
-        measures=each(_ranks, "nanda", "miiii"),
-        judge=lambda v: decide(
+    "singular-values": (
+        each(_ranks, "nanda", "miiii"),
+        lambda v: decide(
             v["the same over p, 50 %, T_miiii"] > v["the same over p, 50 %, T_nanda"],
             v["the same over p, 90 %, T_miiii"] > v["the same over p, 90 %, T_nanda"],
         ),
-        where="embeddings#fig-singular-values",
-        shown=tuple(f"the same over p, {share} %, {n}" for share in (50, 90) for n in BOTH),
     ),
-    Claim(
-        key="singular-vectors",
-        statement="the leading left singular vectors of W_E are periodic in both, and T_miiii "
-        "needs more of them",
-        source="Figs. 9 and 10",
-        criterion="of the vectors that hold half of σ²: the median share of a vector's best "
-        f"frequency exceeds that of {DRAWS} random orders of the digits, in each; and T_miiii has "
-        "more of them, as a share of p",
-        measures=each(_vectors, "nanda", "miiii"),
-        judge=lambda v: decide(
+    "singular-vectors": (
+        each(_vectors, "nanda", "miiii"),
+        lambda v: decide(
             *(v[f"best frequency's share, {n}"] > v[f"largest in random order, {n}"] for n in BOTH),
             v["vectors over p, T_miiii"] > v["vectors over p, T_nanda"],
         ),
-        where="embeddings#fig-vectors-miiii",
-        shown=tuple(
-            f"{what}, {name}"
-            for what in ("best frequency's share", "largest in random order", "vectors over p")
-            for name in BOTH
-        ),
     ),
-    Claim(
-        key="embedding-spectra",
-        statement="in the Fourier basis W_E has few dominant frequencies in T_nanda, far more in "
-        "T_miiii, and none in T_basis",
-        source="Figs. 11 to 13",
-        criterion="few: a quarter of the frequencies or less holds 90 % of the energy; more: a "
-        "larger share than that, and a Gini coefficient above all random orders; none: T_basis "
-        "has less than a quarter of T_miiii's excess over random orders",
-        measures=each(_spectra, "nanda", "miiii", "basis"),
-        judge=lambda v: decide(
+    "embedding-spectra": (
+        each(_spectra, "nanda", "miiii", "basis"),
+        lambda v: decide(
             v["share for 90 %, T_nanda"] <= 0.25,
             v["share for 90 %, T_miiii"] > v["share for 90 %, T_nanda"]
             and v["Gini, T_miiii"] > v["largest Gini in random order, T_miiii"],
             v["Gini, T_basis"] - v["mean Gini in random order, T_basis"]
             < 0.25 * (v["Gini, T_miiii"] - v["mean Gini in random order, T_basis"]),
         ),
-        where="embeddings#fig-fourier-embeddings",
-        published={"key frequencies, T_nanda": 5},
-        shown=("share for 90 %, T_nanda", "share for 90 %, T_miiii", "Gini, T_miiii",
-               "largest Gini in random order, T_miiii", "Gini, T_basis",
-               "mean Gini in random order, T_basis"),
     ),
-)  # fmt: skip
+}

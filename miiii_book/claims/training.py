@@ -1,7 +1,5 @@
 """Claims about training: which settings, which tasks generalise, when, and what it takes."""
 
-from collections.abc import Sequence
-
 import numpy as np
 from jaxtyping import Float, Int
 from scipy.stats import spearmanr
@@ -10,23 +8,23 @@ from miiii_core.model import WEIGHT_NAMES
 from miiii_core.runs import Run
 from miiii_core.schedule import GENERALISED, MASTERED, NEVER, SETTLED
 
-from ..results import neighbour_steps, stored_neighbours
-from ..seeds import curves_of
+from ..results import Curve, neighbour_steps, stored_neighbours
 from ..spaces import TABLE_1
-from .claim import CannotTell, Claim, Measured, Values, Verdict, decide, measured, require_probe
+from .claim import CannotTell, Measured, Rules, Values, Verdict, decide, measure, require_probe
 
-# Table 2, by field; and what the numbers of the best value are called.
-TABLE_2 = {
-    "dropout": ("dropout", 0.1),
-    "grokfast_lambda": ("λ", 1 / 2),
-    "weight_decay": ("weight decay", 1 / 3),
-    "d_model": ("d", 256),
-    "learning_rate": ("learning rate", 3e-4),
-    "n_heads": ("heads", 4),
+# What the numbers of the best value of each field are called.
+NAMES = {
+    "dropout": "dropout",
+    "grokfast_lambda": "λ",
+    "weight_decay": "weight decay",
+    "d_model": "d",
+    "learning_rate": "learning rate",
+    "n_heads": "heads",
 }
 EASY, NEXT = (2, 3, 5, 7), (11, 13, 17, 19)
 CONVERGED = 0.98  # mean validation accuracy of a training that has come to its end
 ATTENTION = ("W_Q", "W_K", "W_V", "W_O")
+TRAINED, VALIDATED = 0, 1  # splits
 
 
 def _best(run: Run) -> Measured:
@@ -37,34 +35,34 @@ def _best(run: Run) -> Measured:
             f"{len(there)} of the {len(steps)} neighbours of {run.folder.name} are stored; "
             "python -m benchmarks.trainings neighbours trains those of the paper's settings"
         )
-    own = curves_of(run, ())[run.config.train.seed]
+    own = Curve.of(run)
     seeds = {
         step: [one.curve.accuracy[-1] for one in found if step == (one.field, one.value)]
         for step in steps
     }
     ends = {step: float(np.median(each)) for step, each in seeds.items()}
-    own_end, higher = own.accuracy[-1], [s for s in steps if ends[s] > own.accuracy[-1]]
+    higher = [step for step in steps if ends[step] > own.accuracy[-1]]
 
     def best(field: str) -> float:
-        tried = {value: end for (other, value), end in ends.items() if other == field}
-        tried = {run.config.values[field]: own_end} | tried
-        return max(tried, key=lambda value: tried[value])
+        tried = {run.config.values[field]: own.accuracy[-1]}
+        tried |= {value: end for (other, value), end in ends.items() if other == field}
+        return float(max(tried, key=lambda value: tried[value]))
 
     return {
-        "mean validation accuracy": own_end,
+        "mean validation accuracy": own.accuracy[-1],
         "the highest of a neighbour": max(ends.values()),
         "neighbours": len(steps),
         "neighbours that end higher": len(higher),
         "fields": len(TABLE_1),
         "fields in which one ends higher": len({field for field, _ in higher}),
-        **{f"best {name}": best(field) for field, (name, _) in TABLE_2.items()},
+        **{f"best {name}": best(field) for field, name in NAMES.items()},
         "epoch of mean 0.9": own.reached(GENERALISED),
         "the earliest of a neighbour": min(one.curve.reached(GENERALISED) for one in found),
     }
 
 
 def _final(run: Run) -> Measured:
-    last = run.metrics.split("accuracy", "validation")[-1]
+    last = run.metrics["accuracy"][-1, VALIDATED]
     return {
         "tasks": len(last),
         "tasks at 0.999": int((last >= SETTLED).sum()),
@@ -89,8 +87,8 @@ def _order(run: Run) -> Measured:
         "first of the others": min(rest),
         "median of the others": float(np.median(rest)),
         "last of the others": max(rest),
-        "rank correlation of the others with q": 0.0 if order is None else float(order.statistic),
-        "p-value of that": 1.0 if order is None else float(order.pvalue),
+        "rank correlation of the others with q": order.statistic if order else 0.0,
+        "p-value of that": order.pvalue if order else 1.0,
     }
 
 
@@ -106,20 +104,14 @@ def _judge_order(v: Values) -> Verdict:
     )
 
 
-def _at_common_end(*runs: Run) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Return training and validation accuracies of each run at the last epoch they share."""
+def _at_common_end(*runs: Run) -> list[Float[np.ndarray, "splits tasks"]]:
+    """Return the accuracies of each run at the last epoch that all have recorded."""
     last = max(set.intersection(*(set(run.metrics["epoch"].tolist()) for run in runs)))
-    return [
-        (by_heart[run.metrics["epoch"] == last][0], held_out[run.metrics["epoch"] == last][0])
-        for run in runs
-        for by_heart, held_out in [
-            [run.metrics.split("accuracy", split) for split in ("train", "validation")]
-        ]
-    ]
+    return [run.metrics["accuracy"][run.metrics["epoch"] == last][0] for run in runs]
 
 
 def _filter(full: Run, without: Run) -> Measured:
-    (_, ours), (_, theirs) = _at_common_end(full, without)
+    ours, theirs = (ends[VALIDATED] for ends in _at_common_end(full, without))
     return {
         "mean validation accuracy": ours.mean(),
         "the same without filter": theirs.mean(),
@@ -129,11 +121,11 @@ def _filter(full: Run, without: Run) -> Measured:
 
 
 def _dropout(full: Run, without: Run) -> Measured:
-    (_, ours), (by_heart, theirs) = _at_common_end(full, without)
-    solved = np.array(without.task.moduli)[theirs >= GENERALISED]
+    ours, theirs = _at_common_end(full, without)
+    solved = np.array(without.task.moduli)[theirs[VALIDATED] >= GENERALISED]
     return {
-        "least training accuracy": by_heart.min(),
-        "tasks generalised": int((ours >= GENERALISED).sum()),
+        "least training accuracy": theirs[TRAINED].min(),
+        "tasks generalised": int((ours[VALIDATED] >= GENERALISED).sum()),
         "tasks generalised without dropout": len(solved),
         "those beside 2 and 3": int((~np.isin(solved, (2, 3))).sum()),
     }
@@ -143,18 +135,15 @@ def _masked(full: Run, masked: Run) -> Measured:
     require_probe("neuron_spectrum", full, masked)
     moduli, ours, theirs = np.array(full.task.moduli), full.learned_at(), masked.learned_at()
     following, rest = np.isin(moduli, NEXT), moduli > max(NEXT)
-
-    def spike(run: Run) -> float:
-        counts = run.metrics["active_per_neuron"]
-        return float(counts.max() / max(counts[-1], 1e-9))
-
+    counts = [run.metrics["active_per_neuron"] for run in (masked, full)]
+    spikes = [float(each.max() / max(each[-1], 1e-9)) for each in counts]
     return {
         "last of 11, 13, 17, 19": theirs[following].max() if following.any() else NEVER,
         "first of the larger": theirs[rest].min(initial=NEVER),
         "median of the larger": _median(theirs[rest]),
         "the same with all tasks": _median(ours[rest]),
-        "spike": spike(masked),
-        "spike with all tasks": spike(full),
+        "spike": spikes[0],
+        "spike with all tasks": spikes[1],
     }
 
 
@@ -178,119 +167,53 @@ def _gradients(run: Run) -> Measured:
     }
 
 
-def _median(values: Sequence[float] | np.ndarray) -> float:
+def _median(values: Float[np.ndarray, " _"]) -> float:
     return float(np.median(values)) if len(values) else NEVER
 
 
-CLAIMS = (
-    Claim(
-        key="hyperparameters",
-        statement="of the choices searched, dropout 0.1, λ 1/2, weight decay 1/3, d 256, "
-        "learning rate 3e-4 and 4 heads are best for T_miiii",
-        source="Tables 1 and 2",
-        criterion="no run with another value of Table 1 in one field ends with a higher mean "
-        "validation accuracy (dropout 0 and λ 0 are claims of their own); partly: in fewer than "
-        "half of the fields one does",
-        measures=measured(_best, "miiii"),
-        judge=lambda v: decide(
+RULES: Rules = {
+    "hyperparameters": (
+        measure(_best, "miiii"),
+        lambda v: decide(
             v["fields in which one ends higher"] == 0,
             2 * v["fields in which one ends higher"] < v["fields"],
         ),
-        where="search#fig-neighbours",
-        published={f"best {name}": value for name, value in TABLE_2.values()},
-        shown=("mean validation accuracy", "the highest of a neighbour", "fields",
-               "fields in which one ends higher"),
     ),
-    Claim(
-        key="all-tasks",
-        statement="T_miiii is learned perfectly: accuracy 1 in validation on every task",
-        source="Fig. 5",
-        criterion="reproduced: 0.999 or more on every task at the end; partly: 0.99 on nine "
-        "tasks of ten",
-        measures=measured(_final, "miiii"),
-        judge=lambda v: decide(
-            v["tasks at 0.999"] == v["tasks"], v["tasks at 0.99"] >= 0.9 * v["tasks"]
-        ),
-        where="training#fig-accuracy",
-        published={"tasks at 0.999": 29, "tasks": 29, "least validation accuracy": 1.0},
+    "all-tasks": (
+        measure(_final, "miiii"),
+        lambda v: decide(v["tasks at 0.999"] == v["tasks"], v["tasks at 0.99"] >= 0.9 * v["tasks"]),
     ),
-    Claim(
-        key="order",
-        statement="2, 3, 5, 7 generalise first and in that order; the others around epoch 40,000 "
-        "in no particular order",
-        source="Fig. 5",
-        criterion="epochs of 0.9 in validation: those four before all others; ascending; others "
-        "without rank correlation with q (p ≥ 0.05); at p = 113 their median within a factor of "
-        "two of 40,000",
-        measures=measured(_order, "miiii"),
-        judge=_judge_order,
-        where="training#fig-accuracy",
-        published={"median of the others": 40_000},
-        shown=(*(f"epoch of mod {q}" for q in EASY), "first of the others",
-               "rank correlation of the others with q", "p-value of that"),
-    ),
-    Claim(
-        key="filter",
-        statement="without the gradient filter (λ = 0) training does not converge in the same time",
-        source="Hyper-parameter optimization",
-        criterion="where the full recipe has a mean validation accuracy of 0.98, the other has "
-        "less than that; partly: it has 0.98 too, and less than the full recipe",
-        measures=measured(_filter, "miiii", "no-grokfast"),
-        judge=lambda v: decide(
+    "order": (measure(_order, "miiii"), _judge_order),
+    "filter": (
+        measure(_filter, "miiii", "no-grokfast"),
+        lambda v: decide(
             v["the same without filter"] < CONVERGED,
             v["the same without filter"] < v["mean validation accuracy"],
             given=v["mean validation accuracy"] >= CONVERGED,
         ),
-        where="ablations#fig-ablation-controls",
-        shown=("the same without filter", "mean validation accuracy"),
     ),
-    Claim(
-        key="dropout",
-        statement="without dropout the model overfits all tasks but 2 and 3",
-        source="Attention patterns, end",
-        criterion="all training inputs are known (0.99) and 0.9 in validation is reached by 2 and "
-        "3 only; partly: by fewer tasks than with dropout",
-        measures=measured(_dropout, "miiii", "no-dropout"),
-        judge=lambda v: decide(
+    "dropout": (
+        measure(_dropout, "miiii", "no-dropout"),
+        lambda v: decide(
             v["tasks generalised without dropout"] == 2 and v["those beside 2 and 3"] == 0,
             v["tasks generalised without dropout"] < v["tasks generalised"],
             given=v["least training accuracy"] >= MASTERED and v["tasks generalised"] > 2,
         ),
-        where="ablations#fig-controls-tasks",
-        published={"tasks generalised without dropout": 2, "those beside 2 and 3": 0},
-        shown=("tasks generalised", "least training accuracy"),
     ),
-    Claim(
-        key="masked",
-        statement="with 2, 3, 5, 7 masked, 11, 13, 17, 19 come first, the spike is subtler and "
-        "the others are not much delayed",
-        source="Attention patterns, end",
-        criterion="epochs of 0.9 in validation: those four before all larger ones; most active "
-        "frequencies over final ones less than with all tasks; median of the larger tasks at most "
-        "a quarter later",
-        measures=measured(_masked, "miiii", "masked"),
-        judge=lambda v: decide(
+    "masked": (
+        measure(_masked, "miiii", "masked"),
+        lambda v: decide(
             v["last of 11, 13, 17, 19"] <= v["first of the larger"],
             v["spike"] < v["spike with all tasks"],
             v["median of the larger"] <= 1.25 * v["the same with all tasks"],
             given=max(v["last of 11, 13, 17, 19"], v["the same with all tasks"]) < NEVER,
         ),
-        where="ablations#fig-ablation-controls",
-        shown=("last of 11, 13, 17, 19", "first of the larger", "median of the larger",
-               "the same with all tasks", "spike", "spike with all tasks"),
     ),
-    Claim(
-        key="gradients",
-        statement="the gradients of the attention settle early",
-        source="Fig. 17",
-        criterion="median epoch after which a matrix's gradient norm stays below a tenth of its "
-        "largest: for attention at most half of that for the rest; partly: earlier",
-        measures=measured(_gradients, "miiii"),
-        judge=lambda v: decide(
+    "gradients": (
+        measure(_gradients, "miiii"),
+        lambda v: decide(
             v["attention settles after epoch"] <= v["the rest settles after epoch"] / 2,
             v["attention settles after epoch"] < v["the rest settles after epoch"],
         ),
-        where="training#fig-gradients",
-        shown=("attention settles after epoch", "the rest settles after epoch"),
     ),
-)  # fmt: skip
+}

@@ -1,0 +1,64 @@
+"""What Nanda et al. report of modular addition, which the paper builds on.
+
+Intervals around their numbers were fixed before our runs were measured. They are wide on purpose:
+another seed and another length of training make other numbers, and what is asked is whether the
+same kind of network comes out.
+"""
+
+from math import inf
+
+from miiii_core.addition import Phases, measures
+from miiii_core.runs import Run
+
+from .claim import Measured, Rules, Values, Verdict, decide, measure, mostly, require_course
+
+FORMS = "circuit formation: restricted loss and weights fall, excluded loss rises"
+LATEST = ", at the latest"  # of the end of a phase, which lies between two records
+
+
+# Nanda et al. (2023), arXiv 2301.05217, addition modulo 113: by the names of `AdditionMeasures.ours`
+# what ``claims.toml`` calls the published number, and the least and largest value that agree.
+NANDA = {
+    "key_frequencies": ("key frequencies", 3, 5),  # five in one run, three or four in others
+    "neurons_explained": (
+        "share of neurons with over 85 % of their variance at one frequency", 0.75, inf,
+    ),
+    "heads_explained": ("least share of a head's weights at one frequency", 0.95, inf),
+    "map_residual": ("norm of W_L outside the key directions, over that of W_L", -inf, 0.05),
+    "sums_explained": (
+        "least share of a key direction of the neurons in its wave of x0 + x1", 0.9, inf,
+    ),
+    "logits_explained": (
+        "share of the logits' variance in cos(w(x0 + x1 - c)) of key frequencies", 0.9, inf,
+    ),
+    "restricted_ratio": ("restricted loss over loss", -inf, 1.0),
+    "complement_ratio": (
+        "loss outside the key directions of the classes, over that of guessing", 1.0, inf,
+    ),
+    # An epoch agrees within a factor of two.
+    "memorised": ("memorisation ends (epoch)", 700, 2800),
+    "formed": ("circuit formation ends (epoch)", 4700, 18800),
+    "cleaned": ("cleanup ends (epoch)", 7000, 28000),
+}  # fmt: skip
+
+
+def _circuit(run: Run) -> Measured:
+    require_course(run, len(run.snapshot_epochs))
+    found = measures(run, draws=1)  # its controls decide nothing
+    return {
+        FORMS: found.circuit_forms,
+        "greatest share of a head's weights at one frequency": found.head_share.max(),
+        **{NANDA[name][0]: bracket.low for name, bracket in found.ours.items()},
+        **{NANDA[name][0] + LATEST: found.ours[name].high for name in Phases._fields},
+    }
+
+
+def _judge_circuit(v: Values) -> Verdict:
+    agree = (
+        v[what] <= high and v.get(what + LATEST, v[what]) >= low
+        for what, low, high in NANDA.values()
+    )
+    return decide(*agree, mostly(v[FORMS]), given=v["key frequencies"] > 0)
+
+
+RULES: Rules = {"nanda-circuit": (measure(_circuit, "nanda"), _judge_circuit)}

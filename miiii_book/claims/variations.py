@@ -1,0 +1,256 @@
+"""Claims of ours about other bases, other tables, and other answers."""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+from jaxtyping import Bool, Float
+from scipy.stats import binomtest, spearmanr
+
+from miiii_core.runs import Run
+from miiii_core.schedule import GENERALISED
+from miiii_core.tasks import Task, primes_below
+
+from ..results import Base, Training, by_base, renamed_of, trainings_of
+from ..rules import folded, frequencies_used, knowledge, residue_means
+from ..symmetry import FIRST, Lead, lead
+from .claim import CannotTell, Measure, Measured, Rules, activations, decide, measure
+
+BASES = ("bases",)  # all runs of T_miiii, of which those of one recipe are compared
+SEEN = 0  # the seed in which it was seen what renaming does, which does not testify to it
+PAIRS = 5  # of trainings, from which on all of them falling one way is no accident
+MARKED = 0.25  # octaves of the epoch from which a difference counts
+ENOUGH = 5  # tasks learned in time from which two bases can be compared
+KNOWN = 0.9  # share of the answers' entropy removed, from which a task of T_divisible is learned
+FEW = 3  # tasks from which a median over them says something
+
+
+def lead_of(bases: Mapping[int, Base]) -> Lead | None:
+    """Return how much sooner symmetric tasks were learned; None if these bases cannot tell."""
+    try:
+        learned = {p: base.learned for p, base in bases.items()}
+        return lead(learned, {p: base.last for p, base in bases.items()})
+    except ValueError:
+        return None
+
+
+def order_of(learned: Float[np.ndarray, " tasks"], moduli: Sequence[int]) -> tuple[float, float]:
+    """Return the rank correlation of q, from 5 on, with the epoch it was learned, and its p-value.
+
+    A task never learned counts as learned after all others.
+    """
+    later = np.array(moduli) >= FIRST
+    epochs = np.asarray(learned)[later]
+    if len(set(epochs)) < 2:
+        return 0.0, 1.0
+    found = spearmanr(np.array(moduli)[later], epochs)
+    return float(found.statistic), float(found.pvalue)
+
+
+def _several(runs: Sequence[Run]) -> dict[int, Base]:
+    bases = by_base(trainings_of(runs))
+    if len(bases) < 2:
+        raise CannotTell(
+            f"{runs[0].folder.name} is of a recipe of which no other base is known; train one "
+            "with another --p, all else equal"
+        )
+    return bases
+
+
+def _symmetric(*runs: Run) -> Measured:
+    bases = _several(runs)
+    found = lead_of(bases) or Lead(0.0, 1.0, 0, 0)
+    return {
+        "bases": len(bases),
+        "trainings": sum(base.seeds for base in bases.values()),
+        "symmetric tasks": found.symmetric,
+        "other tasks": found.others,
+        "lead in octaves": found.octaves,
+        "p-value": found.p_value,
+    }
+
+
+def _classes(*runs: Run) -> Measured:
+    bases = _several(runs)
+    order = np.array([order_of(base.learned, primes_below(p)) for p, base in bases.items()])
+    return {
+        "bases": len(bases),
+        "trainings": sum(base.seeds for base in bases.values()),
+        "median rank correlation": float(np.median(order[:, 0])),
+        "least rank correlation": order[:, 0].min(),
+        "bases with p below 0.05": int((order[:, 1] < 0.05).sum()),
+    }
+
+
+def _both_ways(runs: Sequence[Run]) -> dict[tuple[int, int], tuple[Training, Training]]:
+    """Return the trainings, as they are and with digits renamed, that share a base and a seed."""
+    usual, renamed = (
+        {(one.p, one.seed): one for one in of(runs)} for of in (trainings_of, renamed_of)
+    )
+    return {place: (usual[place], renamed[place]) for place in sorted(set(usual) & set(renamed))}
+
+
+def _shared(*runs: Run) -> Measured:
+    pairs = _both_ways(runs)
+    usual, changed = (lead_of(by_base(pair[way] for pair in pairs.values())) for way in range(2))
+    if usual is None or changed is None:
+        raise CannotTell(
+            "no trainings with renamed digits are stored for these runs; "
+            "python -m benchmarks.trainings renamed computes those of miiii-small"
+        )
+    return {
+        "trainings": len(pairs),
+        "symmetric tasks": usual.symmetric,
+        "lead in octaves": usual.octaves,
+        "p-value": usual.p_value,
+        "lead with digits renamed": changed.octaves,
+        "p-value with digits renamed": changed.p_value,
+    }
+
+
+def gains_of(
+    pairs: Mapping[tuple[int, int], tuple[Training, Training]],
+) -> dict[tuple[int, int], float]:
+    """Return the octaves by which the median task from 5 on came sooner with digits renamed.
+
+    A task never learned counts as learned at the end.
+
+    Args:
+        pairs: Trainings without and with renamed digits, by p and seed.
+    """
+
+    def middle(one: Training) -> float:
+        later = np.array(primes_below(one.p)) >= FIRST
+        return float(np.median(np.minimum(one.learned[later], one.last)))
+
+    return {
+        place: float(np.log2(middle(usual) / middle(renamed)))
+        for place, (usual, renamed) in pairs.items()
+        if usual.p > FIRST
+    }
+
+
+def _sooner(*runs: Run) -> Measured:
+    gains = gains_of(_both_ways(runs))
+    told = np.array([gain for (_, seed), gain in gains.items() if seed != SEEN])
+    if not len(told):
+        raise CannotTell(
+            "no pair of trainings with and without renamed digits is stored of other seeds than "
+            f"{SEEN}; python -m benchmarks.trainings renamed --seeds 2 computes those of "
+            "miiii-small"
+        )
+    sooner = int((told > 0).sum())
+    return {
+        "pairs": len(told),
+        "sooner in": sooner,
+        "octaves, median": float(np.median(told)),
+        "octaves, least": told.min(),
+        "p-value": binomtest(sooner, len(told), alternative="greater").pvalue,
+    }
+
+
+def _larger(run: Run) -> Measured:
+    """Compare the base of a run with the largest one, until the shorter of their trainings ended."""
+    bases, p = by_base(trainings_of([run])), run.task.p
+    own, other = bases[p], bases[max(bases)]
+    if max(bases) <= p:
+        raise CannotTell(
+            f"{run.folder.name} is of a recipe of which no larger base than {p} is known; train "
+            "one with a larger --p, all else equal"
+        )
+    last = min(own.last, other.last)
+    told = (np.array(run.task.moduli) >= FIRST) & (own.learned <= last)
+    first, second = own.learned[told], other.learned[: len(told)][told]
+    times = np.minimum(second, last) / first
+    return {
+        "tasks": int(told.sum()),
+        "of them in the larger base too": int((second <= last).sum()),
+        "times the epoch, median": float(np.median(times)) if len(times) else 0.0,
+    }
+
+
+def knowledge_of(run: Run) -> Float[np.ndarray, " tasks"]:
+    """Return the share of the answers' entropy that a run has removed, on validation inputs."""
+    return knowledge(run.metrics.split("loss", "validation")[-1], run.task)
+
+
+def spread_of(logits: Float[np.ndarray, "n n_classes"], task: Task) -> Float[np.ndarray, " tasks"]:
+    """Return the frequencies that each task's answers are made of, over the q // 2 there are.
+
+    Args:
+        logits: Packed logits of all inputs.
+        task: T_divisible, of which yes above no counts, or a task of remainders.
+    """
+    used = []
+    for q, own in zip(task.moduli, task.columns, strict=True):
+        each = np.asarray(logits[:, own], float)
+        if task.config.name == "divisible":
+            profile = residue_means(each[:, 1] - each[:, 0], q)
+        else:
+            profile = folded(each, np.arange(len(each)))
+        used.append(frequencies_used(profile) / (q // 2))
+    return np.array(used)
+
+
+def learned(run: Run) -> Bool[np.ndarray, " tasks"]:
+    """Return which tasks from 5 on a run has learned for inputs held out."""
+    if run.config.task.name == "divisible":
+        good = knowledge_of(run) >= KNOWN
+    else:
+        good = run.metrics.split("accuracy", "validation")[-1] >= GENERALISED
+    return good & (np.array(run.task.moduli) >= FIRST)
+
+
+def _divisible(divisible: Run, full: Run) -> Measured:
+    found: dict[str, float] = {}
+    for name, run in (("T_divisible", divisible), ("T_miiii", full)):
+        good = learned(run)
+        spread = spread_of(np.asarray(activations(run).logits), run.task)[good]
+        found[f"tasks that {name} learned"] = len(spread)
+        found[f"frequencies used by {name}"] = float(np.median(spread)) if len(spread) else 0.0
+    return found
+
+
+RULES: Rules = {
+    "symmetric": (
+        (Measure(BASES, _symmetric, together=True),),
+        lambda v: decide(
+            v["lead in octaves"] > 0 and v["p-value"] < 0.05, given=v["symmetric tasks"] > 0
+        ),
+    ),
+    "shared-table": (
+        (Measure(BASES, _shared, together=True),),
+        lambda v: decide(
+            v["lead with digits renamed"] < v["lead in octaves"] / 2,
+            v["p-value with digits renamed"] >= 0.05,
+            given=v["lead in octaves"] > 0 and v["p-value"] < 0.05,
+        ),
+    ),
+    "own-tables": (
+        (Measure(BASES, _sooner, together=True),),
+        lambda v: decide(
+            v["octaves, median"] >= MARKED, v["p-value"] < 0.05, given=v["pairs"] >= PAIRS
+        ),
+    ),
+    "classes": (
+        (Measure(BASES, _classes, together=True),),
+        lambda v: decide(
+            v["median rank correlation"] >= 0.5, 2 * v["bases with p below 0.05"] > v["bases"]
+        ),
+    ),
+    "larger-base": (
+        measure(_larger, "sample-dropout"),
+        lambda v: decide(
+            v["of them in the larger base too"] >= 0.75 * v["tasks"],
+            0.5 <= v["times the epoch, median"] <= 2,
+            given=v["tasks"] >= ENOUGH,
+        ),
+    ),
+    "divisible": (
+        measure(_divisible, "divisible", "miiii"),
+        lambda v: decide(
+            v["frequencies used by T_divisible"] >= 0.8,
+            v["frequencies used by T_divisible"] > v["frequencies used by T_miiii"],
+            given=v["tasks that T_divisible learned"] >= FEW,
+        ),
+    ),
+}

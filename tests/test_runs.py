@@ -1,0 +1,879 @@
+import errno
+import hashlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tiny import TINY, assert_same_run
+
+from miiii_core import files, runs
+from miiii_core.model import WEIGHT_NAMES
+from miiii_core.presets import PRESETS
+from miiii_core.probes import metric_axes
+from miiii_core.runs import Interrupted, RunError, cached, load, verify
+from miiii_core.schedule import snapshot_epochs, tick_epochs, wide_epochs
+from miiii_core.tasks import SPLITS
+from miiii_core.train import Progress, TrainingDiverged, initial_state, task_of
+
+HERE = Path(__file__).parent
+SNAPSHOTS = [f"snapshots/{epoch:08d}.npz" for epoch in snapshot_epochs(TINY.train)[:-1]]
+WRITTEN = ["run.json", "metrics.npz", "weights.npz", *SNAPSHOTS]
+
+
+def contents(folder):
+    """Every file below a folder, by its path from there."""
+    paths = [path for path in folder.rglob("*") if path.is_file()]
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
+
+
+def rewrite(folder, change=None, **news):
+    """Change run.json, with a checksum that fits."""
+    info = json.loads((folder / "run.json").read_text())
+    del info["checksum"]
+    info = (change or (lambda old: old))(info | news)
+    files.save_json(folder / "run.json", {**info, "checksum": runs._checksum(info)})
+
+
+@pytest.fixture
+def copy(tiny_run, tmp_path):
+    return shutil.copytree(tiny_run.folder, tmp_path / "copy")
+
+
+@pytest.fixture
+def root(tmp_path, monkeypatch):
+    monkeypatch.setenv("MIIII_RUNS", str(tmp_path / "root"))
+    monkeypatch.setenv("MIIII_SHIPPED", str(tmp_path / "shelf"))
+    return tmp_path / "root"
+
+
+@pytest.fixture
+def kept(root, tiny_run):
+    """The tiny run, where the cache looks for it."""
+    return shutil.copytree(tiny_run.folder, runs.cache_folder(TINY)[0])
+
+
+@pytest.fixture
+def shelved(root, tiny_run, tmp_path):
+    """The tiny run among the shipped ones."""
+    return shutil.copytree(tiny_run.folder, tmp_path / "shelf" / "tiny")
+
+
+@pytest.fixture
+def stop(monkeypatch):
+    """Send signals from inside training, at the first news from an epoch on."""
+    take = runs._Recorder.take
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    def at(epoch, times=1):
+        def take_and_stop(self, now):
+            kept = take(self, now)
+            if now.epoch >= epoch:
+                monkeypatch.setattr(runs._Recorder, "take", take)
+                for _ in range(times):
+                    signal.raise_signal(signal.SIGINT)
+            return kept
+
+        monkeypatch.setattr(runs._Recorder, "take", take_and_stop)
+
+    yield at
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.fixture
+def often(monkeypatch):
+    """Save the state whenever there is news."""
+    monkeypatch.setattr(runs, "SAVE_SECONDS", -1.0)
+
+
+@pytest.fixture
+def nothing_is_trained(monkeypatch):
+    def fail(*_, **__):
+        raise AssertionError("training was set up")
+
+    for name in ("fit", "initial_state", "task_of"):
+        monkeypatch.setattr(runs.training, name, fail)
+    monkeypatch.setattr(runs, "fit_many", fail)
+
+
+def train(folder, config=TINY, **options):
+    return runs.train(config, folder, progress=False, **options)
+
+
+def resume(folder):
+    return runs.resume(folder, progress=False)
+
+
+# What is read back
+
+
+def test_a_run_read_again_is_the_same(tiny_run):
+    again = load(tiny_run.folder)
+    assert again.config == TINY and again.finished and again.epoch == 40
+    assert_same_run(again, tiny_run)
+    verify(again)
+    assert set(contents(tiny_run.folder)) == set(WRITTEN)
+
+
+def test_whoever_has_numpy_can_read_a_run(tiny_run):
+    info = json.loads((tiny_run.folder / "run.json").read_text())
+    assert info["config"] == json.loads(TINY.to_json())
+    for name, sha256 in info["files"].items():
+        assert hashlib.sha256((tiny_run.folder / name).read_bytes()).hexdigest() == sha256
+    assert set(info["files"]) | {"run.json"} == set(WRITTEN)
+    with np.load(tiny_run.folder / "weights.npz") as weights:
+        assert weights["W_E"].dtype == np.float32
+        np.testing.assert_array_equal(weights["W_E"], np.asarray(tiny_run.model.W_E))
+    with np.load(tiny_run.folder / SNAPSHOTS[0]) as weights:
+        assert set(weights) == set(WEIGHT_NAMES) and weights["W_E"].dtype == np.float16
+        np.testing.assert_array_equal(
+            weights["W_E"].astype(np.float32), np.asarray(tiny_run.snapshot(1).W_E)
+        )
+
+
+def test_provenance_is_written_down(tiny_run):
+    info = tiny_run.info
+    (session,) = info["sessions"]
+    assert session["from_epoch"] == 0 and info["digest"] == TINY.digest
+    for key in ("device", "started", "training_version"):
+        assert info[key] == session[key]
+    assert set(session["versions"]) == {"python", "jax", "jaxlib", "equinox", "optax", "numpy"}
+    assert session["code_revision"] and info["wall_seconds"] > 0
+
+
+def test_metrics_have_the_axes_they_were_recorded_with(tiny_run):
+    metrics = tiny_run.metrics
+    assert metrics.axes == metric_axes(TINY)
+    sizes = {"split": len(SPLITS), "matrix": len(WEIGHT_NAMES), "task": 3, "prime": 3, "wave": 4}
+    sizes |= {"epoch": len(tick_epochs(TINY.train)), "k0": 4, "k1": 4, "frequency": 4, "rank": 7}
+    sizes |= {"wide_epoch": len(wide_epochs(TINY.train)), "token": 15, "head": 4, "neuron": 4}
+    for name, array in metrics.items():
+        assert array.shape == tuple(sizes[axis] for axis in metrics.axes[name]), name
+    np.testing.assert_array_equal(metrics.split("loss", "test"), metrics["loss"][:, 2])
+    early = metrics.until(30)
+    assert early["epoch"].max() == 27 and early.axes == metrics.axes
+    assert len(early["neuron_power"]) == len(early["wide_epoch"]) < len(early["epoch"])
+    with pytest.raises(KeyError, match="'los' was not recorded; recorded are .*'loss'"):
+        metrics["los"]
+
+
+def test_tasks_are_learned_when_validation_says_so(tiny_run):
+    accuracy = tiny_run.metrics.split("accuracy", "validation")
+    level = float(accuracy.max(axis=0).min())
+    for i, epoch in enumerate(tiny_run.learned_at(level)):
+        first = next(row for row, value in enumerate(accuracy[:, i]) if value >= level)
+        assert epoch == tiny_run.metrics["epoch"][first]
+    assert np.isinf(tiny_run.learned_at(1.1)).all()
+
+
+def test_the_last_snapshot_is_the_trained_weights(tiny_run):
+    assert tiny_run.snapshot_epochs == snapshot_epochs(TINY.train)
+    assert tiny_run.snapshot(40) is tiny_run.model
+    with pytest.raises(RunError, match=r"no snapshot of epoch 5; there are \(1, .*40\)"):
+        tiny_run.snapshot(5)
+
+
+def test_weights_that_half_precision_cannot_hold_stay_single(tmp_path, tiny_run):
+    huge = jax.tree.map(lambda weight: weight * 1e6, tiny_run.model)
+    runs._save_weights(tmp_path / "huge.npz", huge, np.float16)
+    arrays = files.load_arrays(tmp_path / "huge.npz")
+    np.testing.assert_array_equal(arrays["W_E"], np.asarray(huge.W_E))
+
+
+def test_snapshots_of_eight_bits_are_multiplied_by_the_scales_of_their_rows(copy):
+    exact = load(copy).snapshot(1).weights
+    arrays = {}
+    for name, weight in exact.items():
+        scale = np.abs(np.asarray(weight)).max(axis=-1) / np.float32(127)
+        arrays[name] = np.rint(np.asarray(weight) / scale[..., None]).astype(np.int8)
+        arrays[f"{name}.scale"] = scale
+    files.save_arrays(copy / SNAPSHOTS[0], arrays)
+    listed = load(copy).info["files"]
+    listed[SNAPSHOTS[0]] = hashlib.sha256((copy / SNAPSHOTS[0]).read_bytes()).hexdigest()
+    rewrite(copy, files=listed, snapshots="int8")
+    run = load(copy)
+    verify(run)
+    for name, weight in run.snapshot(1).weights.items():
+        np.testing.assert_array_equal(
+            np.asarray(weight), arrays[name] * arrays[f"{name}.scale"][..., None]
+        )
+        np.testing.assert_allclose(weight, exact[name], atol=float(np.abs(exact[name]).max()) / 250)
+
+
+@pytest.mark.parametrize("grokfast", ["ema", "ma", "none"])
+def test_state_comes_back_leaf_by_leaf(tmp_path, copy, grokfast):
+    config = TINY.replace(grokfast=grokfast, grokfast_window=3)
+    state = initial_state(config, task_of(config))
+    run = runs.Run(tmp_path, load(copy).info | {"status": "running", "epoch": 1}, config)
+    runs._save_state(tmp_path / "state.eqx", config, state)
+    back = runs._load_state(run)
+    assert jax.tree.structure(back) == jax.tree.structure(state)
+    for mine, theirs in zip(jax.tree.leaves(back), jax.tree.leaves(state), strict=True):
+        assert mine.dtype == theirs.dtype
+        np.testing.assert_array_equal(np.asarray(mine), np.asarray(theirs))
+
+
+# What is damaged
+
+
+@pytest.mark.parametrize("name", WRITTEN)
+@pytest.mark.parametrize("how", ["missing", "truncated", "altered"])
+def test_verify_finds_every_broken_file(copy, name, how):
+    content = (copy / name).read_bytes()
+    (copy / name).unlink()
+    if how != "missing":
+        half = len(content) // 2
+        flipped = content[:half] + bytes([content[half] ^ 1]) + content[half + 1 :]
+        (copy / name).write_bytes(content[:half] if how == "truncated" else flipped)
+    with pytest.raises(RunError, match=name if name != "run.json" else "no run|run.json"):
+        verify(load(copy))
+
+
+def everything(folder):
+    """All that can be read from a run, by name."""
+    run = load(folder)
+    arrays = {name: np.asarray(weight) for name, weight in run.model.weights.items()}
+    early = run.snapshot(1).weights
+    arrays |= {f"{name} at first": np.asarray(weight) for name, weight in early.items()}
+    return run.info, arrays | dict(run.metrics)
+
+
+@pytest.fixture(scope="module")
+def fragile(tiny_run, tmp_path_factory):
+    folder = shutil.copytree(tiny_run.folder, tmp_path_factory.mktemp("fragile") / "run")
+    return folder, everything(folder)
+
+
+@given(
+    name=st.sampled_from(WRITTEN[:4]),
+    position=st.integers(0, 2**16),
+    flips=st.lists(st.integers(1, 255), min_size=1, max_size=3),
+    share=st.none() | st.floats(0, 1, exclude_max=True),
+)
+@settings(deadline=None, max_examples=60)
+def test_a_damaged_run_is_refused_or_whole(fragile, name, position, flips, share):
+    folder, (info, arrays) = fragile
+    whole = (folder / name).read_bytes()
+    damaged = bytearray(whole if share is None else whole[: int(share * len(whole))])
+    for i, flip in enumerate(flips if damaged else ()):
+        damaged[(position + i) % len(damaged)] ^= flip
+    (folder / name).write_bytes(damaged)
+    try:
+        found_info, found = everything(folder)
+    except RunError:
+        return
+    finally:
+        (folder / name).write_bytes(whole)
+    assert found_info == info and set(found) == set(arrays)
+    for key, array in arrays.items():
+        np.testing.assert_array_equal(found[key], array, err_msg=key)
+
+
+@pytest.mark.parametrize("content", ["[]", "3", "null", '{"format": 3}', "{", "", "{}"])
+def test_a_run_file_that_is_none_is_refused(copy, content):
+    (copy / "run.json").write_text(content)
+    with pytest.raises(RunError, match=r"run\.json is damaged"):
+        load(copy)
+    with pytest.raises(RunError, match=r"run\.json is damaged"):
+        train(copy)
+
+
+def test_a_hand_edited_run_file_is_refused(copy):
+    text = (copy / "run.json").read_text()
+    (copy / "run.json").write_text(text.replace('"seed": 0', '"seed": 1'))
+    with pytest.raises(RunError, match="altered: its checksum"):
+        load(copy)
+    (copy / "run.json").write_text(text)
+    rewrite(copy, digest="0" * 12)
+    with pytest.raises(RunError, match="altered"):
+        load(copy)
+    rewrite(copy, format=2)
+    with pytest.raises(RunError, match="is of format 2 and this version reads format 3; train"):
+        load(copy)
+
+
+def test_a_folder_without_a_run_is_named_and_gets_no_lock(tmp_path):
+    for look in (load, resume):
+        with pytest.raises(RunError, match=f"there is no run in {tmp_path}/none"):
+            look(tmp_path / "none" / "here")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_files_that_do_not_fit_the_configuration_are_refused(copy):
+    def listed(name, arrays):
+        files.save_arrays(copy / name, arrays)
+        sha256 = hashlib.sha256((copy / name).read_bytes()).hexdigest()
+        rewrite(copy, files=load(copy).info["files"] | {name: sha256})
+        return load(copy)
+
+    weights = files.load_arrays(copy / "weights.npz")
+    with pytest.raises(RunError, match=r"weights\.npz has .*'W_U': \(2, 2\)"):
+        _ = listed("weights.npz", weights | {"W_U": np.ones((2, 2))}).model
+    del weights["W_U"]
+    with pytest.raises(RunError, match=r"weights\.npz has .*'W_U'"):
+        _ = listed("weights.npz", weights).model
+    metrics = files.load_arrays(copy / "metrics.npz")
+    del metrics["loss"]
+    with pytest.raises(RunError, match=r"metrics\.npz is damaged: .*'loss'"):
+        _ = listed("metrics.npz", metrics).metrics
+
+
+def test_foreign_files_among_snapshots_are_passed_over_unless_they_pose_as_one(copy):
+    (copy / "snapshots" / "notes.npz").touch()
+    verify(load(copy))
+    shutil.copy(copy / SNAPSHOTS[0], copy / "snapshots" / "00000007.npz")
+    with pytest.raises(RunError, match=r"00000007\.npz is not listed"):
+        verify(load(copy))
+
+
+# Folders that are not free
+
+
+def test_a_folder_that_holds_a_run_is_refused_and_untouched(copy):
+    before = contents(copy)
+    for config, words in (
+        (TINY.replace(seed=1), "holds another run .* never overwritten; choose another"),
+        (TINY, "finished at epoch 40: miiii show"),
+    ):
+        with pytest.raises(RunError, match=words):
+            train(copy, config)
+    with pytest.raises(RunError, match="finished at epoch 40: there is nothing to resume"):
+        resume(copy)
+    assert contents(copy) == before
+
+
+def test_foreign_files_are_refused_and_untouched(tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "thesis.tex").write_text("years of work")
+    with pytest.raises(RunError, match="not empty and holds no run; choose a new or empty"):
+        train(tmp_path / "out")
+    assert contents(tmp_path / "out") == {"thesis.tex": b"years of work"}
+
+
+def test_an_empty_folder_is_free_also_when_one_stands_in_it(tmp_path, monkeypatch, tiny_run):
+    (tmp_path / "way").mkdir()
+    (tmp_path / "way" / ".run.json.abc.part").write_text("{")
+    monkeypatch.chdir(tmp_path / "way")
+    assert_same_run(train("."), tiny_run)
+    assert set(contents(tmp_path / "way")) == set(WRITTEN)
+
+
+def test_two_trainings_into_one_folder(copy, tmp_path):
+    with files.held(tmp_path / "new"), files.held(copy):
+        for second in (lambda: resume(copy), lambda: train(copy), lambda: train(tmp_path / "new")):
+            with pytest.raises((OSError, RunError), match="another process|never|another"):
+                second()
+    assert not (tmp_path / "new").exists()
+
+
+# Found before training starts
+
+
+@pytest.mark.parametrize("out", ["taken", "taken/out", "taken/below/out"])
+def test_a_file_in_place_of_the_folder_is_found_first(tmp_path, out, nothing_is_trained):
+    (tmp_path / "taken").write_text("mine")
+    with pytest.raises((OSError, RunError), match="choose a"):
+        train(tmp_path / out)
+    assert (tmp_path / "taken").read_text() == "mine"
+
+
+def test_too_little_room_is_found_first(tmp_path, monkeypatch, nothing_is_trained):
+    with pytest.raises(ValueError, match="p=2003 and d_model=8 needs about .* GB and cpu has"):
+        train(tmp_path / "out", TINY.replace(p=2003))
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=1000))
+    with pytest.raises(OSError, match="has 0 MB of room and the run needs"):
+        train(tmp_path / "out")
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+@pytest.mark.parametrize("change", [{}, {"grokfast": "ma"}, {"precision": "float64"}], ids=str)
+def test_the_estimate_of_disk_space_covers_what_a_save_takes(tmp_path, stop, monkeypatch, change):
+    """Never less than the files and a second copy of the largest, and at most four times that."""
+    config = TINY.replace(d_model=64, mlp_ratio=4, probes=("norms",), **change)
+    stop(40)
+    with pytest.raises(Interrupted):
+        train(tmp_path / "run", config)
+    sizes = [len(content) for content in contents(tmp_path / "run").values()]
+    monkeypatch.setattr(runs, "MARGIN", 30_000)
+    assert sum(sizes) + max(sizes) < runs._disk_need(config) < 4 * (sum(sizes) + max(sizes))
+
+
+@pytest.mark.parametrize("name", ["miiii", "nanda", "basis", "masked", "divisible"])
+@pytest.mark.parametrize("grokfast", ["ema", "ma", "none"])
+def test_sizes_are_those_of_task_and_state(name, grokfast):
+    config = TINY.replace(name=name, p=13, grokfast=grokfast, grokfast_window=5)
+    task = task_of(config)
+    state = eqx.filter_eval_shape(initial_state, config, task)
+    weights = sum(leaf.size for leaf in jax.tree.leaves(state.model))
+    assert runs._sizes(config) == (task.n_classes, weights)
+    numbers = sum(leaf.size for leaf in jax.tree.leaves(state) if leaf.dtype == "float32")
+    assert numbers // weights == runs._state_size(config) // weights
+
+
+def test_memory_is_what_machine_or_container_allows(tmp_path, monkeypatch):
+    cpu = runs.find_device("cpu")
+    monkeypatch.setattr(runs, "CONTAINER_LIMITS", ())
+    physical = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    assert runs._available_memory(cpu) == physical
+    monkeypatch.setattr(runs, "CONTAINER_LIMITS", (str(tmp_path / "max"), str(tmp_path / "gone")))
+    for text, allowed in {"max\n": physical, "1000000\n": 10**6, f"{10**18}": physical}.items():
+        (tmp_path / "max").write_text(text)
+        assert runs._available_memory(cpu) == allowed
+
+
+MEASURE = """
+import resource, sys
+from miiii_core import config, train
+
+config = config.Config.from_json(sys.argv[1])
+with train.numerics(config):
+    task = train.task_of(config)
+    for _ in train.fit(config, task, train.initial_state(config, task)):
+        pass
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+"""
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("precision", ["float32", "float64"])
+def test_the_estimate_of_memory_covers_the_measured_peak(precision):
+    """Never less than the whole process takes, and at most three times as much."""
+    config = TINY.replace(
+        epochs=1, probes=("norms",), p=97, d_model=128, mlp_ratio=4, precision=precision
+    )
+    # A process starts with the peak of the one that forked it: let that be a small shell's.
+    command = ["sh", "-c", '"$@"; exit $?', "sh", sys.executable, "-c", MEASURE, config.to_json()]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) < runs.estimate_memory(config) < 3 * int(done.stdout)
+
+
+def test_an_absent_gpu_is_named_with_what_there_is():
+    assert runs.find_device("auto") == jax.devices()[0]
+    if jax.devices()[0].platform == "cpu":
+        with pytest.raises(ValueError, match=r"device='gpu' .*cpu.*choose auto or cpu.*\[gpu\]"):
+            runs.find_device("gpu")
+
+
+# Stopped and gone on with
+
+
+@pytest.mark.parametrize("epoch", [0, 8, 40])
+def test_interrupted_and_resumed_equals_uninterrupted(tmp_path, tiny_run, stop, epoch):
+    stop(epoch)
+    with pytest.raises(Interrupted, match=f"at epoch {epoch}; go on with: miiii resume {tmp_path}"):
+        train(tmp_path / "run")
+    stopped = load(tmp_path / "run")
+    assert stopped.info["status"] == "interrupted" and stopped.epoch == epoch
+    verify(stopped)
+    assert stopped.metrics["epoch"].max() == epoch
+    with pytest.raises(RunError, match=f"stopped at epoch {epoch}: miiii resume"):
+        train(tmp_path / "run")
+    run = resume(tmp_path / "run")
+    assert run.finished and not (run.folder / "state.eqx").exists()
+    assert run.info["wall_seconds"] > stopped.info["wall_seconds"]
+    assert [session["from_epoch"] for session in run.info["sessions"]] == [0, epoch]
+    assert_same_run(run, tiny_run)
+
+
+def test_a_second_interrupt_stops_at_once(tmp_path, stop):
+    stop(8, times=2)
+    with pytest.raises(Interrupted, match="stopped at once; go on from the last save with: miiii"):
+        train(tmp_path / "run")
+    run = load(tmp_path / "run")
+    assert run.info["status"] == "running" and not run.metrics and run.model
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    verify(run)
+
+
+@pytest.mark.parametrize(
+    "name", ["metrics.npz", "weights.npz", "state.eqx", "run.json", SNAPSHOTS[1]]
+)
+def test_a_disk_that_fills_up_costs_nothing(tmp_path, tiny_run, monkeypatch, often, name):
+    """At each file, at its second writing where there is one; what was written before stays."""
+    write, last = files.write_atomic, {"metrics.npz", "run.json", "state.eqx"}
+    calls = []
+
+    def written(path, content):
+        calls.extend([path] if str(path).endswith(name) else [])
+        if calls and calls[-1] == path and len(calls) == (3 if name in last else 1):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        write(path, content)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(files, "write_atomic", written)
+        with pytest.raises(OSError, match="No space left.* what was saved before is whole"):
+            train(tmp_path / "run")
+    verify(load(tmp_path / "run"))
+    assert_same_run(resume(tmp_path / "run"), tiny_run)
+
+
+def test_a_moved_run_is_ended_by_another_process(tmp_path, tiny_run, stop):
+    stop(13)
+    with pytest.raises(Interrupted):
+        train(tmp_path / "here" / "run")
+    elsewhere = shutil.copytree(tmp_path / "here" / "run", tmp_path / "elsewhere" / "renamed")
+    shutil.rmtree(tmp_path / "here")
+    (tmp_path / "link").symlink_to(elsewhere)
+    code = "import sys; from miiii_core import runs; runs.resume(sys.argv[1], progress=False)"
+    flags = {"MIIII_RUNS": str(tmp_path / "none"), "PYTHONPATH": str(HERE.parent)}
+    command = [sys.executable, "-c", code, tmp_path / "link"]
+    subprocess.run(command, check=True, cwd=tmp_path, env=os.environ | flags)
+    run = load(elsewhere)
+    verify(run)
+    assert_same_run(run, tiny_run)
+    assert len(run.info["sessions"]) == 2
+
+
+@pytest.fixture
+def stopped(tmp_path, stop):
+    """The folder of a run that was stopped at epoch 8."""
+    stop(8)
+    with pytest.raises(Interrupted):
+        train(tmp_path / "run")
+    return tmp_path / "run"
+
+
+def test_going_on_with_other_code_is_said(stopped, capsys, monkeypatch, tiny_run):
+    monkeypatch.setattr(runs.training, "TRAINING_VERSION", 7)
+    run = resume(stopped)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"{stopped} was begun by training version 1") and "version 7" in line
+    assert [session["training_version"] for session in run.info["sessions"]] == [1, 7]
+
+
+def test_what_is_recorded_by_other_names_is_refused_and_untouched(stopped, monkeypatch):
+    before = contents(stopped)
+    monkeypatch.setattr(runs, "metric_axes", lambda config: metric_axes(config) | {"new": ()})
+    with pytest.raises(RunError, match=r"records new\. Train it anew"):
+        resume(stopped)
+    assert contents(stopped) == before
+
+
+@pytest.mark.parametrize("how", ["missing", "altered", "another"])
+def test_a_state_that_is_not_whole_is_never_gone_on_with(stopped, how):
+    state = stopped / "state.eqx"
+    content = bytearray(state.read_bytes())
+    if how == "missing":
+        state.unlink()
+    elif how == "altered":
+        content[-1] ^= 1
+        state.write_bytes(content)
+    else:
+        other = TINY.replace(seed=1)
+        runs._save_state(state, other, initial_state(other, task_of(other)))
+    with pytest.raises(RunError, match=r"state\.eqx"):
+        resume(stopped)
+    with pytest.raises(RunError, match=r"state\.eqx"):
+        verify(load(stopped))
+
+
+# Divergence
+
+
+def test_divergence_keeps_the_last_good_state(tmp_path, often):
+    with pytest.raises(TrainingDiverged, match=r"at epoch (\d+); the state of epoch \d+ is kept"):
+        train(tmp_path / "run", TINY.replace(learning_rate=1e3, probes=()))
+    run = load(tmp_path / "run")
+    verify(run)
+    assert run.info["status"] == "diverged" and 0 < run.epoch < 40
+    assert all(jnp.isfinite(weight).all() for weight in run.model.weights.values())
+    assert int(runs._load_state(run).epoch) == run.epoch
+    with pytest.raises(TrainingDiverged, match="epoch 1; the state of epoch 0 is kept in"):
+        train(tmp_path / "first", TINY.replace(learning_rate=1e30, probes=()))
+    verify(load(tmp_path / "first"))
+
+
+@pytest.mark.parametrize("bad", [jnp.nan, jnp.inf])
+def test_weights_that_are_not_finite_are_never_saved(bad):
+    state = initial_state(TINY, task_of(TINY))
+    broken = eqx.tree_at(lambda s: s.model.W_U, state, state.model.W_U.at[0, 0].set(bad))
+    for now, good in ((state, True), (broken, False)):
+        assert runs._finite(Progress(epoch=3, state=now, metrics=None)) == good
+
+
+# Many at once
+
+VALUES = {"seed=0": TINY, "seed=1": TINY.replace(seed=1)}
+
+
+def train_many(root, configs=VALUES):
+    return runs.train_many({root / n: c for n, c in configs.items()}, progress=False)
+
+
+def test_each_of_many_is_an_ordinary_run(tmp_path, tiny_run, stop):
+    first, second = train_many(tmp_path)
+    np.testing.assert_allclose(first.metrics["loss"], tiny_run.metrics["loss"], rtol=1e-4)
+    for run, seed in ((first, 0), (second, 1)):
+        verify(load(run.folder))
+        assert run.finished and run.config == TINY.replace(seed=seed)
+        assert set(contents(run.folder)) == set(contents(tiny_run.folder))
+    assert (first.metrics["loss"][:, 0] != second.metrics["loss"][:, 0]).any()
+
+
+def test_stopped_each_of_many_goes_on_by_itself(tmp_path, tiny_run, stop):
+    stop(8)
+    with pytest.raises(Interrupted, match="stopped at epoch 8; go on with: miiii resume .*seed=0"):
+        train_many(tmp_path)
+    for seed in (0, 1):
+        stopped = load(tmp_path / f"seed={seed}")
+        assert (stopped.info["status"], stopped.epoch) == ("interrupted", 8)
+        verify(stopped)
+    run = resume(tmp_path / "seed=0")
+    assert run.finished
+    np.testing.assert_allclose(run.metrics["loss"], tiny_run.metrics["loss"], rtol=1e-4)
+
+
+def test_of_many_one_that_diverges_is_marked_and_the_others_finish(tmp_path):
+    base = TINY.replace(probes=())
+    found = train_many(tmp_path, {"a": base, "b": base.replace(learning_rate=1e30)})
+    assert [run.info["status"] for run in found] == ["finished", "diverged"]
+    for run in found:
+        verify(load(run.folder))
+
+
+def test_many_are_refused_before_anything_is_written(tmp_path, nothing_is_trained):
+    (tmp_path / "seed=1").mkdir()
+    (tmp_path / "seed=1" / "thesis.tex").write_text("years of work")
+    with pytest.raises(RunError, match="seed=1 is not empty and holds no run"):
+        train_many(tmp_path)
+    assert not (tmp_path / "seed=0").exists()
+    with pytest.raises(ValueError, match="differ in p: 7, 11"):
+        train_many(tmp_path, {"a": TINY, "b": TINY.replace(p=11)})
+    large = TINY.replace(p=2003)
+    with pytest.raises(ValueError, match="p=2003 .* or fewer runs"):
+        train_many(tmp_path, {"a": large, "b": large.replace(seed=1)})
+
+
+# The cache
+
+
+def test_cached_trains_once_and_takes_the_run_by_its_digest(root, tiny_run, monkeypatch):
+    first = cached(TINY, progress=False)
+    assert first.folder == root / f"miiii-{TINY.digest}"
+    assert_same_run(first, tiny_run)
+    monkeypatch.setattr(runs, "_start", None)
+    assert cached(TINY.replace(seed=5), p=None, seed=0).info == first.info
+    renamed = first.folder.rename(root / f"earlier-name-{TINY.digest}")
+    shutil.copytree(renamed, root / f".hidden-{TINY.digest}")
+    assert cached(TINY).folder == renamed
+
+
+def test_cached_runs_are_named_after_preset_and_digest(root):
+    folder, config = runs.cache_folder("nanda-small", p=11, epochs=3)
+    assert folder == root / f"nanda-small-{config.digest}"
+    assert config == PRESETS["nanda-small"].replace(p=11, epochs=3)
+
+
+@pytest.mark.parametrize("name", ["run.json", "metrics.npz", "weights.npz", SNAPSHOTS[0], None])
+def test_cached_moves_what_will_not_do_aside_and_trains_anew(
+    kept, tiny_run, monkeypatch, capsys, name
+):
+    """What is damaged, and where no file is, what code of another version trained."""
+    monkeypatch.setattr(runs, "_start", lambda *_: [tiny_run])
+    if name is None:
+        monkeypatch.setattr(runs.training, "TRAINING_VERSION", 7)
+    else:
+        (kept / name).write_bytes((kept / name).read_bytes()[:-30])
+    before = contents(kept)
+    assert cached(TINY) is tiny_run
+    (aside,) = (kept.parent / "replaced").iterdir()
+    assert contents(aside) == before and not kept.exists()
+    (line,) = capsys.readouterr().err.splitlines()
+    assert (name or "version 1") in line and f"moved to {aside}, and trained anew" in line
+    assert list(runs.find_runs(kept.parent)) == []
+
+
+def test_cached_resumes_what_was_interrupted(root, tiny_run, stop):
+    stop(8)
+    with pytest.raises(Interrupted):
+        cached(TINY, progress=False)
+    assert_same_run(cached(TINY, progress=False), tiny_run)
+
+
+def test_cached_takes_the_folder_of_a_finished_run(copy, stopped):
+    assert cached(copy).folder == cached(str(copy), p=7, epochs=None).folder == copy
+    with pytest.raises(RunError, match="a run of its own and cannot be changed by {'p': 11}"):
+        cached(copy, p=11)
+    with pytest.raises(RunError, match="stopped at epoch 8; go on with: miiii resume"):
+        cached(stopped)
+
+
+def test_a_path_is_a_folder_and_a_name_that_could_be_both_is_refused(
+    root, tiny_run, tmp_path, monkeypatch
+):
+    folder = shutil.copytree(tiny_run.folder, tmp_path / "masked")
+    (tmp_path / "masked-small").mkdir()
+    monkeypatch.chdir(tmp_path)
+    for way in (folder, Path("masked"), "./masked", str(folder)):
+        assert cached(way).config == TINY
+    with pytest.raises(ValueError, match=f"a preset, and the folder {folder} .* './masked' for"):
+        cached("masked")
+    with pytest.raises(RunError, match="there is no run in basis"):
+        cached(Path("basis"))
+    monkeypatch.setattr(runs, "_start", lambda *_: [tiny_run])
+    assert cached("masked-small") is tiny_run, "a folder without a run hides no preset"
+
+
+def test_cached_knows_no_other_names(root):
+    with pytest.raises(ValueError, match="'mi' is neither a preset nor a folder; presets are .*"):
+        cached("mi")
+    with pytest.raises(ValueError, match="unknown field"):
+        cached(TINY, q=3)
+    assert not root.exists()
+
+
+# Shipped runs, and large ones
+
+
+def test_cached_prefers_the_shipped_run_whatever_code_trained_it(
+    shelved, nothing_is_trained, monkeypatch
+):
+    monkeypatch.setattr(runs.training, "TRAINING_VERSION", 7)
+    assert cached(TINY.replace(seed=5), seed=0).folder == shelved
+    assert cached(TINY.replace(precision="bfloat16")).folder == shelved
+    assert runs._find_shipped(TINY.replace(precision="bfloat16"), rounded=False) is None
+    (shelved / "weights.npz").write_bytes(b"")
+    with pytest.raises(RunError, match=r"weights\.npz was altered.*restore the file"):
+        cached(TINY)
+
+
+def test_relatives_are_those_that_differ_in_nothing_else(shelved):
+    for name, change in {"again": {"seed": 2}, "longer": {"seed": 3, "epochs": 48}}.items():
+        config = TINY.replace(**change)
+        folder = shutil.copytree(shelved, shelved.parent / name)
+        rewrite(folder, digest=config.digest, config=json.loads(config.to_json()))
+
+    def names(config, *fields):
+        return [run.folder.name for run in runs.relatives(config, *fields)]
+
+    assert [run.folder.name for run in runs.shipped_runs()] == ["again", "longer", "tiny"]
+    assert names(TINY, "seed") == ["again"]
+    assert names(TINY.replace(seed=2), "seed") == ["tiny"]
+    assert names(TINY, "epochs", "seed") == ["again", "longer"]
+    assert names(TINY.replace(seed=5), "epochs") == []
+
+
+def test_a_large_run_is_neither_trained_nor_moved_unasked(root, nothing_is_trained):
+    folder, config = runs.cache_folder("miiii", seed=3)
+    with pytest.raises(RunError) as refused:
+        cached("miiii", seed=3)
+    said = str(refused.value)
+    assert folder.name in said and "about 8 hours on two cores" in said
+    assert said.endswith("type: miiii train --preset miiii --seed 3") and not root.exists()
+
+
+def test_a_large_run_is_taken_as_it_is(kept, nothing_is_trained, monkeypatch):
+    monkeypatch.setattr(runs, "LARGE_P", TINY.task.p)
+    assert cached(TINY).folder == kept
+    rewrite(kept, status="interrupted", epoch=0)
+    with pytest.raises(RunError, match="stopped at epoch 0; go on with: miiii resume"):
+        cached(TINY)
+    rewrite(kept, training_version=0)
+    before = contents(kept)
+    with pytest.raises(RunError, match="training version 0.*move aside .* type: miiii train"):
+        cached(TINY)
+    assert contents(kept) == before
+
+
+WALK = """
+import sys
+from miiii_core import runs
+
+passed = set()
+
+def note(frame, event, _):
+    module = frame.f_globals.get("__name__", "")
+    if event == "call" and module.startswith("miiii_core"):
+        passed.add(f"{module}.{frame.f_code.co_name}")
+
+sys.setprofile(note)
+runs.cached("miiii-small")
+sys.setprofile(None)
+print(*sorted(name for name in passed if "<" not in name))
+"""
+
+
+def test_a_strangers_walk_through_the_cache_is_short(monkeypatch):
+    monkeypatch.delenv("MIIII_SHIPPED", raising=False)
+    command = [sys.executable, "-c", WALK]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=HERE.parent)
+    assert done.returncode == 0, done.stderr
+    assert 5 < len(done.stdout.split()) <= 25, done.stdout
+
+
+# Where runs are
+
+
+def test_runs_are_where_the_environment_says_or_the_book_is(tmp_path, monkeypatch, root):
+    assert (runs.runs_root(), runs.shipped_root()) == (root, tmp_path / "shelf")
+    assert runs.shipped_runs() == []
+    monkeypatch.delenv("MIIII_RUNS")
+    monkeypatch.delenv("MIIII_SHIPPED")
+    (tmp_path / "book").mkdir()
+    monkeypatch.chdir(tmp_path / "book")
+    assert runs.runs_root() == tmp_path / "book" / "_runs"
+    assert runs.shipped_root() is None and runs.shipped_runs() == []
+    (tmp_path / "_toc.yml").touch()
+    assert runs.runs_root() == tmp_path / "_runs"
+    assert runs.shipped_root() == tmp_path / "book" / "runs"
+
+
+def test_runs_are_found_with_the_damaged_among_them(tiny_run, tmp_path):
+    for name in "abcd":
+        shutil.copytree(tiny_run.folder, tmp_path / name)
+    (tmp_path / "b" / "run.json").unlink()
+    (tmp_path / "c" / "metrics.npz").write_bytes(b"")
+    (tmp_path / "d" / "weights.npz").write_bytes(b"")
+    (tmp_path / "no run").mkdir()
+    a, b, c, d = runs.find_runs(tmp_path)
+    assert (a.folder, d.folder) == (tmp_path / "a", tmp_path / "d")
+    assert isinstance(b, RunError) and str(tmp_path / "b") in str(b)
+    assert isinstance(c, RunError) and "metrics.npz" in str(c)
+    *_, d = runs.find_runs(tmp_path, verified=True)
+    assert isinstance(d, RunError) and "weights.npz" in str(d)
+
+
+SHELF = HERE.parent / "book" / "runs"
+NAMES = sorted(path.parent.name for path in SHELF.glob("[!.]*/run.json"))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_shipped_run_is_whole_and_its_numbers_follow_from_its_weights(name):
+    run = load(SHELF / name)
+    verify(run)
+    assert run.finished and run.info["training_version"] == 1
+    weights = [np.asarray(run.model.weights[own], np.float64) for own in WEIGHT_NAMES]
+    norms = [np.linalg.norm(weight) for weight in weights]
+    np.testing.assert_allclose(run.metrics["weight_norm"][-1], norms, rtol=1e-3)
+    epochs = list(run.metrics["epoch"])
+    for epoch in run.snapshot_epochs:  # so that one rounded snapshot can be told from others
+        norms = [
+            np.linalg.norm(np.asarray(w, np.float64)) for w in run.snapshot(epoch).weights.values()
+        ]
+        recorded = run.metrics["weight_norm"][epochs.index(epoch)]
+        np.testing.assert_allclose(recorded, norms, rtol=5e-3)
+
+
+def test_the_shelf_is_small_and_holds_nothing_else():
+    found = contents(SHELF)
+    assert sum(map(len, found.values())) <= 90_000_000
+    listed = {f"{name}/{file}" for name in NAMES for file in load(SHELF / name).info["files"]}
+    assert set(found) == listed | {f"{name}/run.json" for name in NAMES}
+
+
+def test_importing_runs_brings_neither_figures_nor_notebooks():
+    code = "import sys, miiii_core.runs; print({'matplotlib', 'IPython'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout == "set()\n", done.stderr
