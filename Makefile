@@ -18,29 +18,32 @@ PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
 	if $$python -c '$(SUPPORTED)' >/dev/null 2>&1; then echo $$python; break; fi; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help install book test check lint notebooks bench lab serve pdf clean lock gpu
+.PHONY: help install book test test-all check lint notebooks bench lab serve pdf clean lock gpu
 .DELETE_ON_ERROR:
 
 help: ## list the targets
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1|\2/p' Makefile | awk -F'|' '{printf "  make %-9s %s\n", $$1, $$2}'
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | awk -F'|' '{printf "  make %-9s %s\n", $$1, $$2}'
 
 install: $(INSTALLED) ## make .venv with the locked dependencies
 
 book: $(INSTALLED) ## train what is missing, execute what is stale, build the site
 	@$(BIN)/miiii book
 
-test: $(INSTALLED) ## run the tests; of the built site too, in a browser, where both are there
+test: $(INSTALLED) ## run the tests that a change is most likely to break
+	@$(BIN)/python -m pytest $(PYTEST_ARGS) -m "not thorough"
+
+test-all: $(INSTALLED) ## run all tests; of the built site too, where it and a browser are there
 	@$(BIN)/python -m pytest $(PYTEST_ARGS)
 
 check: $(INSTALLED) ## of the tests, those of the built site alone
 	@$(BIN)/python -m pytest $(PYTEST_ARGS) tests/test_browser.py
 
-lint: $(INSTALLED) ## check format, style, types, spelling, typed numbers, notebooks
+lint: $(INSTALLED) ## check format, style, types, imports, spelling, notebooks
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
-	@$(BIN)/codespell book miiii_core tests tools benchmarks *.md
-	@$(BIN)/python -m tools.check_prose
+	@$(BIN)/lint-imports --no-cache
+	@$(BIN)/codespell book miiii_core miiii_book tests tools benchmarks *.md
 	@$(BIN)/python -m tools.notebooks --check
 
 notebooks: $(INSTALLED) ## write the chapters as notebooks, for Colab and Binder

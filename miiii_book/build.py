@@ -29,6 +29,7 @@ from miiii_core.config import fields
 from miiii_core.files import write_atomic
 from miiii_core.presets import PRESETS
 
+from . import page
 from .alt_text import FigureError, check_pictures, fill
 from .chapters import Chapter, assigned, names_runs, read_chapters
 
@@ -193,6 +194,9 @@ def execute(
     if not given:
         check_pictures(executed)
     fill(executed)
+    for cell in executed.cells:
+        if page.MARK in str(cell.get("outputs")):  # of a cell that is hidden, show the banner
+            cell.metadata.tags = ["remove-input"]
     for part in (executed, *executed.cells):  # no times, paths, or widgets, live in Jupyter only
         for name in ("papermill", "execution", "widgets"):
             part.metadata.pop(name, None)

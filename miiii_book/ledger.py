@@ -6,7 +6,7 @@
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import cache
 
@@ -57,10 +57,7 @@ def examine(claim: Claim, evidence: Evidence, seeds: Sequence[Seed] = ()) -> Fin
         used = (run for one, each in sets if not one.together for runs in each for run in runs)
         bases = tuple(sorted({run.config.task.p for run in used}))
         for one, each in sets:
-            own = [
-                Row(one.kinds, runs[0].config.train.seed, _numbers(one.take(*runs)))
-                for runs in each
-            ]
+            own = [_row(one, runs) for runs in each]
             rows += [*own, *_stored(claim, own, told)]
     except CannotTell as why:
         return Finding(claim=claim, bases=bases, reason=str(why))
@@ -84,10 +81,15 @@ def examine_all(
         activations.cache_clear()
 
 
+@cache  # chapters ask for several claims, and measures of one run build on each other
+def _shipped() -> dict[str, list[Run]]:
+    return gather(shipped_runs())
+
+
 @cache
 def examine_shipped(key: str) -> Finding:
     """Put one claim to the runs and the seeds that come with the book; measured once."""
-    return examine_all(gather(shipped_runs()), [key], stored_seeds())[key]
+    return examine_all(_shipped(), [key], stored_seeds())[key]
 
 
 def shuffled_label_control(ledger: Ledger, also: Sequence[str] = ()) -> Ledger:
@@ -112,8 +114,9 @@ def shuffled_label_control(ledger: Ledger, also: Sequence[str] = ()) -> Ledger:
     return Ledger([asked(found) for found in ledger.findings], ledger.evidence)
 
 
-def _numbers(found: Mapping[str, object]) -> dict[str, float]:
-    return {name: float(value) for name, value in found.items()}  # type: ignore[arg-type]
+def _row(measure: Measure, runs: Sequence[Run]) -> Row:
+    numbers = {name: float(value) for name, value in measure.take(*runs).items()}
+    return Row(measure.kinds, runs[0].config.train.seed, numbers)
 
 
 def _stored(claim: Claim, own: Sequence[Row], told: Sequence[Seed]) -> list[Row]:

@@ -1,6 +1,5 @@
 """What the prose of a chapter stands on: values that it shows, and verdicts that it relies on."""
 
-from html import escape
 from typing import Any
 
 from IPython.core.getipython import get_ipython
@@ -8,6 +7,7 @@ from IPython.display import HTML, display
 from myst_nb import glue
 
 INJECTED = "# Parameters\n"  # how papermill begins the cell that gives a chapter other parameters
+MARK = "other-runs"  # class of the banner
 BANNER = (
     "The prose of this page speaks of the runs that come with the book. Here they are others, so "
     "that numbers and figures may not agree with its sentences."
@@ -45,9 +45,7 @@ def expects(claim: str, verdict: str) -> None:
     if has_other_parameters():
         shell = id(get_ipython())
         if shell not in _told:
-            display(
-                HTML(f'<div class="admonition warning other-runs"><p>{escape(BANNER)}</p></div>')
-            )
+            display(HTML(f'<div class="admonition warning {MARK}"><p>{BANNER}</p></div>'))
         _told.add(shell)
         return
     found = str(examine_shipped(claim).verdict)
@@ -73,5 +71,5 @@ def _plain(name: str, value: Any) -> Any:
     if isinstance(value, bool | int | float):
         return value
     if isinstance(value, str):
-        return str.__str__(value)
+        return str(value)
     raise TypeError(f"{name} is of type {type(value).__name__}; publish numbers and texts")

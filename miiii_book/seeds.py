@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
 
 from miiii_core.config import Config
 from miiii_core.presets import nearest_preset
@@ -32,11 +31,10 @@ Evidence = Mapping[str, Sequence[Run]]
 
 @dataclass(frozen=True)
 class StoredRun:
-    """One run without its weights: what was trained, how it came along, how each task ended."""
+    """One run without its weights: what was trained, and how it came along."""
 
     config: Config
     curve: Curve
-    final: Float[np.ndarray, " tasks"]
 
 
 @dataclass(frozen=True)
@@ -123,7 +121,8 @@ def row_of(seed: int, own: Mapping[str, Run]) -> dict[str, Any]:
 
 def _numbers(claim: Claim, own: Mapping[str, Run], beside: Mapping[str, Run]) -> Measured:
     """Return what a claim measures on runs of a seed; nothing if they cannot tell."""
-    found, there = {}, {**beside, **own}
+    found: dict[str, Any] = {}
+    there = {**beside, **own}
     for kinds, take, together in claim.measures:
         if not together and set(kinds) & set(own) and set(kinds) <= set(there):
             try:
@@ -149,7 +148,6 @@ def _seed(row: Mapping[str, Any]) -> Seed:
         kind: StoredRun(
             config_of(one),
             Curve(np.array(one["epochs"], int), np.array(one["accuracy"], float)),
-            np.array(one["final"], float),
         )
         for kind, one in row["runs"].items()
     }

@@ -8,6 +8,7 @@ the entry points ``miiii.commands``. JAX is imported inside commands, so that he
 import itertools
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast, get_args, get_origin
@@ -88,8 +89,8 @@ class Commands(click.Group):
 
             from .runs import RunError
 
-            expected = (RunError, OSError, FloatingPointError, MemoryError, JaxRuntimeError)
-            if isinstance(error, expected):
+            known = (RunError, OSError, FloatingPointError, MemoryError, JaxRuntimeError)
+            if isinstance(error, known):
                 raise click.ClickException(str(error)) from error
             raise
 
@@ -131,37 +132,25 @@ class Listed(click.ParamType):
         return tuple(self.item.convert(text, param, ctx) for text in texts)
 
 
-def option_type(name: str) -> click.ParamType:
-    """Return how a field's value is typed and read."""
-
-    def of(kind: Any) -> click.ParamType:
-        if get_origin(kind) is Literal:
-            return click.Choice(get_args(kind))
-        if get_origin(kind) is tuple:
-            return Listed(of(get_args(kind)[0]))
-        return click.INT if kind is int else click.FLOAT
-
-    return of(field_type(name))
+def option_type(kind: Any) -> click.ParamType:
+    """Return how a value of a field's type, from `config.field_type`, is typed and read."""
+    if get_origin(kind) is Literal:
+        return click.Choice(get_args(kind))
+    if get_origin(kind) is tuple:
+        return Listed(option_type(get_args(kind)[0]))
+    return click.INT if kind is int else click.FLOAT
 
 
-def config_options(several: bool = False) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Return a decorator that gives a command one option for every field of the configuration.
-
-    Args:
-        several: Whether fields in `BATCHABLE` take several values, separated by commas.
-    """
-
-    def decorate(command: Callable[..., None]) -> Callable[..., None]:
-        for name, field in reversed(fields().items()):
-            usual, kind, text = field.default, option_type(name), field.metadata["help"]
-            if several and name in BATCHABLE:
-                kind, text = Listed(kind), f"{text}; several values train at once"
-            shown = ",".join(map(str, usual)) if isinstance(usual, tuple) else _short(usual)
-            names = [f"--{name.replace('_', '-')}", *(["--task"] if name == "name" else [])]
-            command = click.option(*names, name, type=kind, help=f"{text}  [{shown}]")(command)
-        return command
-
-    return decorate
+def config_options(command: Callable[..., None], several: bool = False) -> Callable[..., None]:
+    """Give a command an option for every field; those in `BATCHABLE` may take several values."""
+    for name, field in reversed(fields().items()):
+        usual, kind, text = field.default, option_type(field_type(name)), field.metadata["help"]
+        if several and name in BATCHABLE:
+            kind, text = Listed(kind), f"{text}; several values train at once"
+        shown = ",".join(map(str, usual)) if isinstance(usual, tuple) else _short(usual)
+        names = [f"--{name.replace('_', '-')}", *(["--task"] if name == "name" else [])]
+        command = click.option(*names, name, type=kind, help=f"{text}  [{shown}]")(command)
+    return command
 
 
 # The commands
@@ -181,25 +170,23 @@ def miiii(ctx: click.Context) -> None:
 @click.option("--out", type=FOLDER, help="folder of the run, or of several  [among the book's]")
 @device_option
 @quiet_option
-@config_options(several=True)
+@partial(config_options, several=True)
 def train(base: str, out: Path | None, device: Any, quiet: bool, **given: Any) -> None:
     """Train a run into a new folder, or several at once.
 
-    Options left out are the preset's; in brackets stand those of the preset miiii. Several
-    values of seeds, rates, decay, filter or dropout, such as --seed 0,1,2, train every
-    combination of them, each into a folder below --out. Ctrl-C saves, `miiii resume` goes on.
+    Options left out are the preset's; in brackets stand those of the preset miiii. With several
+    values, such as --seed 0,1,2, every combination is trained, each into a folder below --out.
+    Ctrl-C saves, and `miiii resume` goes on.
     """
     from . import runs
 
     changes = {name: value for name, value in given.items() if value is not None}
-    found = list(_combinations(preset(base), changes))
-    if len(found) == 1:
-        run = runs.train(found[0][1], _place(out, *found[0], 1), device=device, progress=not quiet)
-        return None if quiet else click.echo(one_line(run))
-    configs = {_place(out, name, config, len(found)): config for name, config in found}
-    done = runs.train_many(configs, device=device, progress=not quiet)
+    found = {}
+    for name, config in _combinations(preset(base), changes):
+        found[out / name if out else runs.cache_folder(config)[0]] = config
+    done = runs.train_many(found, device=device, progress=not quiet)
     if not quiet:
-        click.echo(runs_table(done))
+        click.echo(one_line(done[0]) if len(done) == 1 else runs_table(done))
     if diverged := [str(run.folder) for run in done if not run.finished]:
         raise click.ClickException(f"the loss did not stay finite in {', '.join(diverged)}")
 
@@ -229,10 +216,9 @@ def list_runs(ctx: click.Context, root: Path | None, verify: bool) -> None:
     from . import runs
 
     whole = True
-    for place in (root,) if root else (runs.runs_root(), runs.shipped_root()):
-        found = list(runs.find_runs(place, verified=verify)) if place else []
-        if place:
-            click.echo(f"{place}:\n{runs_table(found)}\n" if found else f"no runs in {place}\n")
+    for place in filter(None, [root] if root else [runs.runs_root(), runs.shipped_root()]):
+        found = list(runs.find_runs(place, verified=verify))
+        click.echo(f"{place}:\n{runs_table(found)}\n" if found else f"no runs in {place}\n")
         whole &= all(isinstance(run, runs.Run) for run in found)
     ctx.exit(int(verify and not whole))
 
@@ -260,15 +246,6 @@ def _combinations(base: Config, changes: dict[str, Any]) -> Iterator[tuple[str, 
         yield name, common.replace(**chosen)
 
 
-def _place(out: Path | None, name: str, config: Config, number: int) -> Path:
-    """The folder of one of several runs."""
-    from .runs import cache_folder
-
-    if out is None:
-        return cache_folder(config)[0]
-    return out if number == 1 else out / name
-
-
 # Runs in words
 
 
@@ -281,10 +258,9 @@ def runs_table(found: Sequence["Run | RunError"]) -> str:
             continue
         last = run.metrics.split("accuracy", "validation")[-1] if run.metrics else None
         mean, worst = ("-", "-") if last is None else (f"{last.mean():.3f}", f"{last.min():.3f}")
-        epoch, seconds = f"{run.epoch}/{run.config.train.epochs}", run.info["wall_seconds"]
-        task, info = run.config.task, run.info
+        info, task, epoch = run.info, run.config.task, f"{run.epoch}/{run.config.train.epochs}"
         own = (run.folder.name, task.name, str(task.p), info["status"], epoch, mean, worst)
-        rows.append((*own, f"{seconds:.0f}", info["device"]))
+        rows.append((*own, f"{info['wall_seconds']:.0f}", info["device"]))
     return "\n".join([*aligned(rows), *damaged])
 
 
@@ -312,12 +288,12 @@ def run_page(run: "Run") -> str:
     ]
     if not run.metrics:
         return "\n".join([*lines, "nothing was recorded yet"])
-    rows = [("task", "train", "validation", f"train {MASTERED}", f"validation {MASTERED}")]
+    header = ("task", "train", "validation", f"train {MASTERED}", f"validation {MASTERED}")
+    rows: list[tuple[str, ...]] = [header]
     for i, modulus in enumerate(run.task.moduli):
         both = [run.metrics.split("accuracy", split)[:, i] for split in ("train", "validation")]
         reached = [first_epoch(run.metrics["epoch"], accuracy) for accuracy in both]
-        shown = [f"{both[0][-1]:.3f}", f"{both[1][-1]:.3f}", *map(str, reached)]
-        rows.append((f"mod {modulus}", shown[0], shown[1], shown[2], shown[3]))
+        rows.append((f"mod {modulus}", *(f"{a[-1]:.3f}" for a in both), *map(str, reached)))
     note = f"(at {MASTERED}: first recorded epoch of that accuracy, None for never)"
     return "\n".join([*lines, "", *aligned(rows), note])
 
@@ -325,7 +301,5 @@ def run_page(run: "Run") -> str:
 def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
     """Return lines of columns, the first aligned to the left and the rest to the right."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    pad = [str.ljust, *[str.rjust] * (len(widths) - 1)]
-    return [
-        "  ".join(p(cell, w) for p, cell, w in zip(pad, row, widths, strict=True)) for row in rows
-    ]
+    padded = ([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])] for row in rows)
+    return ["  ".join(cells) for cells in padded]

@@ -58,6 +58,7 @@ SAVE_SECONDS = 20.0  # least time between two saves of the state
 LARGE_P = 100  # from this p on a training can take hours, and is never started unasked
 OVERHEAD = 700_000_000  # bytes of Python, JAX and its compiler; measured on a CPU: 610 MB
 MARGIN = 1_000_000  # bytes of run.json and of the headers of arrays
+RESTORE = "restore the file, or train the run again"
 SNAPSHOT = "snapshots/{:08d}.npz"
 CONTAINER_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 DeviceName = Literal["auto", "cpu", "gpu"]
@@ -155,7 +156,8 @@ class Run:
     def snapshot_epochs(self) -> tuple[int, ...]:
         """Epochs whose weights were kept, ascending; at the end those are the trained weights."""
         end = {self.epoch} if self.finished and self.config.train.n_snapshots else set()
-        return tuple(sorted(end | {int(Path(name).stem) for name in _snapshots(self.folder)}))
+        names = self.info["files"] if self.finished else _snapshots(self.folder)
+        return tuple(sorted(end | {int(Path(n).stem) for n in names if n.startswith("snapshots")}))
 
     def snapshot(self, epoch: int) -> Transformer:
         """Return the weights as they were at an epoch.
@@ -180,7 +182,7 @@ class Run:
                 raise FileDamaged(f"{self.folder / name} is not listed in run.json")
             return files.load_arrays(self.folder / name, listed.get(name))
         except FileDamaged as error:
-            raise RunError(f"{error}; restore the file, or train the run again") from error
+            raise RunError(f"{error}; {RESTORE}") from error
 
     def _weights(self, name: str) -> Transformer:
         arrays, blank = self._arrays(name), _blank(self).model
@@ -220,17 +222,19 @@ def load(folder: Path | str) -> Run:
 
 def verify(run: Run) -> None:
     """Read every file that a run should have by now; raise `RunError` at the first damaged one."""
-    _ = run.metrics, run.finished or run.model
-    for name in [*run.info["files"], *_snapshots(run.folder)]:
-        run._arrays(name)
+    if not run.finished:
+        _ = run.metrics, run.model, [run.snapshot(epoch) for epoch in run.snapshot_epochs]
+    for name, sha256 in run.info["files"].items():
+        try:
+            files.read_whole(run.folder / name, sha256)
+        except FileDamaged as error:
+            raise RunError(f"{error}; {RESTORE}") from error
 
 
 def find_runs(root: Path, *, verified: bool = False) -> Iterator[Run | RunError]:
     """Iterate over the runs directly below a folder; one that cannot be read comes as its error.
 
-    Args:
-        root: Folder of runs.
-        verified: Whether to read every file of each run, or only what a list shows.
+    Every file of each run is read if they are to be verified, else only what a list shows.
     """
     parts = ("run.json", "metrics.npz", "weights.npz", "state.eqx")
     for folder in sorted({path.parent for name in parts for path in root.glob(f"[!.]*/{name}")}):
@@ -317,15 +321,14 @@ def cached(which: str | Path | Config, *, progress: bool = True, **overrides: An
     changes = {name: value for name, value in overrides.items() if value is not None}
     if not isinstance(which, Config) and (own := _folder_named(which)) is not None:
         return _finished(load(own), changes)
-    folder, config = cache_folder(which if isinstance(which, Config) else str(which), **changes)
+    config = (which if isinstance(which, Config) else preset(str(which))).replace(**changes)
     if shipped := _find_shipped(config, rounded="precision" not in changes):
         return shipped
+    folder, _ = cache_folder(config)
     if config.task.p >= LARGE_P:
         if why := _unusable(folder):
-            raise RunError(
-                f"{why}. To train it, for about {time_in_words(config)}, move aside "
-                f"what is there and type: {train_command(config)}"
-            )
+            typed = ("move it aside and type" if folder.exists() else "type", train_command(config))
+            raise RunError(f"{why}. To train it, {time_in_words(config)}, {': '.join(typed)}")
         return _finished(load(folder), {})
     with held(folder, wait=True):
         if folder.exists() and (why := _unusable(folder)):
@@ -341,12 +344,8 @@ def cached(which: str | Path | Config, *, progress: bool = True, **overrides: An
 def cache_folder(which: str | Config, **overrides: Any) -> tuple[Path, Config]:
     """Return where `cached` keeps a run, whatever it was called before, and its configuration.
 
-    Raises:
-        ValueError: for an unknown preset or field, or a value that a field does not take.
+    Raises ValueError for an unknown preset or field, or a value that a field does not take.
     """
-    if isinstance(which, str) and which not in PRESETS:
-        names = ", ".join(sorted(PRESETS))
-        raise ValueError(f"{which!r} is neither a preset nor a folder; presets are {names}")
     config = (which if isinstance(which, Config) else preset(which)).replace(**overrides)
     usual = runs_root() / f"{nearest_preset(config)[0]}-{config.digest}"
     others = sorted(usual.parent.glob(f"[!.]*-{config.digest}"))
@@ -383,11 +382,7 @@ def relatives(config: Config, *fields: str) -> list[Run]:
 
 
 def find_device(name: DeviceName) -> jax.Device:
-    """Return the device to run on; ``auto`` takes the best that JAX has.
-
-    Raises:
-        ValueError: if a GPU is asked for and JAX sees none.
-    """
+    """Return a device of a kind, for ``auto`` the best there is; ValueError if JAX has none."""
     try:
         return jax.devices(None if name == "auto" else name)[0]
     except RuntimeError as error:
@@ -425,7 +420,7 @@ def time_in_words(config: Config) -> str:
     """Say how long a training takes: six operations a weight, input and epoch, 1e11 a second."""
     minutes = _sizes(config)[1] * config.task.n_train * config.train.epochs * 6 / 1e11 / 60
     spent = f"{minutes:.0f} minutes" if minutes < 100 else f"{minutes / 60:.0f} hours"
-    return f"{spent} on two cores and far less on a GPU"
+    return f"about {spent} on two cores and far less on a GPU"
 
 
 def command(name: str, folder: Path) -> str:
@@ -441,8 +436,8 @@ def _start(
 ) -> list[Run]:
     """Train new runs, a single one by the program that `resume` goes on with."""
     every = list(configs.values())
-    for folder, config in configs.items():
-        _refuse_occupied(folder, config)
+    for folder in configs:
+        _refuse_occupied(folder)
     check_memory(every[0], devices[0], -(-len(every) // len(devices)))
     for folder in configs:
         files.check_writable(folder, sum(map(_disk_need, every)))
@@ -477,28 +472,20 @@ def _go_on(run: Run, device: jax.Device, progress: bool) -> Run:
         epoch = int(state.epoch)
         before = run.metrics.until(epoch) if epoch else None
         if before and (other := set(before) ^ set(metric_axes(config))):
-            raise RunError(
-                f"{run.folder} was begun by code that records otherwise: only one of the two "
-                f"records {', '.join(sorted(other))}. Train it anew into another folder"
-            )
+            text = f"{run.folder} was begun by code that does not record the same"
+            raise RunError(f"{text}: {', '.join(sorted(other))}; train it anew elsewhere")
         sessions = {"sessions": [*run.info["sessions"], _session(device, epoch)]}
         recorder = _Recorder(run.folder, config, run.info | sessions, before)
         _record([recorder], _alone(config, run.task, state), progress)
     return load(run.folder)
 
 
-def _refuse_occupied(folder: Path, config: Config) -> None:
-    if not folder.exists() or (folder.is_dir() and all(map(files.is_leftover, folder.iterdir()))):
-        return
-    if not (folder / "run.json").exists():
-        raise RunError(f"{folder} is not empty and holds no run; choose a new or empty folder")
-    if (run := load(folder)).config != config:
+def _refuse_occupied(folder: Path) -> None:
+    if folder.is_file() or any(not files.is_leftover(path) for path in folder.glob("*")):
         raise RunError(
-            f"{folder} holds another run (digest {run.config.digest}, not {config.digest}) "
-            "and is never overwritten; choose another folder"
+            f"{folder} is not empty, and what is there is never overwritten; choose a new folder, "
+            f"or use the run that it holds: {command('resume', folder)}, {command('show', folder)}"
         )
-    does, use = ("finished", "show") if run.finished else ("stopped", "resume")
-    raise RunError(f"{folder} holds this run, {does} at epoch {run.epoch}: {command(use, folder)}")
 
 
 def _alone(config: Config, task: Task, state: TrainState) -> News:
@@ -526,7 +513,11 @@ def _record(recorders: Sequence["_Recorder"], news: News, progress: bool) -> Non
             going = [(recorder, now) for recorder, now in kept if now is not None]
             late = time.perf_counter() - first.saved_at > SAVE_SECONDS
             for recorder, now in going:
-                _show(bar, now)
+                bar.update(now.epoch - bar.n)
+                if now.metrics is not None:
+                    _, validation, _ = now.metrics["accuracy"]
+                    means = f"{validation.mean():.3f} on average, {validation.min():.2f} at worst"
+                    bar.set_postfix_str(f"validation accuracy {means}")
                 if stopped.is_set() or late or now.last:
                     ended = "finished" if now.last else "running"
                     recorder.save(now, "interrupted" if stopped.is_set() else ended)
@@ -576,7 +567,7 @@ class _Recorder:
         if status == "finished":
             _save_weights(self.folder / "weights.npz", now.state.model, np.float32)
             for name in ("metrics.npz", "weights.npz", *_snapshots(self.folder)):
-                sums[name] = _sha256((self.folder / name).read_bytes())
+                sums[name] = _checksum((self.folder / name).read_bytes())
         else:
             _save_state(state, self.config, now.state)
         since = int(now.state.settled_since)
@@ -630,15 +621,6 @@ def _stopping_cleanly(where: Path, go_on: str) -> Iterator[threading.Event]:
     finally:
         if main:
             signal.signal(signal.SIGINT, before)
-
-
-def _show(bar: tqdm, now: Progress) -> None:
-    """Move the bar; where something was recorded, say how training and the worst task stand."""
-    bar.update(now.epoch - bar.n)
-    if now.metrics is not None:
-        train, validation, _ = now.metrics["accuracy"]
-        means = f"accuracy train {train.mean():.3f} validation {validation.mean():.3f}"
-        bar.set_postfix_str(f"{means}, worst task {validation.min():.2f}")
 
 
 def _finite(now: Progress) -> bool:
@@ -704,12 +686,10 @@ def _unusable(folder: Path) -> str:
 # What lies in a folder
 
 
-def _sha256(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()
-
-
-def _checksum(info: Mapping[str, Any]) -> str:
-    return _sha256(json.dumps(info, sort_keys=True).encode())
+def _checksum(content: Mapping[str, Any] | bytes) -> str:
+    """SHA-256 of bytes, or of a mapping as JSON."""
+    text = content if isinstance(content, bytes) else json.dumps(content, sort_keys=True).encode()
+    return hashlib.sha256(text).hexdigest()
 
 
 def _snapshots(folder: Path) -> list[str]:
@@ -729,7 +709,7 @@ def _save_state(path: Path, config: Config, state: TrainState) -> None:
     """Write a line of JSON that tells whose state it is, then the leaves of the state."""
     leaves = io.BytesIO()
     eqx.tree_serialise_leaves(leaves, state)
-    header = {"digest": config.digest, "sha256": _sha256(leaves.getvalue())}
+    header = {"digest": config.digest, "sha256": _checksum(leaves.getvalue())}
     files.write_atomic(path, json.dumps(header).encode() + b"\n" + leaves.getvalue())
 
 
@@ -741,7 +721,7 @@ def _load_state(run: Run) -> TrainState:
             return training.initial_state(run.config, run.task)
         try:
             header, _, leaves = files.read_whole(path).partition(b"\n")
-            if json.loads(header) != {"digest": run.config.digest, "sha256": _sha256(leaves)}:
+            if json.loads(header) != {"digest": run.config.digest, "sha256": _checksum(leaves)}:
                 raise FileDamaged(f"{path} was altered, or belongs to another run")
             state = eqx.tree_deserialise_leaves(io.BytesIO(leaves), _blank(run))
             return jax.tree.map(jnp.array, state)  # training reuses its memory: no view of a file
@@ -783,14 +763,14 @@ def _session(device: jax.Device, epoch: int) -> dict[str, Any]:
 def _revision() -> str:
     """The git commit of this clone, with ``+`` if files differ from it; else ``unknown``."""
     home = Path(__file__).parent.parent
-    words = ("describe", "--always", "--exclude=*", "--abbrev=12", "--dirty=+")
-    git = ["git", "-C", str(home), *words]
     if not (home / ".git").exists():  # installed, perhaps inside a repository of something else
         return "unknown"
+    words = ["describe", "--always", "--exclude=*", "--abbrev=12", "--dirty=+"]
     try:
-        return subprocess.run(git, capture_output=True, text=True, check=True).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
+        found = subprocess.run(["git", "-C", str(home), *words], capture_output=True, text=True)
+    except OSError:
         return "unknown"
+    return found.stdout.strip() or "unknown"
 
 
 # How much a run takes

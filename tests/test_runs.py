@@ -20,7 +20,6 @@ from tiny import TINY, assert_same_run
 
 from miiii_core import files, runs
 from miiii_core.model import WEIGHT_NAMES
-from miiii_core.presets import PRESETS
 from miiii_core.probes import metric_axes
 from miiii_core.runs import Interrupted, RunError, cached, load, verify
 from miiii_core.schedule import snapshot_epochs, tick_epochs, wide_epochs
@@ -93,7 +92,6 @@ def stop(monkeypatch):
 
 @pytest.fixture
 def often(monkeypatch):
-    """Save the state whenever there is news."""
     monkeypatch.setattr(runs, "SAVE_SECONDS", -1.0)
 
 
@@ -140,16 +138,6 @@ def test_whoever_has_numpy_can_read_a_run(tiny_run):
         np.testing.assert_array_equal(
             weights["W_E"].astype(np.float32), np.asarray(tiny_run.snapshot(1).W_E)
         )
-
-
-def test_provenance_is_written_down(tiny_run):
-    info = tiny_run.info
-    (session,) = info["sessions"]
-    assert session["from_epoch"] == 0 and info["digest"] == TINY.digest
-    for key in ("device", "started", "training_version"):
-        assert info[key] == session[key]
-    assert set(session["versions"]) == {"python", "jax", "jaxlib", "equinox", "optax", "numpy"}
-    assert session["code_revision"] and info["wall_seconds"] > 0
 
 
 def test_metrics_have_the_axes_they_were_recorded_with(tiny_run):
@@ -209,19 +197,6 @@ def test_snapshots_of_eight_bits_are_multiplied_by_the_scales_of_their_rows(copy
             np.asarray(weight), arrays[name] * arrays[f"{name}.scale"][..., None]
         )
         np.testing.assert_allclose(weight, exact[name], atol=float(np.abs(exact[name]).max()) / 250)
-
-
-@pytest.mark.parametrize("grokfast", ["ema", "ma", "none"])
-def test_state_comes_back_leaf_by_leaf(tmp_path, copy, grokfast):
-    config = TINY.replace(grokfast=grokfast, grokfast_window=3)
-    state = initial_state(config, task_of(config))
-    run = runs.Run(tmp_path, load(copy).info | {"status": "running", "epoch": 1}, config)
-    runs._save_state(tmp_path / "state.eqx", config, state)
-    back = runs._load_state(run)
-    assert jax.tree.structure(back) == jax.tree.structure(state)
-    for mine, theirs in zip(jax.tree.leaves(back), jax.tree.leaves(state), strict=True):
-        assert mine.dtype == theirs.dtype
-        np.testing.assert_array_equal(np.asarray(mine), np.asarray(theirs))
 
 
 # What is damaged
@@ -285,8 +260,6 @@ def test_a_run_file_that_is_none_is_refused(copy, content):
     (copy / "run.json").write_text(content)
     with pytest.raises(RunError, match=r"run\.json is damaged"):
         load(copy)
-    with pytest.raises(RunError, match=r"run\.json is damaged"):
-        train(copy)
 
 
 def test_a_hand_edited_run_file_is_refused(copy):
@@ -317,48 +290,34 @@ def test_files_that_do_not_fit_the_configuration_are_refused(copy):
         rewrite(copy, files=load(copy).info["files"] | {name: sha256})
         return load(copy)
 
-    weights = files.load_arrays(copy / "weights.npz")
+    weights, metrics = (files.load_arrays(copy / f"{n}.npz") for n in ("weights", "metrics"))
     with pytest.raises(RunError, match=r"weights\.npz has .*'W_U': \(2, 2\)"):
         _ = listed("weights.npz", weights | {"W_U": np.ones((2, 2))}).model
-    del weights["W_U"]
-    with pytest.raises(RunError, match=r"weights\.npz has .*'W_U'"):
-        _ = listed("weights.npz", weights).model
-    metrics = files.load_arrays(copy / "metrics.npz")
     del metrics["loss"]
     with pytest.raises(RunError, match=r"metrics\.npz is damaged: .*'loss'"):
         _ = listed("metrics.npz", metrics).metrics
 
 
-def test_foreign_files_among_snapshots_are_passed_over_unless_they_pose_as_one(copy):
+def test_foreign_files_among_snapshots_are_passed_over(copy):
     (copy / "snapshots" / "notes.npz").touch()
-    verify(load(copy))
     shutil.copy(copy / SNAPSHOTS[0], copy / "snapshots" / "00000007.npz")
-    with pytest.raises(RunError, match=r"00000007\.npz is not listed"):
-        verify(load(copy))
+    verify(load(copy))
+    assert load(copy).snapshot_epochs == snapshot_epochs(TINY.train)
 
 
 # Folders that are not free
 
 
-def test_a_folder_that_holds_a_run_is_refused_and_untouched(copy):
-    before = contents(copy)
-    for config, words in (
-        (TINY.replace(seed=1), "holds another run .* never overwritten; choose another"),
-        (TINY, "finished at epoch 40: miiii show"),
-    ):
-        with pytest.raises(RunError, match=words):
-            train(copy, config)
-    with pytest.raises(RunError, match="finished at epoch 40: there is nothing to resume"):
-        resume(copy)
-    assert contents(copy) == before
-
-
-def test_foreign_files_are_refused_and_untouched(tmp_path):
+def test_a_folder_that_holds_anything_is_refused_and_untouched(copy, tmp_path):
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "thesis.tex").write_text("years of work")
-    with pytest.raises(RunError, match="not empty and holds no run; choose a new or empty"):
-        train(tmp_path / "out")
-    assert contents(tmp_path / "out") == {"thesis.tex": b"years of work"}
+    for folder in (copy, tmp_path / "out"):
+        before = contents(folder)
+        with pytest.raises(RunError, match=f"{folder} is not empty.* never overwritten; choose"):
+            train(folder)
+        assert contents(folder) == before
+    with pytest.raises(RunError, match="finished at epoch 40: there is nothing to resume"):
+        resume(copy)
 
 
 def test_an_empty_folder_is_free_also_when_one_stands_in_it(tmp_path, monkeypatch, tiny_run):
@@ -380,14 +339,6 @@ def test_two_trainings_into_one_folder(copy, tmp_path):
 # Found before training starts
 
 
-@pytest.mark.parametrize("out", ["taken", "taken/out", "taken/below/out"])
-def test_a_file_in_place_of_the_folder_is_found_first(tmp_path, out, nothing_is_trained):
-    (tmp_path / "taken").write_text("mine")
-    with pytest.raises((OSError, RunError), match="choose a"):
-        train(tmp_path / out)
-    assert (tmp_path / "taken").read_text() == "mine"
-
-
 def test_too_little_room_is_found_first(tmp_path, monkeypatch, nothing_is_trained):
     with pytest.raises(ValueError, match="p=2003 and d_model=8 needs about .* GB and cpu has"):
         train(tmp_path / "out", TINY.replace(p=2003))
@@ -397,7 +348,12 @@ def test_too_little_room_is_found_first(tmp_path, monkeypatch, nothing_is_traine
     assert list((tmp_path / "out").iterdir()) == []
 
 
-@pytest.mark.parametrize("change", [{}, {"grokfast": "ma"}, {"precision": "float64"}], ids=str)
+OTHERS = ({"grokfast": "ma"}, {"precision": "float64"})
+
+
+@pytest.mark.parametrize(
+    "change", [{}, *(pytest.param(other, marks=pytest.mark.thorough) for other in OTHERS)]
+)
 def test_the_estimate_of_disk_space_covers_what_a_save_takes(tmp_path, stop, monkeypatch, change):
     """Never less than the files and a second copy of the largest, and at most four times that."""
     config = TINY.replace(d_model=64, mlp_ratio=4, probes=("norms",), **change)
@@ -478,7 +434,7 @@ def test_interrupted_and_resumed_equals_uninterrupted(tmp_path, tiny_run, stop, 
     assert stopped.info["status"] == "interrupted" and stopped.epoch == epoch
     verify(stopped)
     assert stopped.metrics["epoch"].max() == epoch
-    with pytest.raises(RunError, match=f"stopped at epoch {epoch}: miiii resume"):
+    with pytest.raises(RunError, match="not empty"):
         train(tmp_path / "run")
     run = resume(tmp_path / "run")
     assert run.finished and not (run.folder / "state.eqx").exists()
@@ -556,7 +512,7 @@ def test_going_on_with_other_code_is_said(stopped, capsys, monkeypatch, tiny_run
 def test_what_is_recorded_by_other_names_is_refused_and_untouched(stopped, monkeypatch):
     before = contents(stopped)
     monkeypatch.setattr(runs, "metric_axes", lambda config: metric_axes(config) | {"new": ()})
-    with pytest.raises(RunError, match=r"records new\. Train it anew"):
+    with pytest.raises(RunError, match="does not record the same: new; train it anew"):
         resume(stopped)
     assert contents(stopped) == before
 
@@ -612,7 +568,7 @@ def train_many(root, configs=VALUES):
     return runs.train_many({root / n: c for n, c in configs.items()}, progress=False)
 
 
-def test_each_of_many_is_an_ordinary_run(tmp_path, tiny_run, stop):
+def test_each_of_many_is_an_ordinary_run(tmp_path, tiny_run):
     first, second = train_many(tmp_path)
     np.testing.assert_allclose(first.metrics["loss"], tiny_run.metrics["loss"], rtol=1e-4)
     for run, seed in ((first, 0), (second, 1)):
@@ -646,7 +602,7 @@ def test_of_many_one_that_diverges_is_marked_and_the_others_finish(tmp_path):
 def test_many_are_refused_before_anything_is_written(tmp_path, nothing_is_trained):
     (tmp_path / "seed=1").mkdir()
     (tmp_path / "seed=1" / "thesis.tex").write_text("years of work")
-    with pytest.raises(RunError, match="seed=1 is not empty and holds no run"):
+    with pytest.raises(RunError, match="seed=1 is not empty"):
         train_many(tmp_path)
     assert not (tmp_path / "seed=0").exists()
     with pytest.raises(ValueError, match="differ in p: 7, 11"):
@@ -668,12 +624,6 @@ def test_cached_trains_once_and_takes_the_run_by_its_digest(root, tiny_run, monk
     renamed = first.folder.rename(root / f"earlier-name-{TINY.digest}")
     shutil.copytree(renamed, root / f".hidden-{TINY.digest}")
     assert cached(TINY).folder == renamed
-
-
-def test_cached_runs_are_named_after_preset_and_digest(root):
-    folder, config = runs.cache_folder("nanda-small", p=11, epochs=3)
-    assert folder == root / f"nanda-small-{config.digest}"
-    assert config == PRESETS["nanda-small"].replace(p=11, epochs=3)
 
 
 @pytest.mark.parametrize("name", ["run.json", "metrics.npz", "weights.npz", SNAPSHOTS[0], None])
@@ -727,7 +677,7 @@ def test_a_path_is_a_folder_and_a_name_that_could_be_both_is_refused(
 
 
 def test_cached_knows_no_other_names(root):
-    with pytest.raises(ValueError, match="'mi' is neither a preset nor a folder; presets are .*"):
+    with pytest.raises(ValueError, match="unknown preset 'mi'; choose one of .*miiii"):
         cached("mi")
     with pytest.raises(ValueError, match="unknown field"):
         cached(TINY, q=3)
@@ -774,17 +724,19 @@ def test_a_large_run_is_neither_trained_nor_moved_unasked(root, nothing_is_train
     assert said.endswith("type: miiii train --preset miiii --seed 3") and not root.exists()
 
 
-def test_a_large_run_is_taken_as_it_is(kept, nothing_is_trained, monkeypatch):
+def test_a_large_run_is_taken_as_it_is(kept, monkeypatch):
     monkeypatch.setattr(runs, "LARGE_P", TINY.task.p)
+    for name in ("_start", "_go_on"):
+        monkeypatch.setattr(runs, name, None)
     assert cached(TINY).folder == kept
-    rewrite(kept, status="interrupted", epoch=0)
-    with pytest.raises(RunError, match="stopped at epoch 0; go on with: miiii resume"):
-        cached(TINY)
     rewrite(kept, training_version=0)
     before = contents(kept)
-    with pytest.raises(RunError, match="training version 0.*move aside .* type: miiii train"):
+    with pytest.raises(RunError, match="training version 0.*move it aside and type: miiii train"):
         cached(TINY)
     assert contents(kept) == before
+    rewrite(kept, training_version=1, status="interrupted", epoch=0)
+    with pytest.raises(RunError, match="stopped at epoch 0; go on with: miiii resume"):
+        cached(TINY)
 
 
 WALK = """
@@ -849,7 +801,10 @@ SHELF = HERE.parent / "book" / "runs"
 NAMES = sorted(path.parent.name for path in SHELF.glob("[!.]*/run.json"))
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    "name",
+    [n if n == "miiii-30" else pytest.param(n, marks=pytest.mark.thorough) for n in NAMES],
+)
 def test_a_shipped_run_is_whole_and_its_numbers_follow_from_its_weights(name):
     run = load(SHELF / name)
     verify(run)
@@ -871,9 +826,3 @@ def test_the_shelf_is_small_and_holds_nothing_else():
     assert sum(map(len, found.values())) <= 90_000_000
     listed = {f"{name}/{file}" for name in NAMES for file in load(SHELF / name).info["files"]}
     assert set(found) == listed | {f"{name}/run.json" for name in NAMES}
-
-
-def test_importing_runs_brings_neither_figures_nor_notebooks():
-    code = "import sys, miiii_core.runs; print({'matplotlib', 'IPython'} & set(sys.modules))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert done.stdout == "set()\n", done.stderr

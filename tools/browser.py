@@ -1,4 +1,4 @@
-"""A headless Chromium for those who look at the built site: tests, screenshots, the PDF."""
+"""A headless Chromium for those who look at the built site: tests, and the PDF."""
 
 import shutil
 import tempfile
@@ -9,24 +9,14 @@ from typing import Any
 
 from selenium.webdriver import Chrome, ChromeOptions, ChromeService
 
-from miiii_core.publishing.chapters import read_pages
+from miiii_book.chapters import read_pages
 
 ROOT = Path(__file__).parent.parent
 SITE = ROOT / "_build" / "html"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-DRIVER = "chromedriver"
 # Nothing but the page itself may be fetched, and no profile of the user's is touched.
-OPTIONS = (
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--hide-scrollbars",
-)
+OPTIONS = """--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --hide-scrollbars
+--disable-background-networking --disable-component-update --disable-sync""".split()
 # Resolved once MathJax, if the page has it, has set all formulas, all images are there, and all
 # explorers are awake.
 SETTLED = """
@@ -44,44 +34,32 @@ class Missing(RuntimeError):
 
 
 def find_browser() -> tuple[str, str]:
-    """Paths of Chromium and of its driver.
-
-    Raises:
-        Missing: if either is not on the PATH.
-    """
+    """Return the paths of Chromium and of its driver; raise Missing if either is not there."""
     browser = next(filter(None, map(shutil.which, BROWSERS)), None)
-    driver = shutil.which(DRIVER)
+    driver = shutil.which("chromedriver")
     if not browser or not driver:
-        sought = " or ".join(BROWSERS) if not browser else DRIVER
+        sought = " or ".join(BROWSERS) if not browser else "chromedriver"
         raise Missing(
-            f"no {sought} on the PATH; on Debian and Ubuntu: "
-            "apt-get install chromium chromium-driver"
+            f"no {sought} on the PATH; on Debian and Ubuntu: apt-get install chromium chromium-driver"
         )
     return browser, driver
 
 
 def find_pages(root: Path = ROOT) -> dict[str, Path]:
-    """The built pages by name, in the order of the table of contents.
+    """Return the built pages by name, in the order of the table of contents.
 
     Raises:
         Missing: if there is no site, or one of an earlier table of contents.
     """
     pages = {name: root / "_build" / "html" / f"{name}.html" for name in read_pages(root)}
-    missing = [name for name, path in pages.items() if not path.is_file()]
-    if len(missing) == len(pages):
-        raise Missing("there is no built site; run make book first")
-    if missing:
+    if missing := [name for name, path in pages.items() if not path.is_file()]:
         raise Missing(f"not built: {', '.join(missing)}; run make book first")
     return pages
 
 
 @contextmanager
 def chromium() -> Iterator[Chrome]:
-    """A browser that logs its console and its requests; it is closed at the end.
-
-    Raises:
-        Missing: if there is none.
-    """
+    """Open a browser that logs its console and its requests; raise Missing if there is none."""
     browser, driver = find_browser()
     options = ChromeOptions()
     options.binary_location = browser
@@ -97,17 +75,15 @@ def chromium() -> Iterator[Chrome]:
 
 
 def show(chrome: Chrome, page: Path, *, width: int = 1280, dark: bool = False) -> None:
-    """Open a page at a width in CSS pixels, by a reader who prefers light or dark, and wait."""
-    resize(chrome, width, 844)
+    """Open a page at a width in CSS pixels, by a reader who prefers light or dark, and wait.
+
+    A page narrower than 600 is shown as on a phone.
+    """
+    size = {"width": width, "height": 844, "deviceScaleFactor": 1, "mobile": width < 600}
+    command(chrome, "Emulation.setDeviceMetricsOverride", **size)
     prefer(chrome, dark=dark)
     chrome.get(page.as_uri())
     chrome.execute_async_script(SETTLED)
-
-
-def resize(chrome: Chrome, width: int, height: int) -> None:
-    """Give the page a size in CSS pixels; one narrower than 600 is a phone's."""
-    size = {"width": width, "height": height, "deviceScaleFactor": 1}
-    command(chrome, "Emulation.setDeviceMetricsOverride", **size, mobile=width < 600)
 
 
 def prefer(chrome: Chrome, *, dark: bool) -> None:

@@ -6,7 +6,6 @@ the theme's, for these icons alone: for any other a browser still reads the them
 python -m tools.icons
 """
 
-import sys
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -16,14 +15,10 @@ from fontTools.ttLib import TTFont
 FOLDER = Path(__file__).parent.parent / "book" / "_static" / "icons"
 THEME = "theme/pydata_sphinx_theme/static/vendor/fontawesome/webfonts"
 # The icons by the names of their glyphs: of buttons, admonitions and folded parts.
-SOLID = (
-    "angle-down angle-left angle-right arrow-up arrow-up-right-from-square bars bell circle-check "
-    "circle-exclamation circle-half-stroke circle-info circle-xmark code download expand file "
-    "file-pdf lightbulb list magnifying-glass magnifying-glass-minus moon pencil rocket share sun "
-    "triangle-exclamation"
-).split()
-BRANDS = ["github"]
-PRIVATE = range(0xE000, 0xF900)  # where Unicode leaves room for signs of one's own
+SOLID = """angle-down angle-left angle-right arrow-up arrow-up-right-from-square bars bell
+circle-check circle-exclamation circle-half-stroke circle-info circle-xmark code download expand
+file file-pdf lightbulb list magnifying-glass magnifying-glass-minus moon pencil rocket share sun
+triangle-exclamation"""
 # In the font's own record: family, full name, licence and its address.
 NAMES = {
     1: "miiii icons",
@@ -41,49 +36,33 @@ FACE = """@font-face {{
 """
 
 
-def main() -> int:
+def main() -> None:
     """Write the fonts and their style."""
-    theme = find_spec("pydata_sphinx_theme")
-    if theme is None or theme.origin is None:
-        print("pydata_sphinx_theme is not installed; run make install", file=sys.stderr)
-        return 1
-    fonts = Path(theme.origin).parent / THEME
-    FOLDER.mkdir(exist_ok=True)
+    origin = getattr(find_spec("pydata_sphinx_theme"), "origin", None)
+    fonts = Path(origin or "pydata_sphinx_theme is not installed").parent / THEME
     faces = [
         _keep(fonts / "fa-solid-900.ttf", SOLID, "solid.woff", "Font Awesome 6 Free", 900),
-        _keep(fonts / "fa-brands-400.ttf", BRANDS, "brands.woff", "Font Awesome 6 Brands", 400),
+        _keep(fonts / "fa-brands-400.ttf", "github", "brands.woff", "Font Awesome 6 Brands", 400),
     ]
     (FOLDER / "icons.css").write_text("/* Made by tools/icons.py. */\n" + "".join(faces))
-    print(FOLDER)
-    return 0
 
 
-def subset(source: Path, names: list[str]) -> TTFont:
-    """A font of these glyphs alone, under a name of its own, as its licence asks.
-
-    Raises:
-        ValueError: if the font lacks one of them.
-    """
+def _keep(source: Path, names: str, file: str, family: str, weight: int) -> str:
+    """Write a font of some glyphs, under a name of its own as its licence asks; return its face."""
     font = TTFont(source, recalcTimestamp=False)
-    icons = {code: name for code, name in font.getBestCmap().items() if code in PRIVATE}
-    if unknown := set(names) - set(icons.values()):
-        raise ValueError(f"{source.name} has no {', '.join(sorted(unknown))}")
+    # Unicode leaves these codes for signs of one's own.
+    found = {name: code for code, name in font.getBestCmap().items() if 0xE000 <= code < 0xF900}
+    codes = sorted(found[name] for name in names.split())
     subsetter = Subsetter(Options(flavor="woff", hinting=False, name_IDs=[0]))
-    subsetter.populate(unicodes=[code for code, name in icons.items() if name in names])
+    subsetter.populate(unicodes=codes)
     subsetter.subset(font)
     for number, text in NAMES.items():
         font["name"].setName(text, number, 3, 1, 0x409)
     font.flavor = "woff"
-    return font
-
-
-def _keep(source: Path, names: list[str], file: str, family: str, weight: int) -> str:
-    """Write a font, and return its face in CSS."""
-    font = subset(source, names)
     font.save(FOLDER / file)
-    ranges = ", ".join(f"U+{code:X}" for code in sorted(font.getBestCmap()))
+    ranges = ", ".join(f"U+{code:X}" for code in codes)
     return FACE.format(family=family, weight=weight, file=file, ranges=ranges)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -6,6 +6,7 @@ package where it is missing. The repository's address in that cell is the one th
 knows when the notebooks are written, and is left as it stands by a clone that knows none.
 """
 
+import json
 import re
 import sys
 from collections.abc import Iterator
@@ -15,8 +16,8 @@ import nbformat
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
-from miiii_core.publishing.chapters import Chapter, read_chapters, read_pages
-from miiii_core.publishing.repository import find_repository
+from miiii_book.chapters import Chapter, read_chapters, read_pages
+from miiii_book.repository import find_repository
 from tools.plain_markdown import Places, figure_of, find_places, plain
 
 FOLDER = "notebooks"
@@ -24,7 +25,7 @@ ADDRESS = re.compile(r'^repository = "(.*)"', re.M)
 NOTE = """\
 *A chapter of miiii, the book, as a notebook; it is written in [book/{page}.md](../book/{page}.md).
 What the book's pages compute and set into a sentence stands here as its name, `like_this`; the cell
-that calls `glue` with that name has computed it.*"""
+that publishes that name has computed it.*"""
 SETUP = """\
 # Run this first. On Colab and elsewhere it installs the book's package; where that is, it does
 # nothing. Empty means: the repository on GitHub that Colab has opened this notebook from.
@@ -60,13 +61,7 @@ if os.path.isdir("miiii/notebooks"):
 
 
 def pair(chapter: Chapter, places: Places, address: str) -> str:
-    """The text of a chapter's notebook.
-
-    Args:
-        chapter: to be paired.
-        places: what its references lead to.
-        address: of the repository; empty if it is not known.
-    """
+    """Return the text of a chapter's notebook, for a repository at an address, if it is known."""
     opening = [
         new_markdown_cell(NOTE.format(page=chapter.name)),
         new_code_cell(SETUP.format(address=address)),
@@ -79,37 +74,30 @@ def pair(chapter: Chapter, places: Places, address: str) -> str:
 
 
 def pairs(root: Path, address: str = "") -> dict[Path, str]:
-    """Where the notebook of each chapter lies, and its text.
+    """Return where the notebook of each chapter lies, and its text.
 
     Args:
-        root: folder of the book.
-        address: of the repository; if empty, each notebook keeps the one that it has.
+        root: Folder of the book.
+        address: Address of the repository; if empty, each notebook keeps the one that it has.
     """
     chapters = read_chapters(root)
     sources = {Path(page).name: (root / f"{page}.md").read_text() for page in read_pages(root)}
     cells = {chapter.name: chapter.notebook() for chapter in chapters}
     places = find_places(sources, cells, root / "book" / "references.bib")
-    paths = {root / FOLDER / f"{chapter.name}.ipynb": chapter for chapter in chapters}
-    return {
-        path: pair(chapter, places, address or written_address(path))
-        for path, chapter in paths.items()
-    }
-
-
-def written_address(path: Path) -> str:
-    """The repository's address in the first cell of a notebook; empty without one."""
-    if not path.is_file():
-        return ""
-    cells = nbformat.read(path, as_version=4).cells
-    found = ADDRESS.search("\n".join(cell.source for cell in cells[:2]))
-    return found[1] if found else ""
+    found = {}
+    for chapter in chapters:
+        path = root / FOLDER / f"{chapter.name}.ipynb"
+        cell = json.loads(path.read_text())["cells"][1] if path.is_file() else {"source": ""}
+        written = ADDRESS.search("".join(cell["source"]))
+        found[path] = pair(chapter, places, address or (written[1] if written else ""))
+    return found
 
 
 def out_of_step(root: Path) -> list[str]:
-    """Names of notebooks that are missing, differ from their chapter, or have none."""
+    """Return the names of notebooks that are missing, differ from their chapter, or have none."""
     wanted = pairs(root)
     stray = set((root / FOLDER).glob("*.ipynb")) - set(wanted)
-    differ = [path for path, text in wanted.items() if not _holds(path, text)]
+    differ = [p for p, text in wanted.items() if not p.is_file() or p.read_text() != text]
     return sorted(path.name for path in (*differ, *stray))
 
 
@@ -129,13 +117,10 @@ def main() -> int:
     root = Path(__file__).parent.parent
     if "--check" not in sys.argv[1:]:
         write(root)
-        return 0
-    faults = out_of_step(root)
-    if faults:
+    elif faults := out_of_step(root):
         print(f"out of step with their chapters: {', '.join(faults)}; run: make notebooks")
-    else:
-        print("notebooks: each says what its chapter says")
-    return 1 if faults else 0
+        return 1
+    return 0
 
 
 def _cells(chapter: Chapter, places: Places) -> Iterator[NotebookNode]:
@@ -150,10 +135,6 @@ def _cells(chapter: Chapter, places: Places) -> Iterator[NotebookNode]:
             number = places.numbers[figure["name"]][1]
             caption = plain(figure["caption"].strip(), chapter.name, places)
             yield new_markdown_cell(f"**{number}.** {caption}")
-
-
-def _holds(path: Path, text: str) -> bool:
-    return path.is_file() and path.read_text(encoding="utf-8") == text
 
 
 if __name__ == "__main__":

@@ -29,10 +29,10 @@ class Places:
     """What the references of all chapters lead to.
 
     Attributes:
-        titles: of pages, by name.
-        files: where a page is found from the folder of the notebooks, by name.
-        numbers: page and name in words (`Figure 2`) of each figure and equation, by label.
-        works: entries of the bibliography, by key.
+        titles: Titles of pages, by name.
+        files: Where a page is found from the folder of the notebooks, by name.
+        numbers: Page, and name in words (`Figure 2`), of each figure and equation, by label.
+        works: Entries of the bibliography, by key.
     """
 
     titles: Mapping[str, str]
@@ -47,9 +47,9 @@ def find_places(
     """Number the figures and equations of all chapters, each chapter from 1.
 
     Args:
-        sources: texts of all pages, by name.
-        notebooks: cells of those that run code, by name.
-        bibliography: a BibTeX file.
+        sources: Texts of all pages, by name.
+        notebooks: Cells of those that run code, by name.
+        bibliography: A BibTeX file.
     """
     numbers: dict[str, tuple[str, str]] = {}
     for name, notebook in notebooks.items():
@@ -66,12 +66,12 @@ def find_places(
 
 
 def figure_of(cell: NotebookNode) -> Mapping[str, str]:
-    """Name and caption of the figure that a cell draws; empty if it draws none."""
+    """Return name and caption of the figure that a cell draws; nothing if it draws none."""
     return cell.metadata.get("mystnb", {}).get("figure", {})
 
 
 def plain(text: str, page: str, places: Places) -> str:
-    """A text of a page without what only MyST knows."""
+    """Return a text of a page without what only MyST knows."""
     text = TARGET.sub("", DIRECTIVE.sub(_directive, text))
     text = EQUATION.sub(lambda found: f" \\tag*{{{places.numbers[found['label']][1]}}} $$", text)
     return ROLE.sub(lambda found: _role(found, page, places), text)
@@ -111,7 +111,8 @@ def _role(found: re.Match[str], page: str, places: Places) -> str:
 
 
 def _link(page: str, places: Places) -> str:
-    return f"[{places.titles[page]}]({places.files[page]})"
+    # A page that is made with the site, such as one of the API, is not there.
+    return f"[{places.titles[page]}]({places.files[page]})" if page in places.files else f"`{page}`"
 
 
 def _number(label: str, page: str, places: Places) -> str:
@@ -120,7 +121,7 @@ def _number(label: str, page: str, places: Places) -> str:
 
 
 def _works(keys: str, places: Places) -> list[tuple[str, str]]:
-    """Names and year of works, as citations name them."""
+    """Return names and year of works, as citations name them."""
     entries = [places.works[key.strip()] for key in keys.split(",")]
     return [(_names(entry), entry.fields["year"]) for entry in entries]
 

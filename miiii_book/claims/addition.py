@@ -6,6 +6,7 @@ same kind of network comes out.
 """
 
 from math import inf
+from typing import NamedTuple
 
 from miiii_core.addition import Phases, measures
 from miiii_core.runs import Run
@@ -16,29 +17,36 @@ FORMS = "circuit formation: restricted loss and weights fall, excluded loss rise
 LATEST = ", at the latest"  # of the end of a phase, which lies between two records
 
 
-# Nanda et al. (2023), arXiv 2301.05217, addition modulo 113: by the names of `AdditionMeasures.ours`
-# what ``claims.toml`` calls the published number, and the least and largest value that agree.
+class Agrees(NamedTuple):
+    """What ``claims.toml`` calls a number of Nanda et al., and which values agree with it."""
+
+    what: str
+    low: float
+    high: float
+
+
+# Nanda et al. (2023), arXiv 2301.05217, addition modulo 113; by names of `AdditionMeasures.ours`.
 NANDA = {
-    "key_frequencies": ("key frequencies", 3, 5),  # five in one run, three or four in others
-    "neurons_explained": (
+    "key_frequencies": Agrees("key frequencies", 3, 5),  # five in one run, three or four in others
+    "neurons_explained": Agrees(
         "share of neurons with over 85 % of their variance at one frequency", 0.75, inf,
     ),
-    "heads_explained": ("least share of a head's weights at one frequency", 0.95, inf),
-    "map_residual": ("norm of W_L outside the key directions, over that of W_L", -inf, 0.05),
-    "sums_explained": (
+    "heads_explained": Agrees("least share of a head's weights at one frequency", 0.95, inf),
+    "map_residual": Agrees("norm of W_L outside the key directions, over that of W_L", -inf, 0.05),
+    "sums_explained": Agrees(
         "least share of a key direction of the neurons in its wave of x0 + x1", 0.9, inf,
     ),
-    "logits_explained": (
+    "logits_explained": Agrees(
         "share of the logits' variance in cos(w(x0 + x1 - c)) of key frequencies", 0.9, inf,
     ),
-    "restricted_ratio": ("restricted loss over loss", -inf, 1.0),
-    "complement_ratio": (
+    "restricted_ratio": Agrees("restricted loss over loss", -inf, 1.0),
+    "complement_ratio": Agrees(
         "loss outside the key directions of the classes, over that of guessing", 1.0, inf,
     ),
     # An epoch agrees within a factor of two.
-    "memorised": ("memorisation ends (epoch)", 700, 2800),
-    "formed": ("circuit formation ends (epoch)", 4700, 18800),
-    "cleaned": ("cleanup ends (epoch)", 7000, 28000),
+    "memorised": Agrees("memorisation ends (epoch)", 700, 2800),
+    "formed": Agrees("circuit formation ends (epoch)", 4700, 18800),
+    "cleaned": Agrees("cleanup ends (epoch)", 7000, 28000),
 }  # fmt: skip
 
 
@@ -48,8 +56,8 @@ def _circuit(run: Run) -> Measured:
     return {
         FORMS: found.circuit_forms,
         "greatest share of a head's weights at one frequency": found.head_share.max(),
-        **{NANDA[name][0]: bracket.low for name, bracket in found.ours.items()},
-        **{NANDA[name][0] + LATEST: found.ours[name].high for name in Phases._fields},
+        **{NANDA[name].what: bracket.low for name, bracket in found.ours.items()},
+        **{NANDA[name].what + LATEST: found.ours[name].high for name in Phases._fields},
     }
 
 

@@ -13,14 +13,9 @@ from ..spaces import TABLE_1
 from .claim import CannotTell, Measured, Rules, Values, Verdict, decide, measure, require_probe
 
 # What the numbers of the best value of each field are called.
-NAMES = {
-    "dropout": "dropout",
-    "grokfast_lambda": "λ",
-    "weight_decay": "weight decay",
-    "d_model": "d",
-    "learning_rate": "learning rate",
-    "n_heads": "heads",
-}
+NAMES = dict(
+    zip(TABLE_1, ("dropout", "λ", "weight decay", "d", "learning rate", "heads"), strict=True)
+)
 EASY, NEXT = (2, 3, 5, 7), (11, 13, 17, 19)
 CONVERGED = 0.98  # mean validation accuracy of a training that has come to its end
 ATTENTION = ("W_Q", "W_K", "W_V", "W_O")

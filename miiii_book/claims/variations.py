@@ -1,6 +1,6 @@
 """Claims of ours about other bases, other tables, and other answers."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -149,7 +149,7 @@ def _sooner(*runs: Run) -> Measured:
 
 
 def _larger(run: Run) -> Measured:
-    """Compare the base of a run with the largest one, until the shorter of their trainings ended."""
+    """Compare the base of a run with the largest, until the shorter training of the two ended."""
     bases, p = by_base(trainings_of([run])), run.task.p
     own, other = bases[p], bases[max(bases)]
     if max(bases) <= p:

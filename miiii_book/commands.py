@@ -1,0 +1,118 @@
+"""Commands of the book's floor, which the command line of the core finds by their entry points.
+
+The book's tools take seconds to import, so that each command imports what it needs.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import click
+
+from miiii_core import cli
+from miiii_core.config import field_type, fields
+from miiii_core.presets import preset
+
+
+@click.command()
+@click.option("--run", help="preset or folder for the chapters that read a run")
+@click.option("-p", "pairs", multiple=True, metavar="NAME=VALUE", help="parameter of the chapters")
+@click.option("--chapter", "chapters", multiple=True, help="only for this chapter; repeatable")
+def book(run: str | None, pairs: tuple[str, ...], chapters: tuple[str, ...]) -> None:
+    """Execute the chapters that are stale and build the site."""
+    with _installed("book"):
+        from . import build
+        from .chapters import find_root, parse_parameters
+        from .site import SiteError, build_site
+    root = find_root()
+    parameters = parse_parameters(pairs) | ({"run": run} if run else {})
+    try:
+        page = build_site(root, build.execute_stale(build.plan(root, chapters, parameters)))
+    except (build.ChapterError, SiteError) as error:
+        raise click.ClickException(str(error)) from error
+    click.echo(f"open {page}")
+
+
+@click.command()
+@click.option("--run", "named", multiple=True, metavar="RUN", help="preset or folder; repeatable")
+@click.option("--claim", "keys", multiple=True, help="only this claim; repeatable")
+@click.option("--verbose", is_flag=True, help="criteria and the numbers of every seed as well")
+@click.option("--json", "as_json", is_flag=True, help="all of it as JSON")
+def claims(named: tuple[str, ...], keys: tuple[str, ...], verbose: bool, as_json: bool) -> None:
+    """Judge the paper's claims by runs: those named, or those that come with the book.
+
+    Several runs of a kind that differ in the seed are judged by their median; where none is named,
+    so are the seeds of which the book has the numbers alone. Beside a claim about T_miiii stands
+    what a run on shuffled labels would be told, if there is one.
+    """
+    with _installed("book"):
+        from miiii_core import runs
+
+        from . import ledger
+    found = [runs.cached(run) for run in named] or runs.shipped_runs()
+    seeds = () if named else ledger.stored_seeds()
+    judged = ledger.examine_all(ledger.gather(found), keys or None, seeds)
+    page = ledger.shuffled_label_control(judged)
+    click.echo(page.json() if as_json else page.verbose() if verbose else repr(page))
+
+
+@click.command()
+@cli.preset_option
+@click.option("--trials", default=32, show_default=True, help="trials that the study shall have")
+@click.option("--batch", type=int, help="trials trained side by side  [1 on a CPU, else 8]")
+@click.option("--storage", help="any Optuna storage URL  [a SQLite file among the runs]")
+@click.option("--study", help="its name in the storage  [made from what is searched]")
+@click.option("--choice", "choices", multiple=True, metavar="FIELD=A,B", help="values to try")
+@cli.device_option
+@cli.quiet_option
+@cli.config_options
+def search(base: str, trials: int, batch: int | None, storage: str | None, study: str | None,
+           choices: tuple[str, ...], device: Any, quiet: bool, **given: Any) -> None:  # fmt: skip
+    """Search hyperparameters with Optuna; called again, it goes on.
+
+    Tries the values of the paper's Table 1 (smaller ones at a small p); each --choice adds a field
+    or replaces its values. Other options are as for `miiii train`.
+    """
+    import jax
+
+    with _installed("search"):
+        from miiii_core.runs import find_device
+
+        from . import search as searching
+    config = preset(base).replace(**{k: v for k, v in given.items() if v is not None})
+    space = {**searching.space_for(config), **dict(map(_choice, choices))}
+    target = find_device(device)
+    batch = batch or (1 if target.platform == "cpu" else 8)
+    with jax.default_device(target):
+        done = searching.search(
+            config, space, trials, name=study, storage=storage, batch=batch,
+            seed=config.train.seed, progress=not quiet,
+        )  # fmt: skip
+    rows = [["trial", *space, "loss", "accuracy", "epoch"]]
+    for one in searching.distinct(searching.results(done)):
+        values = [str(value) for value in one.parameters.values()]
+        epoch = f"{one.epoch:,}{' pruned' * one.pruned}"
+        rows.append([str(one.number), *values, f"{one.loss:.4f}", f"{one.accuracy:.3f}", epoch])
+    click.echo("" if quiet else "\n".join(cli.aligned(rows)), nl=not quiet)
+
+
+def _choice(text: str) -> tuple[str, tuple[Any, ...]]:
+    """Return a field and the values to choose from, of ``field=a,b``."""
+    field, separator, values = text.partition("=")
+    if not separator:
+        raise ValueError(f"--choice {text!r} will not do; write it as field=a,b like dropout=0,0.1")
+    name = field.replace("-", "_")
+    kind = cli.option_type(field_type(name)) if name in fields() else click.STRING
+    return name, tuple(kind.convert(value, None, None) for value in values.split(",") if value)
+
+
+@contextmanager
+def _installed(extra: str) -> Iterator[None]:
+    """Say what to install where an import fails."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise click.ClickException(
+            f"this needs {error.name}, which is not installed; "
+            f"install it with: pip install 'miiii-core[{extra}]'"
+        ) from error

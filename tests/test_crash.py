@@ -1,0 +1,159 @@
+"""Trainings that are killed, or stopped with Ctrl-C, in processes of their own."""
+
+import itertools
+import os
+import random
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from tiny import TINY, assert_same_run
+
+from miiii_core import files, runs
+
+HERE = Path(__file__).parent
+# Many saves in a short run; tracing the other probes would take most of a child's time.
+OFTEN = TINY.replace(probes=("zero_loss",), eval_every=3)
+# Everything is imported before children are forked, and JAX starts no thread until it computes,
+# so that a child costs a fraction of a fresh interpreter. A line "FOLDER WHEN SECONDS" asks for a
+# child that is killed so long after its start, or after its first news in training, or never; it
+# is answered with the exit code or minus the signal, and with how long the child lived.
+DRIVER = """
+import os, signal, sys, time, traceback
+from pathlib import Path
+from test_crash import OFTEN
+from miiii_core import runs
+
+runs.SAVE_SECONDS = -1.0
+take = runs._Recorder.take
+
+def child(folder, started):
+    def take_and_tell(*arguments):
+        os.write(started, b".")
+        return take(*arguments)
+
+    runs._Recorder.take = take_and_tell
+    try:
+        if (folder / "run.json").exists():
+            runs.resume(folder, progress=False)
+        else:
+            runs.train(OFTEN, folder, progress=False)
+    except BaseException:
+        traceback.print_exc()
+        os._exit(1)
+    os._exit(0)
+
+for line in sys.stdin:
+    name, when, seconds = line.split()
+    ready, started = os.pipe()
+    process = os.fork()
+    if not process:
+        child(Path(name), started)
+    os.close(started)
+    if when != "start":
+        os.read(ready, 1)
+    began = time.perf_counter()
+    if when != "never":
+        time.sleep(float(seconds))
+        os.kill(process, signal.SIGKILL)
+    ended = os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
+    os.close(ready)
+    print(ended, time.perf_counter() - began, flush=True)
+"""
+
+
+@pytest.fixture
+def go_on(tmp_path):
+    """Train or resume in a child process, and kill it if told when."""
+    # A compiled program that a killed process wrote only half of must not reach other tests.
+    flags = {"JAX_COMPILATION_CACHE_DIR": str(tmp_path / "compiled"), "PYTHONPATH": str(HERE)}
+    driver = subprocess.Popen(
+        [sys.executable, "-W", "ignore", "-c", DRIVER],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=HERE.parent,
+        env=os.environ | flags,
+    )
+
+    def ask(folder, when="never", seconds=0.0):
+        driver.stdin.write(f"{folder} {when} {seconds}\n")
+        driver.stdin.flush()
+        ended, trained = driver.stdout.readline().split()
+        return int(ended), float(trained)
+
+    yield ask
+    driver.communicate(timeout=60)
+
+
+@pytest.mark.parametrize("n_kills", [3, pytest.param(20, marks=pytest.mark.thorough)])
+def test_killed_at_random_moments_a_run_goes_on_to_the_same_end(tmp_path, go_on, n_kills):
+    assert go_on(tmp_path / "compiling")[0] == 0
+    ended, seconds = go_on(tmp_path / "whole")
+    assert ended == 0
+    whole = runs.load(tmp_path / "whole")
+    moments, kills, epochs = random.Random(0), 0, set()
+    folders = (tmp_path / f"run{i}" for i in itertools.count())
+    folder = next(folders)
+    while kills < n_kills:
+        when = "start" if kills % 5 == 4 else "training"
+        ended, _ = go_on(folder, when, moments.uniform(0, seconds))
+        assert ended in (0, -signal.SIGKILL)
+        kills += ended == -signal.SIGKILL
+        if (folder / "run.json").exists():
+            run = runs.load(folder)
+            runs.verify(run)
+            epochs.add(run.epoch)
+            if run.finished:
+                assert_same_run(run, whole)
+                folder = next(folders)
+        elif folder.exists():
+            assert all(map(files.is_leftover, folder.iterdir()))
+    if not (folder / "run.json").exists() or not runs.load(folder).finished:
+        assert go_on(folder)[0] == 0
+    assert_same_run(runs.load(folder), whole)
+    assert len(epochs) > (3 if n_kills > 10 else 1), "kills fell into training, not only before"
+
+
+INTERRUPTED = """
+import os, signal
+from miiii_core import cli, runs
+
+take = runs._Recorder.take
+
+def take_and_stop(self, now):
+    kept = take(self, now)
+    if now.epoch == 8:
+        os.kill(os.getpid(), signal.SIGINT)
+    return kept
+
+runs._Recorder.take = take_and_stop
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
+cli.main()
+"""
+
+
+def test_ctrl_c_saves_and_says_how_to_resume(tmp_path):
+    def command(script, *arguments):
+        typed = [sys.executable, "-c", script, *map(str, arguments)]
+        return subprocess.run(typed, capture_output=True, text=True, cwd=HERE.parent)
+
+    options = []
+    for name, value in OFTEN.values.items():
+        text = ",".join(map(str, value)) if isinstance(value, tuple) else value
+        options.append(f"--{name.replace('_', '-')}={text}")
+    folder = tmp_path / "run"
+    stopped = command(INTERRUPTED, "train", "--out", folder, *options)
+    assert stopped.returncode == 130
+    last = stopped.stderr.strip().splitlines()[-1]
+    assert last == f"miiii: stopped at epoch 8; go on with: miiii resume {folder}"
+    assert "Traceback" not in stopped.stderr
+    assert runs.load(folder).info["status"] == "interrupted"
+    plain = "from miiii_core import cli; cli.main()"
+    resumed = command(plain, *last.split("miiii ")[-1].split())
+    assert resumed.returncode == 0, resumed.stderr
+    assert resumed.stdout.startswith(f"finished {folder} at epoch 40")
+    assert "100%" in resumed.stderr
+    assert_same_run(runs.load(folder), runs.train(OFTEN, tmp_path / "whole", progress=False))

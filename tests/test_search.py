@@ -1,0 +1,205 @@
+"""Searches: what a trial is worth, going on, pruning, and what is refused."""
+
+import numpy as np
+import optuna
+import pytest
+from optuna.trial import TrialState
+
+from miiii_book import search
+from miiii_book.spaces import RECORDING, SMALL, TABLE_1
+from miiii_core import train
+from miiii_core.config import Config
+from miiii_core.runs import RunError
+
+BASE = Config().replace(p=7, d_model=8, n_heads=2, mlp_ratio=2, epochs=8, eval_every=2)
+SPACE = {"learning_rate": (1e-2, 1e-3), "dropout": (0.0, 0.2)}
+
+
+@pytest.fixture
+def storage(tmp_path):
+    return f"sqlite:///{tmp_path / 'search.db'}"
+
+
+@pytest.fixture
+def trained(monkeypatch):
+    """Configurations that were really trained, in order."""
+    seen, fit_many = [], search.fit_many
+
+    def counting(configs, **options):
+        seen.extend(configs)
+        return fit_many(configs, **options)
+
+    monkeypatch.setattr(search, "fit_many", counting)
+    return seen
+
+
+def searched(storage, n=3, space=SPACE, base=BASE, **options):
+    return search.search(base, space, n, name="s", storage=storage, progress=False, **options)
+
+
+def test_the_paper_searched_these_values():
+    sizes = {name: len(values) for name, values in TABLE_1.items()}
+    assert sizes == {
+        "dropout": 4, "grokfast_lambda": 3, "weight_decay": 4, "d_model": 2, "learning_rate": 2,
+        "n_heads": 2,
+    }  # fmt: skip
+    for p, space in ((113, TABLE_1), (23, SMALL)):
+        assert search.space_for(Config().replace(p=p)) == space
+        search.check_space(Config().replace(p=p), space)
+
+
+def test_trials_side_by_side_have_the_validation_losses_of_their_configurations(storage):
+    found = search.results(searched(storage, 4, batch=4))
+    assert len(found) == 4 and [r.loss for r in found] == sorted(r.loss for r in found)
+    for result in search.distinct(found)[:2]:
+        assert all(result.parameters[name] in SPACE[name] for name in SPACE)
+        config = BASE.replace(**result.parameters, **RECORDING)
+        task = train.task_of(config)
+        *_, end = train.fit(config, task, train.initial_state(config, task))
+        # The oracle: cross-entropy over ln q, averaged over tasks.
+        loss = np.mean(end.metrics["loss"][1] / np.log([2, 3, 5]))
+        assert result.loss == pytest.approx(loss, rel=1e-4) and not result.pruned
+        assert result.accuracy == pytest.approx(end.metrics["accuracy"][1].mean())
+        assert result.epoch == 8
+
+
+def test_a_search_goes_on_where_it_stopped_and_repeats_no_training(storage, trained):
+    space = {"learning_rate": (1e-2, 1e-3)}
+    first = search.results(searched(storage, 2, space=space))
+    assert len(first) == 2
+    found = search.results(searched(storage, 6, space=space))
+    assert len(found) == 6 and set(map(str, first)) <= set(map(str, found))
+    assert len(trained) == len({config.digest for config in trained}) <= 2
+    assert search.distinct(found)[0] == found[0] and len(search.distinct(found)) == len(trained)
+
+
+def test_an_interrupted_trial_is_given_back(storage, monkeypatch):
+    def interrupted(configs):
+        raise KeyboardInterrupt
+        yield
+
+    with monkeypatch.context() as patch:
+        patch.setattr(search, "fit_many", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            searched(storage)
+    scripted(monkeypatch, lambda rate, epoch: rate)
+    study = searched(storage, 2)
+    states = [trial.state for trial in study.get_trials()]
+    assert states == [TrialState.FAIL, TrialState.COMPLETE, TrialState.COMPLETE]
+
+
+def scripted(monkeypatch, losses):
+    """Training whose validation loss, at each epoch, the learning rate alone decides."""
+
+    def fit_many(configs):
+        state = train.initial_state(BASE, train.task_of(BASE))
+        for epoch in range(1, 5):
+            news = {}
+            for run, config in enumerate(configs):
+                loss = losses(config.optim.learning_rate, epoch) * np.log([[2, 3, 5]] * 3)
+                metrics = {"loss": loss, "accuracy": np.zeros((3, 3))}
+                now = {"epoch": epoch, "state": state, "metrics": metrics, "last": epoch == 4}
+                news[run] = train.Progress(**now)
+            yield news
+
+    monkeypatch.setattr(search, "fit_many", fit_many)
+
+
+def test_trials_behind_the_median_of_their_elders_are_pruned(storage, monkeypatch):
+    scripted(monkeypatch, lambda rate, epoch: rate - epoch / 100)
+    rates = tuple(float(r) for r in np.geomspace(0.1, 10, 30))
+    found = search.results(searched(storage, 20, space={"learning_rate": rates}))
+    pruned = [r for r in found if r.pruned]
+    complete = [r for r in found if not r.pruned]
+    assert pruned and complete and found == complete + pruned
+    assert all(2 <= r.epoch < 4 for r in pruned) and all(r.epoch == 4 for r in complete)
+    assert np.median([r.loss for r in pruned]) > np.median([r.loss for r in complete])
+
+
+def test_a_trial_that_diverges_is_last_and_stops_nothing(storage):
+    found = search.results(searched(storage, 6, space={"learning_rate": (1e30, 1e-2)}))
+    assert len(found) == 6
+    assert {r.parameters["learning_rate"] for r in found if r.pruned} == {1e30}
+    assert all(r.loss == np.inf for r in found if r.pruned)
+    assert found[0].parameters["learning_rate"] == 1e-2 and np.isfinite(found[0].loss)
+
+
+def test_one_record_that_is_not_finite_ends_a_trial(storage, monkeypatch):
+    scripted(monkeypatch, lambda rate, epoch: np.nan if epoch == 2 else rate)
+    (result,) = search.results(searched(storage, 1))
+    assert result.pruned and result.loss == np.inf and result.epoch == 2
+
+
+def test_trials_of_equal_shapes_are_trained_as_one_program(storage, monkeypatch):
+    def fit_many(configs):
+        groups.append({config.model.n_heads for config in configs})
+        yield {run: train.TrainingDiverged("at once") for run in range(len(configs))}
+
+    groups = []
+    monkeypatch.setattr(search, "fit_many", fit_many)
+    searched(storage, 8, space=SPACE | {"n_heads": (1, 2)}, batch=8)
+    assert sorted(map(tuple, groups)) == [(1,), (2,)]
+
+
+def test_a_trial_can_be_repeated_from_other_seeds():
+    losses = search.repeat(BASE, {"dropout": 0.2, "seed": 9}, seeds=(3, 4))
+    for seed, loss in zip((3, 4), losses, strict=True):
+        config = BASE.replace(dropout=0.2, seed=seed, probes=())
+        task = train.task_of(config)
+        *_, end = train.fit(config, task, train.initial_state(config, task))
+        assert loss == pytest.approx(float(end.metrics["loss"][1] @ task.loss_weights), rel=1e-4)
+
+
+def test_a_study_answers_one_question_and_is_named_after_it(storage):
+    for space in (SPACE, {"dropout": (0.0, 0.1)}):
+        for _ in range(2):
+            search.open_study(BASE, space, storage=storage)
+    assert len(optuna.study.get_all_study_names(storage)) == 2
+    search.open_study(BASE, SPACE, name="s", storage=storage)
+    for base, space in [(BASE.replace(seed=1), SPACE), (BASE, SPACE | {"dropout": (0.1,)})]:
+        with pytest.raises(RunError, match="holds a study 's' of another configuration"):
+            search.open_study(base, space, name="s", storage=storage)
+
+
+@pytest.mark.parametrize("url", ["nonsense", "sqlite:////nowhere/at/all.db"])
+def test_a_storage_that_does_not_open_is_named(url):
+    with pytest.raises(RunError, match=f"the storage {url} cannot be used: .*sqlite:///"):
+        searched(url)
+
+
+@pytest.mark.parametrize(
+    ("space", "message"),
+    [
+        ({"dropuot": (0.1,)}, "dropuot cannot be searched; fields that can are"),
+        ({"n_snapshots": (0, 5)}, "n_snapshots cannot be searched"),
+        ({"dropout": ()}, r"dropout has the values \[\]"),
+        ({"masked": ((2,),)}, r"masked has the values \[\(2,\)\]"),
+        ({"dropout": (0.1, 2.0)}, "dropout=2.0"),
+        ({"n_heads": (3,)}, "n_heads=3"),
+        ({"dropout": (0.0, 0.1), "d_model": (8, 10), "n_heads": (2, 4)}, "n_heads=4"),
+    ],
+)
+def test_a_space_that_makes_no_sense_is_refused(storage, space, message):
+    with pytest.raises(ValueError, match=message):
+        searched(storage, space=space)
+    search.check_space(BASE, {"d_model": (9, 12), "n_heads": (3,)})  # that fit each other do
+
+
+@pytest.mark.parametrize(("n", "batch"), [(0, 1), (1, 0)])
+def test_no_trials_are_refused(storage, n, batch):
+    with pytest.raises(ValueError, match=f"n_trials={n}, batch={batch}"):
+        searched(storage, n, batch=batch)
+
+
+def test_the_command_searches_among_the_runs_and_shows_what_it_tried(
+    command, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("MIIII_RUNS", str(tmp_path / "runs"))
+    scripted(monkeypatch, lambda rate, epoch: rate)
+    words = "search --p 7 --d-model 8 --n-heads 2 --epochs 8 --trials 2 --choice d-model=8".split()
+    code, said, err = command(*words, "--choice", "n-heads=2", "--choice", "grokfast=ema,none")
+    assert code == 0, err
+    assert (tmp_path / "runs" / "searches.db").is_file()
+    assert said.split()[:1] == ["trial"] and {"grokfast", "loss"} <= set(said.split())
+    assert command("search", "--choice", "foo=1")[0] == 2
+    assert command("search", "--choice", "foo")[0] == 2
