@@ -252,8 +252,6 @@ def _keep(result: Path, executed: NotebookNode) -> None:
 
 def _explain(chapter: Chapter, error: PapermillExecutionError) -> str:
     """Return what a reader can act on: where it failed, in what code, and what was raised."""
+    where = f"chapter {chapter.name} ({chapter.path}) failed in code cell {error.exec_count}:"
     trace = strip_color("\n".join(error.traceback))
-    return (
-        f"chapter {chapter.name} ({chapter.path}) failed in code cell {error.exec_count}:\n\n"
-        f"{error.source}\n\n{error.ename}: {error.evalue}\n\n{trace}"
-    )
+    return f"{where}\n\n{error.source}\n\n{error.ename}: {error.evalue}\n\n{trace}"

@@ -11,8 +11,10 @@ import yaml
 from myst_nb.core.read import is_myst_markdown_notebook
 from nbformat import NotebookNode
 
+ALIKE = ((float, int), (list, tuple), (tuple, list))  # kinds of a default, and of what it takes
 
-@dataclass(frozen=True, kw_only=True)
+
+@dataclass(frozen=True)
 class Chapter:
     """A page that runs code.
 
@@ -73,11 +75,10 @@ def read_chapters(root: Path) -> tuple[Chapter, ...]:
         ValueError: for a ``parameters`` cell that holds more than ``name = literal``.
     """
     paths = {page: root / f"{page}.md" for page in read_pages(root)}
-    sources = {page: path.read_text() for page, path in paths.items()}
     return tuple(
-        Chapter(page=page, path=paths[page], source=text, defaults=_defaults(page, text))
-        for page, text in sources.items()
-        if is_myst_markdown_notebook(text)
+        Chapter(page, path, text, _defaults(page, text))
+        for page, path in paths.items()
+        if is_myst_markdown_notebook(text := path.read_text())
     )
 
 
@@ -121,16 +122,16 @@ def assigned(
             lines = [f"\n  {c.name}: {_shown(c.defaults)}" for c in chosen if c.defaults]
             raise ValueError(f"unknown parameter {name!r}; accepted are{''.join(lines) or ' none'}")
         for chapter, default in own.items():
-            if not _same_kind(value, default):
+            kinds = type(default), type(value)
+            if default is not None and kinds[0] is not kinds[1] and kinds not in ALIKE:
                 raise ValueError(
                     f"parameter {name}={value!r} will not do; chapter {chapter} takes a value "
                     f"of type {type(default).__name__}, such as its own {default!r}"
                 )
-    given: dict[str, dict[str, Any]] = {chapter.page: {} for chapter in chapters}
-    for each in chosen:
-        here = set(each.defaults) & set(parameters)
-        given[each.page] = {n: parameters[n] for n in here if parameters[n] != each.defaults[n]}
-    return given
+    return {
+        c.page: {n: v for n, v in parameters.items() if c in chosen and v != c.defaults.get(n, v)}
+        for c in chapters
+    }
 
 
 def names_runs(parameter: str) -> bool:
@@ -171,10 +172,3 @@ def _defaults(page: str, source: str) -> dict[str, Any]:
 
 def _shown(parameters: Mapping[str, Any]) -> str:
     return ", ".join(f"{name}={value!r}" for name, value in parameters.items())
-
-
-def _same_kind(value: Any, default: Any) -> bool:
-    also = {float: (int, float), list: (list, tuple), tuple: (list, tuple)}
-    kinds = also.get(type(default), (type(default),))
-    fits = isinstance(value, kinds) and isinstance(value, bool) == isinstance(default, bool)
-    return default is None or fits

@@ -41,9 +41,7 @@ def book(run: str | None, pairs: tuple[str, ...], chapters: tuple[str, ...]) -> 
 def claims(named: tuple[str, ...], keys: tuple[str, ...], verbose: bool, as_json: bool) -> None:
     """Judge the paper's claims by runs: those named, or those that come with the book.
 
-    Several runs of a kind that differ in the seed are judged by their median; where none is named,
-    so are the seeds of which the book has the numbers alone. Beside a claim about T_miiii stands
-    what a run on shuffled labels would be told, if there is one.
+    Seeds are judged by their median, those of which the book has the numbers alone as well.
     """
     with _installed("book"):
         from miiii_core import runs
@@ -71,7 +69,7 @@ def search(base: str, trials: int, batch: int | None, storage: str | None, study
     """Search hyperparameters with Optuna; called again, it goes on.
 
     Tries the values of the paper's Table 1 (smaller ones at a small p); each --choice adds a field
-    or replaces its values. Other options are as for `miiii train`.
+    or replaces its values.
     """
     import jax
 

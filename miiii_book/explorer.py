@@ -147,11 +147,9 @@ def bars(
         each: What one bar stands for, in a word, such as "frequency".
         alt: Alternative text of the picture.
         first: Number of the first bar.
-        axes: Settings such as ``title`` and ``xlabel``.
+        axes: Settings such as ``xlabel``.
     """
     frames, lengths = _frames(values, 1)
-    if frames.min() < 0:
-        raise ValueError(f"bars reach down to {frames.min():g}; give values that are not negative")
     high = float(frames.max()) or 1.0
     numbers = first + np.arange(frames.shape[1])
 
@@ -179,11 +177,8 @@ def lines(
         axes: Settings such as ``title``.
     """
     ticks, (curves, lengths) = np.asarray(epochs, float), _frames(values, 1)
-    if curves.shape != (len(names), len(ticks)):
-        raise ValueError(
-            f"values has shape {curves.shape}; it must be ({len(names)}, {len(ticks)}), a row for "
-            "each name and a column for each epoch"
-        )
+    if curves.shape != (wanted := (len(names), len(ticks))):
+        raise ValueError(f"values has shape {curves.shape}; names and epochs ask for {wanted}")
     ticks, curves = ticks[ticks >= 1], curves[:, ticks >= 1]
     low, high = min(0.0, float(curves.min())), float(curves.max()) or 1.0
     looks = [line_look(i) for i in range(len(curves))]
@@ -248,9 +243,7 @@ def explorer(choices: Sequence[Choice], panels: Sequence[Panel], *, caption: str
         ValueError: if there is nothing to choose or show, or the two do not fit.
     """
     if not choices or not panels or not all(panel.alt.strip() for panel in panels):
-        raise ValueError(
-            "an explorer takes a choice and a panel at least, each panel with alt text"
-        )
+        raise ValueError("give an explorer a choice and a panel at least, each with an alt text")
     lengths = tuple(len(choice.names) for choice in choices)
     for panel in panels:
         if panel.frames != lengths:
@@ -264,10 +257,7 @@ def explorer(choices: Sequence[Choice], panels: Sequence[Panel], *, caption: str
 def thinned(count: int, cells: int, *, budget: int = BUDGET) -> np.ndarray:
     """Return which of so many frames to keep so that a panel stays small: both ends are in.
 
-    Args:
-        count: Number of frames that there are.
-        cells: Numbers in each, over all other choices.
-        budget: Numbers of the panel, a byte each before compression.
+    A frame has so many cells over all other choices, and a panel has room for a budget of them.
     """
     most = min(count, budget // cells)
     if most < min(count, 2) or count < 1:

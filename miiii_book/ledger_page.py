@@ -62,8 +62,11 @@ class Ledger:
         return "\n".join(dict.fromkeys(lines))
 
     def _repr_html_(self) -> str:
-        rows = [_as_row(found) for found in self.findings]
-        return _html_table("stacked ledger", ["claim", "paper → ours", "verdict"], rows)
+        head = "".join(f"<th>{name}</th>" for name in ("claim", "paper → ours", "verdict"))
+        return (
+            f'<table class="table stacked ledger">\n<thead><tr>{head}</tr></thead>\n'
+            f"<tbody>\n{''.join(map(_as_row, self.findings))}</tbody></table>"
+        )
 
     def part(self, *, ours: bool) -> "Ledger":
         """Return only the claims that go beyond the paper, or only the others."""
@@ -158,31 +161,19 @@ def _plain(values: Mapping[str, float]) -> dict[str, float | str | None]:
     }
 
 
-def _html_table(kind: str, names: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Make a table; where it is narrow, the style sheet puts cells below each other."""
-    head = "".join(f"<th>{name}</th>" for name in names)
-    body = "\n".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in rows)
-    return (
-        f'<table class="table {kind}">\n<thead><tr>{head}</tr></thead>\n'
-        f"<tbody>\n{body}\n</tbody></table>"
-    )
-
-
-def _as_row(found: Finding) -> tuple[str, str, str]:
+def _as_row(found: Finding) -> str:
     """Make a row: the claim, with criterion and all numbers folded; what decides; the verdict."""
     claim = found.claim
     deciding = dict.fromkeys((*claim.published, *claim.shown) or (claim.headline,))
-    both = [_compared(found, name) for name in deciding if name in found.values]
-    head, *rows = ([_set(cell) for cell in row] for row in numbers(found))
-    return (
-        f'<span id="claim-{claim.key}">{_set(_sentence(claim.statement))}</span>'
-        f"<details><summary>{_set(claim.source)}</summary>"
-        f'<a href="{claim.where.replace("#", ".html#")}">Where it is shown</a>. '
-        f"Criterion: {_set(claim.criterion)}.{_html_table('numbers', head, rows)}</details>",
-        "<br>".join(both),
-        f'<strong class="{found.verdict.name.lower()}">{found.verdict}</strong><br>'
-        f"<small>{_set(remarks(found))}</small>",
-    )
+    cells = [
+        f"{_set(_sentence(claim.statement))}<details><summary>{_set(claim.source)}</summary>\n"
+        f'<p>Criterion: {_set(claim.criterion)}; <a href="{claim.where.replace("#", ".html#")}">'
+        f"where it is shown</a>.</p>\n<pre>{html.escape(_aligned(numbers(found)))}</pre></details>",
+        "<br>".join(_compared(found, name) for name in deciding if name in found.values),
+        f"<strong>{found.verdict}</strong><br><small>{_set(remarks(found))}</small>",
+    ]
+    row = "".join(f"<td>{cell}</td>" for cell in cells)
+    return f'<tr id="claim-{claim.key}" class="{found.verdict.name.lower()}">{row}</tr>\n'
 
 
 def _compared(found: Finding, name: str) -> str:

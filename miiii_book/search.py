@@ -9,7 +9,7 @@ import hashlib
 import json
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import combinations, groupby, product
+from itertools import groupby
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -35,13 +35,8 @@ DONE = (TrialState.COMPLETE, TrialState.PRUNED)
 class Result(NamedTuple):
     """One trial: what was tried, how it went, and how far it was trained.
 
-    Attributes:
-        number: Number of the trial in its study, from 0 on.
-        parameters: Fields of the configuration and their values.
-        loss: Weighted validation loss at its last record; an even guess has 1.
-        accuracy: Mean validation accuracy there.
-        epoch: Epochs trained; fewer than asked for if pruned.
-        pruned: Whether it was given up, for being behind or for diverging.
+    The loss is the weighted validation loss at the last record, 1 for an even guess; the accuracy
+    the mean on validation inputs. A pruned trial was behind, or diverged.
     """
 
     number: int
@@ -76,10 +71,15 @@ def search(
         progress: Whether to show a bar.
 
     Raises:
-        ValueError: for a field, a value or two values that the configuration does not take.
+        ValueError: for a field or a value that the configuration does not take.
         RunError: if the storage cannot be opened or holds another search of that name.
     """
-    check_space(base, space)
+    for field, values in space.items():
+        if field not in fields() or field in RECORDING:
+            known = ", ".join(sorted(set(fields()) - set(RECORDING)))
+            raise ValueError(f"{field} cannot be searched; fields that can are {known}")
+        if not values or not all(isinstance(value, int | float | str) for value in values):
+            raise ValueError(f"{field} has the values {list(values)}; give numbers or names")
     if n_trials < 1 or batch < 1:
         raise ValueError(f"n_trials={n_trials}, batch={batch} will not do; each is at least 1")
     study = open_study(base, space, name=name, storage=storage, seed=seed)
@@ -90,27 +90,6 @@ def search(
             run_trials(study, min(batch, n_trials - done), base, space)
         bar.update(n_trials - bar.n)
     return study
-
-
-def check_space(base: Config, space: Space) -> None:
-    """Refuse what no search could train to its end, before anything is trained.
-
-    All pairs of values are tried: a configuration asks nothing of three together.
-
-    Raises:
-        ValueError: for a field that does not exist or that a search sets itself, an empty choice,
-            a value that is no number or name, or values that do not go together.
-    """
-    for field, values in space.items():
-        if field not in fields() or field in RECORDING:
-            known = ", ".join(sorted(set(fields()) - set(RECORDING)))
-            raise ValueError(f"{field} cannot be searched; fields that can are {known}")
-        if not values or not all(isinstance(value, int | float | str) for value in values):
-            raise ValueError(f"{field} has the values {list(values)}; give numbers or names")
-    first = {field: values[0] for field, values in space.items()}
-    for some in combinations(space, min(2, len(space))):
-        for chosen in product(*(space[field] for field in some)):
-            base.replace(**first | dict(zip(some, chosen, strict=True)))
 
 
 def open_study(
@@ -187,7 +166,7 @@ def run_trials(study: optuna.Study, count: int, base: Config, space: Space) -> N
 def results(study: optuna.Study) -> list[Result]:
     """Return what a study has found so far, best first; pruned trials after completed ones."""
     found = [
-        Result(one.number, one.params, *one.user_attrs["scores"], one.state == TrialState.PRUNED)
+        Result._make((one.number, one.params, *one.user_attrs["scores"], one.state == DONE[1]))
         for one in study.get_trials(deepcopy=False, states=DONE)
     ]
     return sorted(found, key=lambda result: (result.pruned, result.loss))
@@ -228,29 +207,27 @@ def _judge(trial: Trial, now: Progress | TrainingDiverged, config: Config) -> Re
     if isinstance(now, Progress) and now.metrics is None:
         return None  # between two records
     loss, accuracy = _scores(now, config)
-    if not isinstance(now, Progress) or not np.isfinite(loss):
-        epoch = getattr(now, "epoch", 0)
-        return Result(trial.number, trial.params, np.inf, accuracy, epoch, pruned=True)
-    trial.report(loss, now.epoch)
-    pruned = not now.last and trial.should_prune()
-    result = Result(trial.number, trial.params, loss, accuracy, now.epoch, pruned)
-    return result if now.last or pruned else None
+    epoch, lost = getattr(now, "epoch", 0), not np.isfinite(loss)
+    if not lost:
+        trial.report(loss, epoch)
+    last = getattr(now, "last", True)
+    pruned = lost or (not last and trial.should_prune())
+    ends = last or pruned
+    return Result(trial.number, trial.params, loss, accuracy, epoch, pruned) if ends else None
 
 
 def _scores(now: Progress | TrainingDiverged, config: Config) -> tuple[float, float]:
     """Return weighted validation loss and mean validation accuracy; none if it diverged."""
     if not isinstance(now, Progress) or now.metrics is None:
         return np.inf, 0.0
-    loss = now.metrics["loss"][1] @ task_of(config).loss_weights
-    return float(loss), float(now.metrics["accuracy"][1].mean())
+    loss = float(now.metrics["loss"][1] @ task_of(config).loss_weights)
+    return loss if np.isfinite(loss) else np.inf, float(now.metrics["accuracy"][1].mean())
 
 
 def _tell(study: optuna.Study, trial: Trial, result: Result) -> None:
     trial.set_user_attr("scores", [result.loss, result.accuracy, result.epoch])
-    if result.pruned:
-        study.tell(trial, state=TrialState.PRUNED)
-    else:
-        study.tell(trial, result.loss)
+    pruned = {"state": TrialState.PRUNED} if result.pruned else {"values": result.loss}
+    study.tell(trial, **pruned)
 
 
 def _program(job: tuple[Trial, Config]) -> str:

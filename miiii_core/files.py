@@ -41,10 +41,8 @@ def write_atomic(path: Path, content: bytes) -> None:
         Path(part).unlink(missing_ok=True)
         raise
     folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)  # makes the new name itself durable
-    finally:
-        os.close(folder)
+    os.fsync(folder)  # makes the new name itself durable
+    os.close(folder)
 
 
 def read_whole(path: Path, sha256: str | None = None) -> bytes:
@@ -59,7 +57,7 @@ def read_whole(path: Path, sha256: str | None = None) -> bytes:
 
 
 def is_leftover(path: Path) -> bool:
-    """Return whether a file is what a process leaves that was killed in `write_atomic`."""
+    """Return whether a process left the file that was killed in `write_atomic`."""
     return path.name.startswith(".") and path.name.endswith(LEFTOVER)
 
 
@@ -79,8 +77,7 @@ def save_arrays(path: Path, arrays: Mapping[str, np.ndarray], *, compress: bool 
 def load_arrays(path: Path, sha256: str | None = None) -> dict[str, np.ndarray]:
     """Read an ``.npz``, every byte of it checked against the checksums in the archive.
 
-    Without the SHA-256 of the file, an array that is missing as a whole goes unnoticed: its
-    name is for the caller to miss.
+    Without the file's SHA-256, a whole array that is missing goes unnoticed.
 
     Raises:
         FileDamaged: if the file is missing, truncated, altered, or of another kind.
@@ -126,10 +123,9 @@ def check_writable(folder: Path, need: int) -> None:
 
 @contextmanager
 def held(folder: Path, *, wait: bool = False) -> Iterator[None]:
-    """Keep other processes out of a folder while this one writes to it.
+    """Keep other processes out of a folder, which need not exist, while this one writes to it.
 
-    The lock lies beside the folder, so that it outlives a folder that is moved away, and is the
-    same whichever link or relative path leads there. The folder need not exist.
+    The lock lies beside the folder, so that it outlives one that is moved away.
 
     Raises:
         BlockingIOError: if another process holds it and this one is not to wait.
@@ -142,8 +138,8 @@ def held(folder: Path, *, wait: bool = False) -> Iterator[None]:
         mine = lock.acquire(timeout=0)
     except Timeout as error:
         if not wait:
-            message = f"another process is writing to {folder}; wait for it or stop it"
-            raise BlockingIOError(message) from error
+            text = f"another process is writing to {folder}; wait for it or stop it"
+            raise BlockingIOError(text) from error
         print(f"waiting for the process that writes to {folder}", file=sys.stderr)
         mine = lock.acquire()
     except OSError as error:

@@ -40,7 +40,8 @@ def find_browser() -> tuple[str, str]:
     if not browser or not driver:
         sought = " or ".join(BROWSERS) if not browser else "chromedriver"
         raise Missing(
-            f"no {sought} on the PATH; on Debian and Ubuntu: apt-get install chromium chromium-driver"
+            f"no {sought} on the PATH; on Debian and Ubuntu: "
+            "apt-get install chromium chromium-driver"
         )
     return browser, driver
 

@@ -1,13 +1,12 @@
 """Claims about neurons and heads: periods, the spike, the mechanism, and where attention goes."""
 
 from functools import lru_cache
-from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 
 from miiii_core.chance import in_random_order
-from miiii_core.fourier import NeuronFrequency, neuron_frequency, public_code_omega
+from miiii_core.fourier import neuron_frequency, public_code_omega
 from miiii_core.interventions import fix_attention, logits_with, mean_scores
 from miiii_core.runs import Run
 from miiii_core.schedule import GENERALISED, NEVER
@@ -120,27 +119,19 @@ def _in_time(v: Values, by: str, count: str) -> bool:
 
 
 def explained_by_difference(
-    logits: Float[np.ndarray, "n n_classes"],
-    task: Task,
-    labels: Int[np.ndarray, "n tasks"] | None = None,
+    logits: Float[np.ndarray, "n n_classes"], task: Task
 ) -> Float[np.ndarray, " tasks"]:
     """Return the share of each task's logits' variance that is a function of (n - c) mod q.
 
     Cosines of 2πk(n - c)/q, whatever their k and size, together make up all such functions.
-    Means of each class over the inputs are removed first.
-
-    Args:
-        logits: Packed logits of all inputs.
-        task: The task that has the classes.
-        labels: What stands in the place of n, for a task whose labels are shuffled.
+    Means of each class over the inputs are removed first. It is the number n that counts, not its
+    label: for T_basis the share is what chance and the digits allow.
     """
-    if labels is None:
-        labels = np.arange(task.p**2)[:, None] % task.class_sizes
-    shares = []
-    for columns, label in zip(task.columns, labels.T, strict=True):
+    numbers, shares = np.arange(task.p**2), []
+    for columns, size in zip(task.columns, task.class_sizes, strict=True):
         own = logits[:, columns].astype(float)
         own = own - own.mean(axis=0)
-        shares.append((folded(own, label) ** 2).sum() / len(own) / (own**2).sum())
+        shares.append((folded(own, numbers % size) ** 2).sum() / len(own) / (own**2).sum())
     return np.array(shares)
 
 
@@ -158,36 +149,21 @@ def _mechanism(run: Run) -> Measured:
     }
 
 
-def attention_maps(run: Run) -> Float[np.ndarray, "heads x0 x1 tokens"]:
-    """Return the attention from the read-out position over the full grid."""
-    return np.moveaxis(run.task.grid(np.asarray(activations(run).attention)), 2, 0)
-
-
-class Heads(NamedTuple):
-    """Where heads look: share of x0 in their attention to digits, and the wave of most of it."""
-
-    first: Float[np.ndarray, " heads"]
-    wave: NeuronFrequency
-
-    @property
-    def one_digit(self) -> Bool[np.ndarray, " heads"]:
-        """Whether each head looks at one digit."""
-        return np.maximum(self.first, 1 - self.first) >= ONE_DIGIT
-
-
-def heads(maps: Float[np.ndarray, "heads x0 x1 tokens"]) -> Heads:
-    """Summarise attention maps."""
-    on_digits = np.maximum(maps[..., 0] + maps[..., 1], np.finfo(maps.dtype).tiny)
-    return Heads((maps[..., 0] / on_digits).mean(axis=(1, 2)), neuron_frequency(maps[..., 0]))
-
-
 def _digits(run: Run, name: str) -> Measured:
-    found = heads(attention_maps(run))
-    periodic = ~found.one_digit & (np.asarray(found.wave.share) >= 0.5)
+    maps = np.moveaxis(run.task.grid(np.asarray(activations(run).attention)), 2, 0)
+    return looks(maps, name)
+
+
+def looks(maps: Float[np.ndarray, "heads x0 x1 tokens"], name: str) -> Measured:
+    """Count the heads that look at one digit, and those of the others that are periodic."""
+    on_digits = np.maximum(maps[..., 0] + maps[..., 1], np.finfo(maps.dtype).tiny)
+    first = (maps[..., 0] / on_digits).mean(axis=(1, 2))
+    one_digit = (first >= ONE_DIGIT) | (first <= 1 - ONE_DIGIT)
+    periodic = np.asarray(neuron_frequency(maps[..., 0]).share) >= 0.5
     return {
-        f"heads, {name}": len(found.first),
-        f"on one digit, {name}": int(found.one_digit.sum()),
-        f"on both and periodic, {name}": int(periodic.sum()),
+        f"heads, {name}": len(maps),
+        f"on one digit, {name}": int(one_digit.sum()),
+        f"on both and periodic, {name}": int((~one_digit & periodic).sum()),
     }
 
 

@@ -1,6 +1,7 @@
 """Functions of (x0, x1) and other matrices: squares in the paper's manner, heat maps."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -11,7 +12,7 @@ from matplotlib.image import AxesImage
 from numpy.typing import ArrayLike
 
 from . import style
-from .style import X0, X1, checked, checked_all, checked_names, checked_square, drawn, panels
+from .style import X0, X1, checked, checked_all, checked_names, drawn, panels
 
 CORNER = 37  # side of the part of a neuron's grid that the paper's Fig. 14 shows
 Names = tuple[Sequence[object] | np.ndarray | None, Sequence[object] | np.ndarray | None]
@@ -34,7 +35,8 @@ def grid_plots(
         shared: Whether a square that fills its cell is as large a value in all panels.
     """
     arrays = checked_all(grids, "grids", "row", "column")
-    figure, cells, columns = _multiples(list(arrays.values()), columns)
+    tall = max(len(grid) / grid.shape[1] for grid in arrays.values())
+    figure, cells, columns = style.multiples(len(arrays), columns, tall)
     largest = max(float(np.nanmax(np.abs(grid))) for grid in arrays.values()) if shared else None
     for cell, (title, grid) in zip(cells, arrays.items(), strict=True):
         _draw_squares(cell, grid, largest or float(np.nanmax(np.abs(grid))) or 1.0)
@@ -68,31 +70,25 @@ def heat_maps(
         extent: Left, right, bottom and top of each map; its first row is then at the bottom.
     """
     arrays = checked_all(maps, "maps", "row", "column")
-    figure, cells, columns = _multiples(list(arrays.values()), columns)
+    tall = max(len(grid) / grid.shape[1] for grid in arrays.values())
+    if stretched := extent is None and tall != 1:
+        tall = float(np.clip(0.04 * max(map(len, arrays.values())), 0.2, 0.9))
+    figure, cells, columns = style.multiples(len(arrays), columns, tall)
     every = np.concatenate([grid.ravel() for grid in arrays.values()])
     norm = Normalize(*limits) if limits else _limits(every, signed)
     for cell, (title, grid) in zip(cells, arrays.items(), strict=True):
         image = _draw_image(cell, grid, norm, signed)
         if extent:
-            image.set(extent=extent)
-            image.origin = "lower"
+            image.set_extent((*extent[:2], *extent[:1:-1]))  # the first row is at extent[2]
             cell.set(xlim=extent[:2], ylim=extent[2:])
-        elif grid.shape[0] != grid.shape[1]:
-            cell.set_aspect("auto")
-        size = cell.get_position()
-        inches = size.height * figure.get_figheight(), size.width * figure.get_figwidth()
-        for axis, given, count, room in zip(
-            (cell.yaxis, cell.xaxis), names, grid.shape, inches, strict=True
-        ):
+        cell.set_aspect("auto" if stretched else "equal")
+        for axis, given, count in zip((cell.yaxis, cell.xaxis), names, grid.shape, strict=True):
             if given is not None:
-                style.name_ticks(axis, checked_names(given, count, "names"), room)
+                style.name_ticks(axis, checked_names(given, count, "names"), style.inches(axis))
         cell.set_title(style.symbols(title))
     _label_outside(cells, columns, labels)
-    if len(cells) == 1:
-        figure.colorbar(image, ax=cells[0], label=label)
-    else:
-        place = {"location": "bottom", "shrink": 0.7, "aspect": 30}
-        figure.colorbar(image, ax=list(cells), label=label, **place)
+    place: dict[str, Any] = {"location": "bottom", "shrink": 0.7, "aspect": 30}
+    figure.colorbar(image, ax=list(cells), label=label, **(place if columns > 1 else {}))
     return figure
 
 
@@ -108,8 +104,8 @@ def neuron_panel(neurons: ArrayLike, powers: ArrayLike, titles: Sequence[str]) -
         powers: Energies, axes (neuron, k0, k1), drawn as shares of each neuron's total.
         titles: One for each neuron.
     """
-    maps = checked_square(neurons, "neurons", "neuron", "x0", "x1")
-    spectra = checked_square(powers, "powers", len(maps), "k0", "k1")
+    maps = checked(neurons, "neurons", "neuron", "x0", "x1", square=True)
+    spectra = checked(powers, "powers", len(maps), "k0", "k1", square=True)
     names = checked_names(titles, len(maps), "titles")
     totals = spectra.sum(axis=(1, 2), keepdims=True)
     shares = spectra / np.where(totals > 0, totals, 1)
@@ -138,7 +134,7 @@ def input_grid(numbers: ArrayLike) -> Figure:
     Args:
         numbers: Whole numbers, axes (x0, x1), both of at most 20.
     """
-    grid = checked_square(numbers, "numbers", "x0", "x1")
+    grid = checked(numbers, "numbers", "x0", "x1", square=True)
     p = len(grid)
     if p > 20:
         raise ValueError(f"a grid of {p}×{p} numbers cannot be read; give p of at most 20")
@@ -199,16 +195,6 @@ def _limits(values: np.ndarray, signed: bool) -> Normalize:
         return Normalize(float(np.nanmin(values)), float(np.nanmax(values)))
     largest = float(np.nanmax(np.abs(values))) or 1.0
     return Normalize(-largest, largest)
-
-
-def _multiples(grids: Sequence[np.ndarray], columns: int) -> tuple[Figure, np.ndarray, int]:
-    """Return a figure with a panel for each grid, their axes, and how many stand in a row."""
-    columns = min(columns, len(grids))
-    width = (style.WIDTH - 0.8) / max(columns, 1 + (len(grids) > 1 and columns > 1))
-    tall = max(len(grid) / grid.shape[1] for grid in grids)
-    wide = tall < 1 or any(grid.shape[0] != grid.shape[1] for grid in grids)
-    height = float(np.clip(width * tall, 1.0, 6.0)) if wide else width
-    return style.multiples(len(grids), columns, height)
 
 
 def _label_outside(cells: np.ndarray, columns: int, labels: tuple[str, str]) -> None:

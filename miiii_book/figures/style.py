@@ -1,4 +1,4 @@
-"""What all figures share: type and colours, axes of epochs and primes, and checks of their input."""
+"""What all figures share: type, colours, axes of epochs and primes, checks of input."""
 
 import functools
 import io
@@ -11,7 +11,7 @@ from typing import Any, ParamSpec
 import matplotlib.style
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.axis import Axis
+from matplotlib.axis import Axis, XAxis
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullFormatter
@@ -105,30 +105,32 @@ def panel(axes: Axes | None, height: float) -> tuple[Figure, Axes]:
 
 
 def multiples(
-    count: int, columns: int, below: float = 0.35, **options: Any
+    count: int, columns: int, tall: float = 1.0, **options: Any
 ) -> tuple[Figure, np.ndarray, int]:
-    """Return a figure of so many square panels, their axes, and how many stand in a row.
+    """Return a figure of so many panels, their axes, and how many stand in a row.
 
     Args:
         count: Number of panels.
         columns: Most panels in a row.
-        below: Height in inches that each row takes beside its panels.
+        tall: Height of a panel over its width.
         options: Further arguments of `panels`.
     """
     columns = min(columns, count)
     rows = -(-count // columns)
-    height = 0.7 + rows * (below + WIDTH / max(columns, 2))
+    width = (WIDTH - 0.6) / (columns if columns > 1 or tall < 1 else 1.2)
+    height = 0.6 + rows * (0.35 + max(0.5, width * tall))
     figure, axes = panels(rows, columns, height, layout="compressed", **options)
     for empty in axes.flat[count:]:
         empty.remove()
     return figure, axes.ravel()[:count], columns
 
 
-def checked(values: ArrayLike, name: str, *axes: str | int) -> np.ndarray:
+def checked(values: ArrayLike, name: str, *axes: str | int, square: bool = False) -> np.ndarray:
     """Return the values as a real NumPy array whose axes have these names, or these lengths.
 
     Raises:
-        ValueError: For values that are not real numbers, empty, or of another shape.
+        ValueError: For values that are not real numbers, empty, or of another shape; if square,
+            also for last two axes of two lengths.
     """
     array = np.asarray(values)
     wanted = f"({', '.join(map(str, axes))}{',' if len(axes) == 1 else ''})"
@@ -139,17 +141,8 @@ def checked(values: ArrayLike, name: str, *axes: str | int) -> np.ndarray:
         raise ValueError(f"{name} has shape {array.shape}; it must have axes {wanted}")
     if array.size == 0:
         raise ValueError(f"{name} is empty, of shape {array.shape}; it needs axes {wanted}")
-    return array
-
-
-def checked_square(values: ArrayLike, name: str, *axes: str | int) -> np.ndarray:
-    """Return as `checked` does values whose last two axes are of one length."""
-    array = checked(values, name, *axes)
-    if array.shape[-1] != array.shape[-2]:
-        raise ValueError(
-            f"{name} has shape {array.shape}; its last two axes, {axes[-2]} and {axes[-1]}, "
-            "must have the same length"
-        )
+    if square and array.shape[-1] != array.shape[-2]:
+        raise ValueError(f"{name} has shape {array.shape}; its last two axes must be equally long")
     return array
 
 
@@ -231,13 +224,20 @@ def whole_ticks(axes: Axes, most: int) -> None:
         axis.set_major_locator(MaxNLocator(most, integer=True, steps=[1, 2, 5, 10]))
 
 
-def name_ticks(axis: Axis, names: Sequence[str], inches: float) -> None:
+def name_ticks(axis: Axis, names: Sequence[str], room: float) -> None:
     """Name rows or columns 0, 1, ...: all, or evenly as many as fit into so many inches."""
-    step = max(1, -(-len(names) * 0.125 // inches))
+    step = max(1, -(-len(names) * 0.125 // room))
     axis.set_ticks(np.arange(0, len(names), step), names[:: int(step)])
-    across = axis.axis_name == "x"
-    if len(names) > inches * (3 if across else 6):
+    across = isinstance(axis, XAxis)
+    if len(names) > room * (3 if across else 6):
         axis.set_tick_params(labelsize=8, rotation=90 if across else 0)
+
+
+def inches(axis: Axis) -> float:
+    """Return about how long an axis is, before its figure is laid out."""
+    place, figure = axis.axes.get_position(), axis.axes.get_figure(root=True)
+    width, height = figure.get_size_inches() if figure else (WIDTH, 3.0)
+    return float(place.width * width if isinstance(axis, XAxis) else place.height * height)
 
 
 def line_look(index: int) -> dict[str, Any]:
@@ -257,15 +257,15 @@ def looks(names: Collection[str], controls: Collection[str] = ()) -> dict[str, d
 def level_lines(axes: Axes, levels: Mapping[str, float]) -> list[Line2D]:
     """Draw what curves are compared with: level lines in grey, dashed."""
     return [
-        axes.axhline(y, color=GREY, linestyle=DASHES[1 + i % 3], linewidth=1.4, label=name, zorder=1)
+        axes.axhline(
+            y, color=GREY, linestyle=DASHES[1 + i % 3], linewidth=1.4, label=name, zorder=1
+        )
         for i, (name, y) in enumerate(levels.items())
     ]
 
 
 def name_ends(axes: Axes, lines: Sequence[Line2D]) -> None:
     """Write the name of each line at the right edge, moved apart where names would touch."""
-    figure = axes.get_figure(root=True)
-    inches = axes.get_position().height * (figure.get_figheight() if figure else 3.0)
     left, to_axes = axes.get_xlim()[0], axes.transData + axes.transAxes.inverted()
     named = []
     for line in lines:
@@ -276,7 +276,7 @@ def name_ends(axes: Axes, lines: Sequence[Line2D]) -> None:
     if not named:
         return
     named.sort(key=lambda one: one[0])
-    sizes = np.array([0.17 * (1 + name.count("\n")) for _, name, _ in named]) / inches
+    sizes = np.array([0.17 * (1 + name.count("\n")) for _, name, _ in named]) / inches(axes.yaxis)
     offsets = np.concatenate([[0], np.cumsum((sizes[1:] + sizes[:-1]) / 2)])
     wanted = isotonic_regression(np.array([end for end, _, _ in named]) - offsets).x
     places = np.clip(wanted, 0, max(0.0, 1 - offsets[-1])) + offsets

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.collections import QuadMesh
-from matplotlib.colors import LogNorm, Normalize
+from matplotlib.colors import LogNorm, Normalize, PowerNorm
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
@@ -46,13 +46,17 @@ def grokking_figure(
     rows = 0.15 * max(len(names), 6)
     figure, cells = panels(2, 1, 3.7 + rows, sharex=True, height_ratios=(2.6, 0.2 + rows))
     top, bottom = cells[:, 0]
-    for split, values in (("train", seen), ("validation", unseen)):
-        colour = style.SPLITS[split]
+    sides = (("train", "training inputs", seen, -8), ("validation", "unseen inputs", unseen, 8))
+    for split, name, values, away in sides:
+        colour, mean = style.SPLITS[split], values.mean(axis=1)
         top.plot(ticks, values, color=colour, linewidth=0.7, alpha=0.3)
-        top.plot(ticks, values.mean(axis=1), color=colour, linewidth=3)
+        top.plot(ticks, mean, color=colour, linewidth=3)
+        rise = _first(ticks, mean, 0.5)
+        at, away = (ticks[-1], -8) if np.isnan(rise) else (rise, away)
+        side: dict[str, Any] = {"ha": "right" if away < 0 else "left", "bbox": style.VEIL}
+        place: dict[str, Any] = {"xytext": (away, 4), "textcoords": "offset points"}
+        top.annotate(name, (at, min(0.5, mean[-1])), color=colour, **place, **side)
     top.set(ylabel="accuracy", ylim=(-0.02, 1.03), title=title)
-    _name_beside(top, "training inputs", "train", ticks, seen.mean(axis=1))
-    _name_beside(top, "unseen inputs", "validation", ticks, unseen.mean(axis=1))
     _delays(bottom, ticks, seen, unseen, threshold)
     bottom.set(ylim=(len(names) - 0.4, -0.6), ylabel="remainder mod")
     bottom.set_title(f"accuracy {threshold:g} reached: ● training inputs, ◆ unseen inputs")
@@ -70,7 +74,9 @@ def training_maps(
     label: str,
     *,
     log: bool = False,
+    root: bool = False,
     rows: str = "remainder mod",
+    axes: Axes | None = None,
 ) -> Figure:
     """Draw maps of row against log-time, one over the other, on one colour scale: Figs. 5, 6, 17.
 
@@ -81,28 +87,35 @@ def training_maps(
         label: What the colours measure, with its unit.
         log: Whether colours are on a log scale, over six decades at most; otherwise they run from
             0 to at least 1.
+        root: Whether colours are on a square-root scale from 0, which shows what is weak: Fig. 16.
         rows: What the names are.
+        axes: Where to draw if there is one map; a new figure by default.
     """
     ticks, kept = checked_epochs(epochs)
     shown = {t: v[kept] for t, v in checked_all(maps, "maps", len(kept), len(names)).items()}
     row_names = checked_names(names, len(names), "names")
     inches = 0.14 * max(len(names), 8)
-    figure, axes = panels(len(shown), 1, 0.6 + len(shown) * (0.35 + inches), sharex=True)
-    norm = _colour_scale(np.stack(list(shown.values())), log)
+    if len(shown) == 1:
+        figure, one = panel(axes, 0.95 + inches)
+        cells = [one]
+    else:
+        figure, new = panels(len(shown), 1, 0.6 + len(shown) * (0.35 + inches), sharex=True)
+        cells = list(new[:, 0])
+    norm = _colour_scale(np.stack(list(shown.values())), log, root)
     edges = np.arange(len(names) + 1) - 0.5
-    for cell, (title, values) in zip(axes[:, 0], shown.items(), strict=True):
-        mesh = log_time_mesh(cell, ticks, values, edges, norm)
+    for cell, (title, values) in zip(cells, shown.items(), strict=True):
+        mesh = _log_time_mesh(cell, ticks, values, edges, norm)
         cell.set(title=style.symbols(title), ylim=(len(names) - 0.5, -0.5), ylabel=rows)
         style.name_ticks(cell.yaxis, row_names, inches)
-    style.log_time(axes[-1, 0])
-    figure.colorbar(mesh, ax=list(axes[:, 0]), label=label, aspect=18 * len(shown))
+    style.log_time(cells[-1])
+    figure.colorbar(mesh, ax=cells, label=label, aspect=18 * len(shown))
     return figure
 
 
 @drawn
 def curves(
     x: ArrayLike,
-    lines: Mapping[str, ArrayLike],
+    lines: Mapping[str, ArrayLike | Curve],
     label: str,
     *,
     across: str = "epoch",
@@ -119,7 +132,8 @@ def curves(
 
     Args:
         x: Places of the values, increasing; a log axis leaves out those that are not above 0.
-        lines: Values (x,) by name; train, validation and test have their own colours.
+        lines: Values (x,) by name, or a tuple of other places and the values there; train,
+            validation and test have their own colours.
         label: Label of the vertical axis, with its unit.
         across: Label of the horizontal axis, with its unit.
         log_x: Whether the horizontal axis has a log scale.
@@ -131,22 +145,23 @@ def curves(
         title: What the figure shows.
         axes: Where to draw; a new figure by default.
     """
-    places = checked(x, "x", "x")
-    ticks, kept = checked_epochs(x, "x") if log_x else (places, np.ones(len(places), bool))
-    shown = {name: v[kept] for name, v in checked_all(lines, "lines", len(kept)).items()}
+    if not lines:
+        raise ValueError("lines is empty; give at least one {name: values}")
     style.checked_keys(tasks or {}, lines, "tasks")
-    looks = style.looks(shown, controls)
+    looks = style.looks(lines, controls)
     figure, axes = panel(axes, 3.6)
     handles = style.level_lines(axes, levels or {})
     if band is not None:
-        draws = checked(band, "band", "draw", len(kept))[:, kept]
-        _fill(axes, ticks, draws)
-        middle, name = np.median(draws, axis=0), f"random, {len(draws)} draws"
+        ticks, draws = _kept(x, np.asarray(band).T, "band, as (x, draw),", log_x, "draw")
+        look: dict[str, Any] = {"color": style.PALE, "alpha": 0.6, "linewidth": 0, "zorder": 0}
+        axes.fill_between(ticks, draws.min(axis=1), draws.max(axis=1), **look)
+        middle, name = np.median(draws, axis=1), f"random, {draws.shape[1]} draws"
         handles += axes.plot(ticks, middle, color=style.GREY, label=name, linewidth=1.4)
     for name, values in (tasks or {}).items():
-        thin = checked(values, f"tasks[{name!r}]", len(kept), "task")[kept]
+        ticks, thin = _kept(x, values, f"tasks[{name!r}]", log_x, "task")
         axes.plot(ticks, thin, color=looks[name]["color"], linewidth=0.7, alpha=0.35)
-    for name, line in shown.items():
+    for name, given in lines.items():
+        ticks, line = _kept(x, given, f"lines[{name!r}]", log_x)
         handles += axes.plot(ticks, line, label=name, **looks[name])
     if log_x:
         axes.set_xscale("log")
@@ -200,8 +215,7 @@ def progress_figure(
     """Draw progress measures over one log-time axis, with the phases of training between them.
 
     Args:
-        rows: Epochs and values of each line by name, by the label of their panel; a name that
-            starts with a space is drawn thin.
+        rows: Epochs and values of each line by name, by the label of their panel.
         phases: Epochs between which each phase ends, by its name; from one that does not end
             (not finite) on, no name is written.
         log: Labels of the panels with a log scale.
@@ -214,38 +228,17 @@ def progress_figure(
     style.checked_keys({*log, *(bands or {})}, rows, "log or bands")
     figure, axes = panels(len(rows), 1, 0.8 + 2.0 * len(rows), sharex=True)
     for cell, (label, lines) in zip(axes[:, 0], rows.items(), strict=True):
-        if bands and label in bands:
-            ticks, kept = checked_epochs(bands[label][0])
-            _fill(cell, ticks, checked(bands[label][1], "bands", "draw", len(kept))[:, kept])
-        for index, (name, (epochs, values)) in enumerate(lines.items()):
-            ticks, kept = checked_epochs(epochs)
-            look = style.line_look(index) | {"linewidth": 1.1 if name.startswith(" ") else 2.2}
-            line = checked(values, name, len(kept))[kept]
-            cell.plot(ticks, line, label=name.strip(), **look)
-        _log_heights(cell, label in log)
-        cell.set_ylabel(style.symbols(label))
-    style.log_time(axes[-1, 0])
-    axes[-1, 0].set_xlim(since, max(line.get_xdata()[-1] for c in axes.flat for line in c.lines))
-    for cell in axes[:, 0]:
-        style.name_ends(cell, cell.get_lines())
+        places, band = (bands or {}).get(label, ((), None))
+        curves(places, lines, style.symbols(label), band=band, log=label in log, axes=cell)
+        cell.set(xlabel="" if cell is not axes[-1, 0] else cell.get_xlabel())
+    axes[-1, 0].set_xlim(left=since)
     _draw_phases(axes[:, 0], phases, float(since))
     return figure
 
 
-def log_time_mesh(
-    axes: Axes, epochs: np.ndarray, values: np.ndarray, edges: np.ndarray, norm: Normalize
-) -> QuadMesh:
-    """Draw (epoch, row) values, cell edges half way on a log scale between epochs."""
-    logs = np.log(epochs)
-    middles = (logs[1:] + logs[:-1]) / 2
-    first, last = 2 * logs[0] - middles[0], 2 * logs[-1] - middles[-1]
-    times = np.exp(np.concatenate([[first], middles, [last]]))
-    mesh = axes.pcolormesh(times, edges, values.T, norm=norm, cmap=style.SEQUENTIAL)
-    mesh.set_rasterized(True)
-    return mesh
-
-
-def _draw_phases(cells: np.ndarray, phases: Mapping[str, tuple[float, float]], start: float) -> None:
+def _draw_phases(
+    cells: np.ndarray, phases: Mapping[str, tuple[float, float]], start: float
+) -> None:
     """Shade where each phase ends, and write its name above the top panel."""
     for index, (name, (low, high)) in enumerate(phases.items()):
         if not np.isfinite([low, high]).all():
@@ -260,9 +253,28 @@ def _draw_phases(cells: np.ndarray, phases: Mapping[str, tuple[float, float]], s
         start = end
 
 
-def _fill(axes: Axes, x: np.ndarray, draws: np.ndarray) -> None:
-    low, high = draws.min(axis=0), draws.max(axis=0)
-    axes.fill_between(x, low, high, color=style.PALE, alpha=0.6, linewidth=0, zorder=0)
+def _log_time_mesh(
+    axes: Axes, epochs: np.ndarray, values: np.ndarray, edges: np.ndarray, norm: Normalize
+) -> QuadMesh:
+    """Draw (epoch, row) values, cell edges half way on a log scale between epochs."""
+    logs = np.log(epochs)
+    middles = (logs[1:] + logs[:-1]) / 2
+    first, last = 2 * logs[0] - middles[0], 2 * logs[-1] - middles[-1]
+    times = np.exp(np.concatenate([[first], middles, [last]]))
+    mesh = axes.pcolormesh(times, edges, values.T, norm=norm, cmap=style.SEQUENTIAL)
+    mesh.set_rasterized(True)
+    return mesh
+
+
+def _kept(
+    x: ArrayLike, values: Any, name: str, log: bool, *more: str
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the places and values (x, *more) of a line that its axis has room for."""
+    x, values = values if isinstance(values, tuple) else (x, values)
+    places = checked(x, "x", "x")
+    array = checked(values, name, len(places), *more)
+    ticks, kept = checked_epochs(x, "x") if log else (places, np.ones(len(places), bool))
+    return ticks, array[kept]
 
 
 def _log_heights(axes: Axes, log: bool) -> None:
@@ -271,9 +283,11 @@ def _log_heights(axes: Axes, log: bool) -> None:
         style.plain_log(axes.yaxis)
 
 
-def _colour_scale(values: np.ndarray, log: bool) -> Normalize:
-    """Return a scale from 0 to at least 1, or of the six topmost decades."""
+def _colour_scale(values: np.ndarray, log: bool, root: bool) -> Normalize:
+    """Return a scale from 0 to at least 1, of square roots, or of the six topmost decades."""
     largest = float(np.nanmax(values))
+    if root:
+        return PowerNorm(0.5, 0, largest or 1.0)
     if not log:
         return Normalize(min(0.0, float(np.nanmin(values))), max(1.0, largest))
     if largest <= 0:
@@ -287,18 +301,6 @@ def _first(epochs: np.ndarray, values: np.ndarray, threshold: float) -> float:
     """Return the first epoch at which values reach a threshold; nan, not drawn, for never."""
     record = first_epoch(np.arange(len(epochs)), values.astype(float), threshold)
     return float("nan") if record is None else float(epochs[record])
-
-
-def _name_beside(
-    axes: Axes, name: str, split: str, epochs: np.ndarray, mean: np.ndarray
-) -> None:
-    """Write a name beside the rise of a curve, or above its end if it does not rise half way."""
-    rise = _first(epochs, mean, 0.5)
-    left = split == "train" or np.isnan(rise)
-    place = (epochs[-1], mean[-1] + 0.06) if np.isnan(rise) else (rise * (0.8 if left else 1.3), 0.5)
-    axes.annotate(
-        name, place, ha="right" if left else "left", color=style.SPLITS[split], bbox=style.VEIL
-    )
 
 
 def _delays(

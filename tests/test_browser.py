@@ -1,0 +1,261 @@
+"""The built site in a browser, from the disk: it loads, fits, speaks and moves.
+
+These tests look at ``_build/html``. Where there is no browser or no site they skip, and say what
+to do; with ``MIIII_BROWSER=required`` in the environment they fail instead.
+"""
+
+import json
+import os
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import numpy as np
+import pytest
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.support.select import Select
+from selenium.webdriver.support.wait import WebDriverWait
+
+from miiii_book import explorer as controls
+from miiii_book.chapters import read_pages
+from tools import browser
+from tools.check_site import check_site
+
+pytestmark = pytest.mark.thorough
+NAMES = read_pages(browser.ROOT)
+OWN = ("file", "data", "blob")
+AXE = Path(__file__).parent / "axe" / "axe.min.js"
+# WCAG 2.2, levels A and AA.
+STANDARD = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
+# Good practice that is no rule of WCAG: no level of heading is skipped, and there is a title.
+HEADINGS = {rule: {"enabled": True} for rule in ("heading-order", "page-has-heading-one")}
+MOST_BYTES = 3_000_000  # of a page with all that it loads, as a first visit does
+MOST_SECONDS = 2.0  # until something of it is seen
+# What axe finds and we leave, by rule and a class of the element: the theme's search button also
+# shows its keys; its button for the colours holds a picture of each mode with a title.
+EXCEPTIONS = {"label-content-name-mismatch": ("search-button-field", "theme-switch-button")}
+# Colours on their way from one to another would be judged as they happen to be.
+AT_REST = """
+const style = document.createElement("style");
+style.textContent = "* { transition: none !important; animation: none !important }";
+document.head.append(style);
+document.querySelectorAll("details").forEach((details) => (details.open = true));
+"""
+# When the first text or image was painted, in milliseconds since the page was asked for.
+FIRST_VIEW = """
+const done = arguments[0];
+new PerformanceObserver((list) => {
+  const [first] = list.getEntriesByName("first-contentful-paint");
+  if (first) done(first.startTime);
+}).observe({type: "paint", buffered: true});
+"""
+
+
+def or_else(find):
+    """What a function finds; without it, skip, or fail where a browser is required."""
+    try:
+        return find()
+    except browser.Missing as missing:
+        if os.environ.get("MIIII_BROWSER") == "required":
+            pytest.fail(str(missing))
+        pytest.skip(str(missing))
+
+
+@pytest.fixture(scope="module")
+def chrome():
+    or_else(browser.find_browser)
+    with browser.chromium() as chrome:
+        yield chrome
+
+
+@pytest.fixture(scope="module")
+def pages():
+    return or_else(browser.find_pages)
+
+
+def complaints(chrome):
+    """What the console holds that is an error, since it was last asked."""
+    return [said["message"] for said in chrome.get_log("browser") if said["level"] == "SEVERE"]
+
+
+def requests(chrome):
+    """Addresses that pages asked for, and those that failed, since last time."""
+    asked, failed = {}, []
+    for entry in chrome.get_log("performance"):
+        event = json.loads(entry["message"])["message"]
+        if event["method"] == "Network.requestWillBeSent":
+            asked[event["params"]["requestId"]] = event["params"]["request"]["url"]
+        elif event["method"] == "Network.loadingFailed" and not event["params"].get("canceled"):
+            failed.append(event["params"]["requestId"])
+    # The browser's own first page is none of ours.
+    asked = {key: url for key, url in asked.items() if not url.startswith("chrome")}
+    return list(asked.values()), [asked[request] for request in failed if request in asked]
+
+
+def test_the_links_of_the_built_site_hold_and_its_figures_have_texts(pages):
+    assert check_site(browser.SITE) == []
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_page_is_light_and_soon_seen_and_asks_nobody_else(name, chrome, pages):
+    browser.command(chrome, "Network.setCacheDisabled", cacheDisabled=True)
+    try:
+        complaints(chrome), requests(chrome)
+        browser.show(chrome, pages[name])
+        asked, failed = requests(chrome)
+        seconds = []  # other work on the machine can only slow a page
+        while len(seconds) < 3 and min(seconds, default=MOST_SECONDS) >= MOST_SECONDS:
+            chrome.get("about:blank")
+            chrome.get(pages[name].as_uri())
+            seconds.append(chrome.execute_async_script(FIRST_VIEW) / 1000)
+    finally:
+        browser.command(chrome, "Network.setCacheDisabled", cacheDisabled=False)
+    assert complaints(chrome) == [] and failed == [] and min(seconds) < MOST_SECONDS
+    assert [address for address in asked if urlsplit(address).scheme not in OWN] == []
+    files = {unquote(urlsplit(a).path) for a in asked if urlsplit(a).scheme == "file"}
+    weight = sum(Path(file).stat().st_size for file in files)
+    assert pages[name].stat().st_size < weight < MOST_BYTES
+    assert not any("/vendor/fontawesome/" in file for file in files), "add it to tools/icons.py"
+
+
+def faults(chrome, only=STANDARD, also=HEADINGS):
+    """What axe finds against some rules, a line for each element, less the exceptions."""
+    chrome.execute_script(AXE.read_text())
+    found = chrome.execute_async_script(
+        "const [runOnly, rules, done] = arguments;"
+        "axe.run({runOnly, rules, resultTypes: ['violations']}).then(done)", only, also,
+    )  # fmt: skip
+    return [
+        f"{violation['id']}: {node['target']}: {node['failureSummary']}"
+        for violation in found["violations"]
+        for node in violation["nodes"]
+        if not any(name in node["html"] for name in EXCEPTIONS.get(violation["id"], ()))
+    ]
+
+
+def theme(chrome):
+    return chrome.find_element(By.TAG_NAME, "html").get_attribute("data-theme")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_page_is_for_everyone_and_fits_a_phone(name, chrome, pages):
+    browser.show(chrome, pages[name], width=390)
+    wide = chrome.execute_script("return document.scrollingElement.scrollWidth")
+    assert wide <= 390, f"the page is {wide} pixels wide"
+    browser.show(chrome, pages[name])
+    chrome.execute_script(AT_REST)
+    assert faults(chrome) == []
+    browser.prefer(chrome, dark=True)
+    WebDriverWait(chrome, 5).until(lambda _: theme(chrome) == "dark")
+    # The dark differs by its colours alone.
+    assert faults(chrome, ["color-contrast"], {}) == []
+
+
+def test_the_check_for_everyone_finds_faults(chrome, tmp_path):
+    """Guards the check above: had axe gone blind, it would pass too."""
+    body = '<h2>b</h2><h4>d</h4><p style="color:#ccc">pale</p><input>'
+    (tmp_path / "page.html").write_text(f"<html><title>x</title>{body}</html>")
+    browser.show(chrome, tmp_path / "page.html")
+    found = {fault.split(":")[0] for fault in faults(chrome)}
+    assert found >= {"color-contrast", "label", *HEADINGS}
+
+
+@pytest.fixture
+def explorers(chrome, tmp_path):
+    """Explorers with every kind of choice and panel, on a page of their own."""
+    generator = np.random.default_rng(0)
+    epochs, maps = 2 ** np.arange(9), generator.random((2, 9, 7, 7))
+    words = {"alt": "a picture", "label": "share"}
+    made = [
+        controls.explorer(choices, panels, caption="Move it.")
+        for choices, panels in [
+            ([controls.menu("head", [1, 2]), controls.slider("epoch", epochs, play=True)],
+             [controls.heat_map(maps, **words)]),
+            ([controls.slider("epoch", epochs)],
+             [controls.bars(maps[0, :, 0], each="bar", **words),
+              controls.heat_map(maps[0], common=False, **words)]),
+            ([controls.boxes("task", ["a", "b", "c"], start=(0, -1))],
+             [controls.lines(epochs, maps[0, 0, :3, :1] * epochs, ["a", "b", "c"], **words)]),
+        ]
+    ]  # fmt: skip
+    body = "".join(one._repr_html_() for one in made)
+    page = tmp_path / "page.html"
+    page.write_text(f"<html lang=en><meta charset=utf-8><title>x</title><h1>x</h1>{body}</html>")
+    browser.show(chrome, page)
+    return chrome.find_elements(By.CSS_SELECTOR, ".miiii-explorer")
+
+
+def seen(explorer):
+    """What an explorer draws and says: shapes and pixels, and the sentence."""
+    drawn = explorer.parent.execute_script(
+        "return [...arguments[0].querySelectorAll('.data svg')].map((s) => s.outerHTML).concat("
+        "[...arguments[0].querySelectorAll('canvas')].map((c) => c.toDataURL()))", explorer,
+    )  # fmt: skip
+    return drawn, explorer.find_element(By.CSS_SELECTOR, "output").text
+
+
+def changes(explorer, act):
+    """Whether an act changes both what is drawn and what is said."""
+    before = seen(explorer)
+    act()
+    return all(now != then for now, then in zip(seen(explorer), before, strict=True))
+
+
+def test_every_control_moves(explorers, chrome):
+    assert complaints(chrome) == [] and faults(chrome) == []
+    first, second, third = explorers
+    menu = Select(first.find_element(By.CSS_SELECTOR, "select"))
+    assert changes(first, lambda: menu.select_by_index(1))
+    for explorer in (first, second):
+        slider = explorer.find_element(By.CSS_SELECTOR, "input")
+        slider.send_keys(Keys.HOME)
+        assert changes(explorer, lambda slider=slider: slider.send_keys(Keys.END))
+        assert "epoch 256" in seen(explorer)[1]
+        assert slider.get_attribute("aria-valuetext") == "256"
+        step = explorer.find_element(By.CSS_SELECTOR, "[data-step='-1']")
+        assert changes(explorer, step.click) and "epoch 128" in seen(explorer)[1]
+    play = first.find_element(By.CSS_SELECTOR, ".play")
+    first.find_element(By.CSS_SELECTOR, "input").send_keys(Keys.HOME)
+    play.click()
+    assert play.text == "Pause"
+    WebDriverWait(chrome, 10).until(lambda _: play.text == "Play")  # at the end
+    assert "head 2, epoch 256" in seen(first)[1]
+    for box in third.find_elements(By.CSS_SELECTOR, "input:checked"):
+        box.click()
+    assert "none chosen" in seen(third)[1]
+    assert third.find_elements(By.CSS_SELECTOR, ".chosen") == []
+    for count, box in enumerate(third.find_elements(By.CSS_SELECTOR, "input"), start=1):
+        assert changes(third, lambda box=box: box.send_keys(Keys.SPACE))
+        assert len(third.find_elements(By.CSS_SELECTOR, ".chosen")) == count
+
+
+def test_without_scripts_there_is_a_picture_and_no_dead_control(explorers, chrome):
+    browser.command(chrome, "Emulation.setScriptExecutionDisabled", value=True)
+    try:
+        chrome.refresh()
+        for explorer in chrome.find_elements(By.CSS_SELECTOR, ".miiii-explorer"):
+            assert explorer.find_element(By.CSS_SELECTOR, ".plot img").is_displayed()
+            assert not explorer.find_element(By.CSS_SELECTOR, ".choices").is_displayed()
+    finally:
+        browser.command(chrome, "Emulation.setScriptExecutionDisabled", value=False)
+
+
+def test_the_search_finds_pages_from_the_disk(chrome, pages):
+    """It lists pages; their excerpts need a server, as no page may read another from a disk."""
+    chrome.get((browser.SITE / "search.html").as_uri() + "?q=Grokfast")
+    results = chrome.find_element(By.ID, "search-results")
+    WebDriverWait(chrome, 10).until(lambda _: "matching the search query" in results.text)
+    found = [link.get_attribute("href") for link in results.find_elements(By.TAG_NAME, "a")]
+    pages_found = {urlsplit(link)._replace(query="").geturl() for link in found}
+    assert pages["book/training"].as_uri() in pages_found
+
+
+def test_the_theme_switches_between_light_and_dark(chrome, pages):
+    browser.show(chrome, pages["book/index"])
+    buttons = chrome.find_elements(By.CSS_SELECTOR, ".theme-switch-button")
+    button = next(b for b in buttons if b.is_displayed())
+    themes = set()
+    for _ in range(3):
+        button.click()
+        themes.add(theme(chrome))
+    assert themes == {"light", "dark"}
