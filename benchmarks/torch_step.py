@@ -17,8 +17,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from miiii_core.config import ModelConfig, OptimConfig, Precision
 from miiii_core import train
+from miiii_core.config import ModelConfig, OptimConfig, Precision
 from miiii_core.model import Transformer
 
 from .timing import Contender
@@ -38,15 +38,7 @@ class TorchTraining:
         device: str = "cpu",
         dtype: torch.dtype = torch.float32,
     ):
-        """Copy our weights and data.
-
-        Args:
-            model: Where to start.
-            problem: What to train on.
-            multiply: How the four large products are taken: `torch.matmul`, or a rounded one.
-            device: PyTorch's name of it.
-            dtype: Of weights, sums and optimiser state.
-        """
+        """Copy our weights and data; ``multiply`` takes the four large products."""
         self.config, self.multiply = problem.config, multiply
         self.weights = {
             name: _tensor(w, device, dtype).requires_grad_() for name, w in model.weights.items()
@@ -55,13 +47,17 @@ class TorchTraining:
         self.targets = _tensor(problem.targets, device, torch.long)
         self.loss_weights = _tensor(problem.loss_weights, device, dtype)
         self.class_sizes = list(problem.class_sizes)
-        self.optimiser = adamw(list(self.weights.values()), problem.config.optim)
+        optim = problem.config.optim
+        self.optimiser = torch.optim.AdamW(
+            list(self.weights.values()), lr=optim.learning_rate, betas=(optim.beta1, optim.beta2),
+            eps=optim.eps, weight_decay=optim.weight_decay, fused=True,
+        )  # fmt: skip
         self.filter = GrokfastEma(list(self.weights.values()), problem.config.optim)
 
-    def step(self, masks: Tensor | None = None) -> Tensor:
-        """Take one update, with masks of its own unless given some; returns the loss before."""
+    def step(self) -> Tensor:
+        """Take one update with masks of its own; returns the loss before it."""
         self.optimiser.zero_grad()
-        loss = self.loss(self.draw_masks() if masks is None else masks)
+        loss = self.loss(self.draw_masks())
         loss.backward()
         self.filter.apply()
         self.optimiser.step()
@@ -134,18 +130,6 @@ class GrokfastEma:
             mean.lerp_(weight.grad, 1.0 if starts else 1 - self.config.grokfast_alpha)
             weight.grad.add_(mean, alpha=self.config.grokfast_lambda)
         self.steps += 1
-
-
-def adamw(weights: list[Tensor], config: OptimConfig) -> torch.optim.Optimizer:
-    """PyTorch's own AdamW, with our settings."""
-    return torch.optim.AdamW(
-        weights,
-        lr=config.learning_rate,
-        betas=(config.beta1, config.beta2),
-        eps=config.eps,
-        weight_decay=config.weight_decay,
-        fused=True,
-    )
 
 
 def contender(problem: train.Problem, model: Transformer, precision: Precision) -> Contender:

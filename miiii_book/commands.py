@@ -49,8 +49,9 @@ def claims(named: tuple[str, ...], keys: tuple[str, ...], verbose: bool, as_json
         from . import ledger
     found = [runs.cached(run) for run in named] or runs.shipped_runs()
     seeds = () if named else ledger.stored_seeds()
-    judged = ledger.examine_all(ledger.gather(found), keys or None, seeds)
-    page = ledger.shuffled_label_control(judged)
+    page = ledger.examine_all(ledger.gather(found), keys or None, seeds)
+    if verbose or as_json:
+        page = ledger.shuffled_label_control(page)
     click.echo(page.json() if as_json else page.verbose() if verbose else repr(page))
 
 

@@ -5,15 +5,16 @@ than one. A shipped run brings the numbers along, at each epoch of which there w
 """
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Int
-from miiii_core.chance import count_waves
+from jaxtyping import Array, Float, Int
 
+from miiii_core.chance import active, chance, levels
 from miiii_core.model import Transformer
 from miiii_core.runs import Run
-from miiii_core.shares import compare, unit_grids
+from miiii_core.shares import compare, interaction_of, prime_anova, unit_grids
 from miiii_core.tasks import Task
 
 from .rules import score_rule
@@ -57,6 +58,51 @@ def recall(run: Run, part: str, epochs: Sequence[int] | np.ndarray | None = None
     models = [run.model if e == run.epoch else run.snapshot(int(e)) for e in wanted]
     found = [PARTS[part](model, run.task) for model in models]
     return {name: np.array([each[name] for each in found]) for name in found[0]}
+
+
+class Counts(NamedTuple):
+    """How many waves the neurons of one moment have.
+
+    Attributes:
+        active: Waves above chance, mean over all neurons.
+        distinct: Waves that one neuron in twenty has, or more.
+        by_rule: Waves above μ + 2σ of their neuron, mean over all neurons: the paper's rule
+            (Fig. 16), with waves of n mod q in place of the p-DFT's.
+        by_chance: Waves above chance in neurons in random order once more: what is meant by
+            none, and near `chance.FALSE_FINDS` if the levels are right.
+    """
+
+    active: float
+    distinct: int
+    by_rule: float
+    by_chance: float
+
+
+def count_waves(
+    neurons: Float[np.ndarray | Array, "n neurons"],
+    moduli: Sequence[int],
+    generator: np.random.Generator,
+    draws: int = 256,
+) -> Counts:
+    """Count the waves of n mod q in the interaction part of all neurons.
+
+    Chance is known from so many draws of units in random order, and checked on as many others.
+    """
+    parts = np.asarray(interaction_of(neurons))
+    found = prime_anova(parts, moduli)
+    if not len(found.numbers):
+        return Counts(0.0, 0, 0.0, 0.0)
+    alive, units = parts[:, found.numbers], parts.shape[1]
+    above = levels(chance(alive, moduli, generator, draws))
+    fresh = active(chance(alive, moduli, generator, draws), above).waves
+    waves = active(found, above).waves
+    mean, spread = (f(found.waves, axis=1, keepdims=True) for f in (np.mean, np.std))
+    return Counts(
+        active=float(waves.sum() / units),
+        distinct=int((waves.sum(axis=0) >= units / 20).sum()),
+        by_rule=float((found.waves > mean + 2 * spread).sum() / units),
+        by_chance=float(fresh.sum() / len(fresh)),
+    )
 
 
 def _recorded(run: Run, part: str) -> list[str]:

@@ -5,7 +5,7 @@ waves of the two digits; W_L = W_out·W_U reads waves of the sum off them, and t
 $\cos(w(x_0 + x_1 - c))$. Three phases of training show in losses with and without these waves.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -14,44 +14,34 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from .fourier import fourier_basis, fourier_gini, frequency_power, key_frequencies, neuron_frequency
+from .fourier import (
+    fourier_basis,
+    fourier_gini,
+    frequency_power,
+    key_frequencies,
+    matmul,
+    neuron_frequency,
+)
 from .losses import cross_entropy
 from .model import Transformer, logit_map
 from .runs import Run
-from .shares import centred_power, unit_grids
+from .shares import TINY, centred_power, unit_grids
 from .tasks import Task
 from .waves import Waves, columns
 
 Tensor = np.ndarray | Array
 EXPLAINED = 0.85  # share of variance from which a neuron counts as being of one frequency
 FORMING, SETTLED = 0.9, 0.01  # shares of the largest loss, and of that of guessing; see `Phases`
-TINY = float(np.finfo(float).tiny)
 
 
 def sum_waves(p: int, frequencies: Sequence[int]) -> Float[np.ndarray, "n waves"]:
     """Return orthonormal columns cos and sin of 2πk(x0 + x1)/p over the p² inputs, for each k.
 
-    Raises:
-        ValueError: for a frequency outside 1..(p-1)/2.
+    ValueError for a frequency outside 1..(p-1)/2.
     """
     numbers = np.arange(p**2)
     waves = Waves.of([(int(k), p) for k in frequencies])
     return np.sqrt(2) / p * columns(waves, numbers % p + numbers // p)
-
-
-def block_waves(p: int, frequencies: Sequence[int]) -> Float[np.ndarray, "n waves"]:
-    """Return all that each frequency can do: {1, cos, sin} of x0 times those of x1, less 1·1.
-
-    They are eight orthonormal columns for each k, of which `sum_waves` spans two.
-    """
-    products = [
-        np.outer(own[j], own[i]).ravel()  # rows are n = x0 + p·x1: x0 runs fastest
-        for own in (fourier_basis(p)[[0, 2 * k - 1, 2 * k]] for k in frequencies)
-        for i in range(3)
-        for j in range(3)
-        if i or j
-    ]
-    return np.array(products).reshape(-1, p * p).T
 
 
 def restricted(
@@ -59,9 +49,9 @@ def restricted(
 ) -> Float[Tensor, "n columns"]:
     """Keep of each column its mean and what orthonormal waves over the inputs explain of it.
 
-    Source: Nanda et al. (2023), restricted loss, where the columns are logits.
+    Source: Nanda et al. (2023); of logits, the restricted loss.
     """
-    return values.mean(axis=0, keepdims=True) + waves @ (waves.T @ values)
+    return values.mean(axis=0, keepdims=True) + matmul(waves, matmul(waves.T, values))
 
 
 def excluded(
@@ -69,9 +59,9 @@ def excluded(
 ) -> Float[Tensor, "n columns"]:
     """Take out of each column what orthonormal waves over the inputs explain of it.
 
-    Source: Nanda et al. (2023), excluded loss, where the columns are logits.
+    Source: Nanda et al. (2023); of logits, the excluded loss.
     """
-    return values - waves @ (waves.T @ values)
+    return values - matmul(waves, matmul(waves.T, values))
 
 
 def addition_shares(
@@ -99,23 +89,13 @@ class Parts(NamedTuple):
 
 
 class Moment(NamedTuple):
-    """Progress measures of a model, or of one snapshot after another along a first axis.
+    """Progress measures of a model, or of one snapshot after another along a first axis."""
 
-    Attributes:
-        loss: Loss on training inputs and on all others, in nats.
-        logits: Losses by waves of x0 + x1 in the logits: all key frequencies, then each alone.
-        neurons: Losses by all that a frequency can do in the neurons, for the same sets.
-        random: The same as `logits`, for random sets of as many other frequencies.
-        gini: Gini coefficients of the Fourier norms of W_E, and of W_L over the classes.
-        squared_weights: Sum of squares of all weights.
-    """
-
-    loss: Float[np.ndarray, "*epochs 2"]
-    logits: Parts
-    neurons: Parts
-    random: Parts
-    gini: Float[np.ndarray, "*epochs 2"]
-    squared_weights: Float[np.ndarray, "*epochs"]
+    loss: Float[np.ndarray, "*epochs 2"]  #: Loss on training inputs and on all others, in nats
+    logits: Parts  #: By waves of x0 + x1 in the logits: all key frequencies, then each alone
+    random: Parts  #: As `logits`, for random sets of as many other frequencies
+    gini: Float[np.ndarray, "*epochs 2"]  #: Of the Fourier norms of W_E, and of W_L over classes
+    squared_weights: Float[np.ndarray, "*epochs"]  #: Sum of squares of all weights
 
 
 def moment(
@@ -123,25 +103,17 @@ def moment(
 ) -> Moment:
     """Compute the progress measures of a model of any epoch.
 
-    Args:
-        model: The model.
-        task: Modular addition.
-        key: Key frequencies of the trained model.
-        draws: Number of random sets of as many other frequencies, the controls.
-        seed: Seed of the random sets.
+    The key frequencies are those of the trained model. Controls are so many random sets of as
+    many other frequencies.
     """
     a, writes = model.activations(jnp.asarray(task.digits)), logit_map(model)
-    written = jnp.matmul(a.neurons, jnp.asarray(writes, jnp.float32), precision="highest")
     generator, sets = np.random.default_rng(seed), [list(key), *([k] for k in key)]
     spare = [k for k in range(1, (task.p + 1) // 2) if k not in key]
     others = [generator.permutation(spare)[: len(key)].astype(int).tolist() for _ in range(draws)]
-    nothing = jnp.zeros_like(written)
     return Moment(
         loss=split_loss(a.logits, task),
-        logits=_parts(a.logits, nothing, sum_waves, sets, task),
-        # From neurons to logits the map is linear: waves may go from what the neurons write.
-        neurons=_parts(written, a.logits - written, block_waves, sets, task),
-        random=_parts(a.logits, nothing, sum_waves, others, task),
+        logits=_parts(a.logits, sets, task),
+        random=_parts(a.logits, others, task),
         gini=np.array([fourier_gini(np.asarray(x)) for x in (model.W_E[: task.p], writes.T)]),
         squared_weights=np.array(sum(float((w**2).sum()) for w in model.weights.values())),
     )
@@ -161,17 +133,11 @@ class Bracket(NamedTuple):
 
 
 class Phases(NamedTuple):
-    """Where the three phases end; NaN where that cannot be placed.
+    """Where the three phases end; NaN where that cannot be placed."""
 
-    Attributes:
-        memorised: Excluded loss on training inputs is at its least.
-        formed: Unseen loss last has 90 % of its maximum.
-        cleaned: Unseen loss stays below 1 % of that of guessing.
-    """
-
-    memorised: Bracket
-    formed: Bracket
-    cleaned: Bracket
+    memorised: Bracket  #: Excluded loss on training inputs is at its least
+    formed: Bracket  #: Unseen loss last has 90 % of its maximum
+    cleaned: Bracket  #: Unseen loss stays below 1 % of that of guessing
 
 
 def phases(
@@ -181,9 +147,9 @@ def phases(
     unseen: Float[np.ndarray, " records"],
     guessing: float,
 ) -> Phases:
-    """Place the three phases by losses alone: those at snapshots, and those at all records.
+    """Place the three phases by losses alone, in nats: those at snapshots, and at all records.
 
-    Epochs ascend, and losses are in nats; guessing has that of answering all classes alike.
+    The epochs ascend; ``guessing`` is the loss of answering all classes alike.
     """
     never, lowest = Bracket(np.nan, np.nan), int(np.argmin(excluded_loss))
 
@@ -208,54 +174,33 @@ def unseen_loss(run: Run) -> Float[np.ndarray, " records"]:
 
 @dataclass(frozen=True, kw_only=True)
 class AdditionMeasures:
-    """All measures of a run of modular addition.
+    """All measures of a run of modular addition; shares are of energy or variance, 0 to 1."""
 
-    Attributes:
-        key: Key frequencies, those whose cos or sin stands out of the trained W_E.
-        embedding_share: Share of W_E's energy at k = 1..(p-1)/2, the mean over digits removed.
-        frequency: Frequency of each neuron after the ReLU; 0 if it is constant.
-        share: Share of each neuron's variance in the 3×3 block of its frequency.
-        head_frequency: Frequency of each head's attention to x0.
-        head_share: Share of its variance in the block of its frequency.
-        head_key_share: Share of it in all waves and products of key frequencies.
-        map_share: Share of W_L's energy over the classes at k = 0..(p-1)/2.
-        sums: Share of what neurons say along each key direction of W_L, cos and sin, that is a
-            multiple of the wave cos or sin of w(x0 + x1).
-        logit_share: Share of the logits' variance in cos(w(x0 + x1 - c)) at k = 1..(p-1)/2.
-        skip_share: Share of the logits' variance in what passes the neurons by.
-        complement: Loss on training and other inputs without the key directions of the classes.
-        epochs: Epochs of the snapshots.
-        history: Progress measures at these; the last is of the trained model.
-        phases: Where the three phases end.
-    """
-
-    key: tuple[int, ...]
-    embedding_share: Float[np.ndarray, " frequencies"]
-    frequency: Int[np.ndarray, " neurons"]
-    share: Float[np.ndarray, " neurons"]
-    head_frequency: Int[np.ndarray, " heads"]
-    head_share: Float[np.ndarray, " heads"]
-    head_key_share: Float[np.ndarray, " heads"]
-    map_share: Float[np.ndarray, " frequencies+1"]
+    key: tuple[int, ...]  #: Frequencies whose cos or sin stands out of the trained W_E
+    embedding_share: Float[np.ndarray, " frequencies"]  #: Of W_E less its mean, at k = 1..(p-1)/2
+    frequency: Int[np.ndarray, " neurons"]  #: Of each neuron after the ReLU; 0 if constant
+    share: Float[np.ndarray, " neurons"]  #: Of each neuron, in the 3×3 block of its frequency
+    head_share: Float[np.ndarray, " heads"]  #: Of each head's attention to x0, likewise
+    head_key_share: Float[np.ndarray, " heads"]  #: Of it, in waves and products of key frequencies
+    map_share: Float[np.ndarray, " frequencies+1"]  #: Of W_L over the classes, at k = 0..(p-1)/2
+    #: Of what neurons say along each key cos and sin of W_L, in that wave of x0 + x1
     sums: Float[np.ndarray, "keys 2"]
-    logit_share: Float[np.ndarray, " frequencies"]
-    skip_share: float
+    logit_share: Float[np.ndarray, " frequencies"]  #: Of the logits, in cos(w(x0 + x1 - c))
+    #: Loss on training and other inputs without the key directions of the classes, in nats
     complement: Float[np.ndarray, "2"]
-    epochs: Int[np.ndarray, " snapshots"]
-    history: Moment
-    phases: Phases
+    epochs: Int[np.ndarray, " snapshots"]  #: Of the snapshots; the last are the trained weights
+    history: Moment  #: Progress measures at these
+    phases: Phases  #: Where the three phases end
 
     @property
     def circuit_forms(self) -> bool:
         """Whether restricted loss and weights fall and excluded loss rises in the second phase."""
         low, high = self.phases.memorised.low, self.phases.formed.low
         inside = (self.epochs > low) & (self.epochs <= high)
-        if inside.sum() < 2:
-            return False
-        past = self.history
-        weights, kept = past.squared_weights[inside], past.logits.restricted[inside, 0, 0]
-        left = past.logits.excluded[inside, 0, 0]
-        return bool(kept[-1] < kept[0] and weights[-1] < weights[0] and left[-1] > left[0])
+        past, logits = self.history, self.history.logits
+        falling = (past.squared_weights, logits.restricted[:, 0, 0], -logits.excluded[:, 0, 0])
+        changes = [values[inside][-1] - values[inside][0] for values in falling if inside.any()]
+        return bool(changes and max(changes) < 0)
 
     @property
     def ours(self) -> dict[str, Bracket]:
@@ -278,15 +223,10 @@ class AdditionMeasures:
 
 
 def measures(run: Run, *, draws: int = 20, seed: int = 0) -> AdditionMeasures:
-    """Measure a run of modular addition: its trained weights, and each of its snapshots.
+    """Measure a finished run of modular addition: its trained weights, and each snapshot.
 
-    Args:
-        run: A finished run of T_nanda.
-        draws: Number of random sets of frequencies, the controls.
-        seed: Seed of the random sets.
-
-    Raises:
-        ValueError: for a run of another task, or one without snapshots.
+    Controls are so many random sets of frequencies. ValueError for a run of another task, or
+    one without snapshots.
     """
     task, epochs = run.task, run.snapshot_epochs
     if task.config.name != "nanda" or not epochs:
@@ -323,36 +263,22 @@ def _stations(model: Transformer, task: Task, key: Sequence[int]) -> dict[str, A
     return {
         "frequency": np.asarray(own.frequency),
         "share": np.asarray(own.share),
-        "head_frequency": np.asarray(heads.frequency),
         "head_share": np.asarray(heads.share),
         "head_key_share": by_key / np.maximum(looking.sum(axis=(1, 2)), TINY),
         "map_share": power / power.sum(),
         "sums": along.reshape(-1, 2),
         "logit_share": addition_shares(logits, range(1, (task.p + 1) // 2)),
-        "skip_share": float(_energy(logits - neurons @ writes).sum() / _energy(logits).sum()),
         "complement": split_loss(logits - logits @ classes.T @ classes, task),
     }
 
 
-def _parts(
-    values: Array,
-    rest: Array,
-    waves_of: Callable[[int, Sequence[int]], np.ndarray],
-    sets: Sequence[Sequence[int]],
-    task: Task,
-) -> Parts:
-    """Score the rest plus what each set of frequencies keeps of the values, or leaves of them."""
+def _parts(logits: Array, sets: Sequence[Sequence[int]], task: Task) -> Parts:
+    """Score what waves of x0 + x1 of each set of frequencies explain of logits, and leave."""
     found = []
     for frequencies in sets:
-        waves = jnp.asarray(waves_of(task.p, frequencies), jnp.float32)
-        found.append([split_loss(logits, task) for logits in _kept_and_left(values, rest, waves)])
+        waves = jnp.asarray(sum_waves(task.p, frequencies), jnp.float32)
+        found.append([split_loss(part(logits, waves), task) for part in (restricted, excluded)])
     return Parts(*np.moveaxis(np.array(found), 1, 0))
-
-
-@jax.jit
-def _kept_and_left(values: Array, rest: Array, waves: Array) -> tuple[Array, Array]:
-    with jax.default_matmul_precision("highest"):
-        return rest + restricted(values, waves), rest + excluded(values, waves)
 
 
 def _class_waves(p: int, frequencies: Sequence[int]) -> Float[np.ndarray, "waves p"]:

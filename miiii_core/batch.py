@@ -16,7 +16,7 @@ from . import train
 from .config import BATCHABLE, Config, differences
 from .optim import TracedHyperparameters
 from .schedule import ends_at, next_chunk, settled_since, tick_epochs, wide_epochs
-from .train import Problem, Progress, TrainingDiverged, TrainState, initial_state, task_of, to_host
+from .train import Problem, Progress, TrainingDiverged, TrainState, initial_state, task_of
 
 
 def fit_many(
@@ -76,9 +76,7 @@ def batch_fields(configs: Sequence[Config]) -> tuple[str, ...]:
 class _Batch:
     """Runs on their devices, every array of problems and states with a leading axis of runs.
 
-    Attributes:
-        going: Places of the runs that have not ended.
-        since: For each run, what `TrainState.settled_since` is.
+    ``going`` lists those that have not ended, ``since`` has each run's `settled_since`.
     """
 
     def __init__(self, configs: Sequence[Config], devices: Sequence[jax.Device] | None) -> None:
@@ -113,20 +111,20 @@ class _Batch:
     def record(self, epoch: int) -> dict[int, Progress]:
         """Measure the runs that are going, and decide which of them end here."""
         config, going = self.configs[0].train, self.going
-        metrics = to_host(_measure(self.problems, self.states))
+        here = np.full(len(self.states.epoch), epoch)
+        metrics = jax.device_get(_measure(self.problems, self.states, wide=False)) | {"epoch": here}
         trained = np.asarray(self.problems.loss_weights)[0] > 0
         for i in going:
             self.since[i] = settled_since(metrics["accuracy"][i, 1, trained], self.since[i], epoch)
         ends = {i for i in going if ends_at(config, epoch, self.since[i])}
         wide_for = going if epoch in wide_epochs(config) else ends
-        wide = to_host(_measure_wide(self.problems, self.states)) if wide_for else {}
+        if wide_for:
+            wide = jax.device_get(_measure(self.problems, self.states, wide=True))
+            wide["wide_epoch"] = here
         states, found = self.states_alone(), {}
         for i in going:
-            row = {name: values[i] for name, values in metrics.items()}
-            if i in wide_for:
-                row |= {name: values[i] for name, values in wide.items()}
-                row["wide_epoch"] = np.array(epoch)
-            row["epoch"] = np.array(epoch)
+            recorded = metrics | wide if i in wide_for else metrics
+            row = {name: values[i] for name, values in recorded.items()}
             found[i] = Progress(epoch=epoch, state=states[i], metrics=row, last=i in ends)
         self.going = [i for i in going if i not in ends]
         return found
@@ -171,10 +169,5 @@ def _advance(
 
 
 @eqx.filter_jit
-def _measure(problems: Problem, states: TrainState) -> dict[str, Array]:
-    return jax.vmap(train.measure)(problems, states)
-
-
-@eqx.filter_jit
-def _measure_wide(problems: Problem, states: TrainState) -> dict[str, Array]:
-    return jax.vmap(train.measure_wide)(problems, states)
+def _measure(problems: Problem, states: TrainState, wide: bool) -> dict[str, Array]:
+    return jax.vmap(train.measure_wide if wide else train.measure)(problems, states)

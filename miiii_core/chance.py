@@ -1,20 +1,20 @@
-"""What chance would give: random orders, random sets, perfect neurons, and levels found by them.
+"""What chance would give: random orders, random sets, perfect neurons, and levels by these.
 
 Putting the digits of a unit in random order keeps its values, its rank and what it has of one
 digit alone, and leaves nothing of n.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float, Int, Real
+from jaxtyping import Bool, Float, Int
 
-from .shares import TINY, Anova, Grids, Values, interaction_of, prime_anova, side_of, standing_out
-from .waves import Waves, digit_frequencies
+from .shares import Anova, Grids, Values, prime_anova, side_of
+from .waves import Waves, turns
 
-FALSE_FINDS = 0.05  # how many primes, or waves, a unit without any is expected to show
 DRAWS = 50  # random orders to compare with
+FALSE_FINDS = 0.05  # how many primes, or waves, a unit without any is expected to show
 
 
 def digits_shuffled(values: Values, generator: np.random.Generator) -> Values:
@@ -31,8 +31,7 @@ def chance(
 ) -> Anova:
     """Compute `shares.prime_anova` of so many units, drawn from those that vary, in random order.
 
-    Raises:
-        ValueError: if no unit varies, or the number of rows is no square.
+    ValueError if no unit varies, or the number of rows is no square.
     """
     alive = np.flatnonzero(np.ptp(np.asarray(values), axis=0) > 0)
     if not len(alive):
@@ -72,67 +71,10 @@ def active(found: Anova, above: Levels) -> Active:
     return Active(found.primes > above.primes, found.waves > above.waves)
 
 
-class Counts(NamedTuple):
-    """How many waves the neurons of one moment have.
-
-    Attributes:
-        active: Waves above chance, mean over all neurons.
-        distinct: Waves that one neuron in twenty has, or more.
-        by_rule: Waves above μ + 2σ of their neuron, mean over all neurons.
-        by_chance: Waves above chance in neurons in random order once more: what is meant by
-            none, and near `FALSE_FINDS` if the levels are right.
-    """
-
-    active: float
-    distinct: int
-    by_rule: float
-    by_chance: float
-
-
-def count_waves(
-    neurons: Values, moduli: Sequence[int], generator: np.random.Generator, draws: int = 256
-) -> Counts:
-    """Count the waves of n mod q in the interaction part of all neurons.
-
-    Chance is known from so many draws of units in random order, and checked on as many others.
-    """
-    parts = np.asarray(interaction_of(neurons))
-    found = prime_anova(parts, moduli)
-    if not len(found.numbers):
-        return Counts(0.0, 0, 0.0, 0.0)
-    alive, units = parts[:, found.numbers], parts.shape[1]
-    above = levels(chance(alive, moduli, generator, draws))
-    fresh = active(chance(alive, moduli, generator, draws), above).waves
-    waves = active(found, above).waves
-    return Counts(
-        active=float(waves.sum() / units),
-        distinct=int((waves.sum(axis=0) >= units / 20).sum()),
-        by_rule=float(standing_out(found.waves).sum() / units),
-        by_chance=float(fresh.sum() / len(fresh)),
-    )
-
-
 def in_random_order(neurons: Grids, generator: np.random.Generator) -> Grids:
     """Return the neurons with the values of each digit shuffled, alike for all of them."""
     rows, columns = (generator.permutation(side) for side in neurons.shape[1:])
     return neurons[:, rows][:, :, columns]
-
-
-def in_random_orders(
-    measure: Callable[[np.ndarray], float | np.ndarray],
-    grids: Real[np.ndarray, "units x0 x1"],
-    *,
-    draws: int = DRAWS,
-    seed: int = 0,
-) -> np.ndarray:
-    """Measure functions of two digits in one random order of the digits after another.
-
-    Each order is the same for both digits and for all functions: it destroys waves and keeps
-    everything else. The first axis of the result is the draw.
-    """
-    generator = np.random.default_rng(seed)
-    orders = [generator.permutation(grids.shape[1]) for _ in range(draws)]
-    return np.array([measure(grids[:, order][:, :, order]) for order in orders])
 
 
 def perfect_neurons(moduli: Sequence[int], p: int, generator: np.random.Generator) -> Grids:
@@ -143,9 +85,9 @@ def perfect_neurons(moduli: Sequence[int], p: int, generator: np.random.Generato
     block of the p-DFT: how much they fill is the yardstick.
     """
     q, k = np.array([(q, k) for q in moduli for k in range(1, q)]).T
-    steps = np.stack(digit_frequencies(Waves(q, k), p), axis=1)
-    turns = steps[..., None] * np.arange(p) + generator.random((len(steps), 2, 1))
-    first, second = np.moveaxis(np.cos(2 * np.pi * turns), 1, 0)
+    steps = turns(Waves(q, k), np.array([1, p])).T
+    cycles = steps[..., None] * np.arange(p) + generator.random((len(steps), 2, 1))
+    first, second = np.moveaxis(np.cos(2 * np.pi * cycles), 1, 0)
     return np.maximum(first[:, :, None] + second[:, None, :], 0)
 
 
@@ -160,36 +102,3 @@ def random_sets(
             "chosen; ask for one or more sets, of half of the units at most"
         )
     return np.stack([generator.permutation(rest)[: len(chosen)] for _ in range(draws)])
-
-
-def smoother_than_noise(
-    records: Real[np.ndarray, "ticks columns"],
-    *,
-    log: bool = False,
-    draws: int = DRAWS,
-    seed: int = 0,
-) -> Bool[np.ndarray, " columns"]:
-    """Return whether each column changes less between records than in all random orders of them.
-
-    A random order keeps every value and destroys what time had to do with it. Of noise, one
-    column in draws + 1 is smoother than all of its random orders. Logarithms are compared if
-    asked for, as for norms that fall by orders of magnitude.
-    """
-    values = np.asarray(records, float)
-    values = np.log(np.maximum(values, TINY)) if log else values
-    generator = np.random.default_rng(seed)
-    orders = [values, *(generator.permutation(values) for _ in range(draws))]
-    own, *mixed = (np.abs(np.diff(each, axis=0)).sum(axis=0) for each in orders)
-    return own < np.min(mixed, axis=0)
-
-
-def beyond_guessing(
-    accuracy: Real[np.ndarray, " tasks"], class_sizes: Sequence[int], n: int, errors: float = 5.0
-) -> Bool[np.ndarray, " tasks"]:
-    """Return whether each task is answered better than by guesses, by so many standard errors.
-
-    Of n guesses among q classes a share of 1/q is right, give or take a standard error of
-    sqrt((1/q) (1 - 1/q) / n).
-    """
-    guess = 1 / np.asarray(class_sizes, float)
-    return np.asarray(accuracy > guess + errors * np.sqrt(guess * (1 - guess) / n))

@@ -35,18 +35,6 @@ device_option = click.option(
 quiet_option = click.option("--quiet", is_flag=True, help="no progress bar, no summary")
 
 
-class Refused(click.ClickException):
-    """What was typed is not accepted."""
-
-    exit_code = 2
-
-
-class Stopped(click.ClickException):
-    """Ctrl-C."""
-
-    exit_code = 130
-
-
 class Commands(click.Group):
     """Own commands and those of entry points, whose modules are imported when they are called."""
 
@@ -62,10 +50,8 @@ class Commands(click.Group):
         try:
             return cast(click.Command, added[name].load())
         except ModuleNotFoundError as error:
-            raise click.ClickException(
-                f"{name} needs {error.name}, which is not installed; "
-                "install it with: pip install 'miiii-core[book]'"
-            ) from error
+            what = f"{name} needs {error.name}, which is not installed; install it with"
+            raise click.ClickException(f"{what}: pip install 'miiii-core[book]'") from error
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the list of commands without importing those of entry points."""
@@ -79,11 +65,11 @@ class Commands(click.Group):
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt as error:
-            raise Stopped(str(error) or "stopped") from error
+            raise _ended(130, str(error) or "stopped") from error
         except (BrokenPipeError, click.exceptions.Exit, click.ClickException):
             raise  # ends `miiii runs | head` quietly, among others
         except ValueError as error:
-            raise Refused(str(error)) from error
+            raise _ended(2, str(error)) from error
         except Exception as error:
             from jax.errors import JaxRuntimeError
 
@@ -91,8 +77,14 @@ class Commands(click.Group):
 
             known = (RunError, OSError, FloatingPointError, MemoryError, JaxRuntimeError)
             if isinstance(error, known):
-                raise click.ClickException(str(error)) from error
+                raise _ended(1, str(error)) from error
             raise
+
+
+def _ended(code: int, text: str) -> click.ClickException:
+    error = click.ClickException(text)
+    error.exit_code = code
+    return error
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -267,11 +259,12 @@ def runs_table(found: Sequence["Run | RunError"]) -> str:
 def one_line(run: "Run") -> str:
     """Say how a finished run did."""
     last = run.metrics.split("accuracy", "validation")[-1]
-    early = f" (all tasks settled since {run.info['settled_since']})" if run.stopped_early else ""
+    early = run.epoch < run.config.train.epochs
+    why = f" (all tasks settled since {run.info['settled_since']})" if early else ""
+    worst = f"{last.min():.3f} on mod {run.task.moduli[int(last.argmin())]}"
     return (
-        f"finished {run.folder} at epoch {run.epoch}{early}: validation accuracy "
-        f"{last.mean():.3f} on average, {last.min():.3f} on mod "
-        f"{run.task.moduli[int(last.argmin())]}; more with: miiii show {run.folder}"
+        f"finished {run.folder} at epoch {run.epoch}{why}: validation accuracy "
+        f"{last.mean():.3f} on average, {worst}; more with: miiii show {run.folder}"
     )
 
 

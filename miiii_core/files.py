@@ -26,8 +26,7 @@ class FileDamaged(Exception):
 def write_atomic(path: Path, content: bytes) -> None:
     """Write a file so that a crash at any moment leaves the old one or the new one, whole.
 
-    Raises:
-        OSError: if the disk is full or the folder unwritable; the old file stays.
+    So does a full disk, which raises OSError.
     """
     descriptor, part = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=LEFTOVER)
     try:
@@ -75,12 +74,9 @@ def save_arrays(path: Path, arrays: Mapping[str, np.ndarray], *, compress: bool 
 
 
 def load_arrays(path: Path, sha256: str | None = None) -> dict[str, np.ndarray]:
-    """Read an ``.npz``, every byte of it checked against the checksums in the archive.
+    """Read an ``.npz``, every byte checked; `FileDamaged` if it is missing, altered or no such.
 
     Without the file's SHA-256, a whole array that is missing goes unnoticed.
-
-    Raises:
-        FileDamaged: if the file is missing, truncated, altered, or of another kind.
     """
     content = read_whole(path, sha256)
     try:
@@ -125,21 +121,18 @@ def check_writable(folder: Path, need: int) -> None:
 def held(folder: Path, *, wait: bool = False) -> Iterator[None]:
     """Keep other processes out of a folder, which need not exist, while this one writes to it.
 
-    The lock lies beside the folder, so that it outlives one that is moved away.
-
-    Raises:
-        BlockingIOError: if another process holds it and this one is not to wait.
-        OSError: if nothing can be written there.
+    The lock lies beside the folder, so that it outlives one that is moved away. BlockingIOError
+    if another process holds it and this one is not to wait.
     """
     place = folder.resolve()
     lock = FileLock(place.parent / f".{place.name}.lock")
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
         mine = lock.acquire(timeout=0)
-    except Timeout as error:
+    except Timeout:
         if not wait:
             text = f"another process is writing to {folder}; wait for it or stop it"
-            raise BlockingIOError(text) from error
+            raise BlockingIOError(text) from None
         print(f"waiting for the process that writes to {folder}", file=sys.stderr)
         mine = lock.acquire()
     except OSError as error:

@@ -41,12 +41,8 @@ def fourier_basis(p: int) -> Float[np.ndarray, "p p"]:
 
 def fourier_1d(values: Real[Tensor, "p *rest"]) -> Float[Tensor, "p *rest"]:
     """Return the coefficients F·values over the first axis, the digits; p must be odd."""
-    return _along_digits(fourier_basis(values.shape[0]), values)
-
-
-def inverse_fourier_1d(coefficients: Real[Tensor, "p *rest"]) -> Float[Tensor, "p *rest"]:
-    """Return the values Fᵀ·coefficients, which undoes `fourier_1d`."""
-    return _along_digits(fourier_basis(coefficients.shape[0]).T, coefficients)
+    basis, rows = fourier_basis(values.shape[0]), _floats(values)
+    return matmul(basis, rows.reshape(len(basis), -1)).reshape(rows.shape)
 
 
 def fourier_2d(grid: Real[Tensor, "*batch x0 x1"]) -> Float[Tensor, "*batch p p"]:
@@ -105,14 +101,10 @@ def neuron_frequency(neurons: Real[Tensor, "neurons x0 x1"]) -> NeuronFrequency:
 def active_frequencies(
     power: Real[Tensor, "*batch k0 k1"], deviations: float = 2.0
 ) -> Bool[Tensor, "*batch k0 k1"]:
-    """Return which entries of each power map stand out: power > μ + deviations·σ of that map.
+    """Return which entries of each `frequency_power_2d` stand out: power > μ + deviations·σ.
 
     μ and σ are taken over the map without its constant entry [0, 0], which is never active.
     By Cantelli's inequality a map has at most 1/(1 + deviations²) of its entries active.
-
-    Args:
-        power: `frequency_power_2d(neurons)`, or `fourier_2d(neurons) ** 2` for cos and sin apart.
-        deviations: Standard deviations above the mean.
 
     Source: the paper's ω > μ + 2σ (Fig. 16), here for each neuron by itself.
     """
@@ -124,41 +116,6 @@ def active_frequencies(
     floor = _rounding(flat.sum(axis=-1, keepdims=True))
     active = varying > xp.maximum(threshold, floor)
     return xp.concat([xp.zeros_like(active[..., :1]), active], axis=-1).reshape(power.shape)
-
-
-class PublicOmega(NamedTuple):
-    """What the authors' code counts and what it prints, per column of its log-time map."""
-
-    epochs: Int[np.ndarray, " columns"]
-    active: Int[np.ndarray, " columns"]
-    label: Int[np.ndarray, " columns"]
-
-
-def public_code_omega(
-    power: Real[np.ndarray, "epoch k0 k1"], epochs: Int[np.ndarray, " epoch"]
-) -> PublicOmega:
-    """Count |ω| as the paper's public code counts it, to show what that reading does.
-
-    One neuron's amplitudes are averaged over k0; columns are 3·K log-spaced epochs; each
-    row k1 (0 among them) is divided by its sum over the columns; a frequency is active
-    above μ + σ of the whole map; the label it prints is int(count^0.75).
-
-    Args:
-        power: One neuron's `frequency_power_2d` at each record, not normalised per epoch.
-        epochs: Epoch of each record, increasing.
-
-    Deviations: a column shows the last record up to its epoch, not a mean over three epochs;
-    energies of ±k0 are added before the root; the grid keeps its first row and column.
-    """
-    last = float(epochs[-1])
-    columns = np.floor(np.exp(np.linspace(0, 1, 3 * (power.shape[-1] - 1)) * np.log(last)) + 1e-3)
-    record = np.clip(np.searchsorted(epochs, columns, side="right") - 1, 0, None)
-    rows = np.sqrt(power).mean(axis=1)[record].T
-    total = rows.sum(axis=1, keepdims=True)
-    rows = rows / np.where(total > 0, total, 1)
-    active = (rows > rows.mean() + rows.std()).sum(axis=0)
-    label = np.sqrt(np.sqrt(active.astype(float) ** 3)).astype(int)
-    return PublicOmega(columns.astype(int), active, label)
 
 
 class KeyFrequencies(NamedTuple):
@@ -235,7 +192,7 @@ def gini(values: Real[Tensor, " n"]) -> Scalar:
 
 
 def fourier_gini(columns: Real[Tensor, "p columns"]) -> float:
-    """Return the Gini coefficient of the norms of Fourier components over p rows but the constant.
+    """Return the Gini coefficient of the norms of all Fourier components but the constant.
 
     Source: Nanda et al. (2023), of W_E and W_L, as a measure of how few frequencies are used.
     """
@@ -266,12 +223,6 @@ def _floats(values: Any) -> Any:
     """Return values as real numbers: float dtypes stay, whole numbers become the default float."""
     xp = values.__array_namespace__()
     return values if xp.isdtype(values.dtype, "real floating") else values * 1.0
-
-
-def _along_digits(basis: np.ndarray, values: Any) -> Any:
-    """Return basis times values over the first axis."""
-    rows = _floats(values)
-    return matmul(basis, rows.reshape(len(basis), -1)).reshape(rows.shape)
 
 
 def _add_pairs(components: Any, axis: int) -> Any:

@@ -9,19 +9,16 @@ from jaxtyping import Array, Bool, Float, Int
 
 from .tasks import task_columns
 
+Logits = Float[Array, "n n_classes"]
+Targets = Int[Array, "n tasks"]
+PerTask = Float[Array, "n tasks"]
+Sizes = tuple[int, ...]
 
-def task_losses(
-    logits: Float[Array, "n n_classes"],
-    targets: Int[Array, "n tasks"],
-    class_sizes: tuple[int, ...],
-) -> Float[Array, "n tasks"]:
+
+def task_losses(logits: Logits, targets: Targets, class_sizes: Sizes) -> PerTask:
     r"""Return the cross-entropy of each input and task, in nats.
 
     $$L_{ni} = \ln \sum_{c \in i} e^{z_{nc}} - z_{n, y_{ni}}$$
-
-    The sum over a task's own columns is a product with the 0/1 matrix of classes and tasks,
-    which is faster than 29 slices. Each task subtracts its own largest logit, so that no task
-    underflows beside another.
 
     Args:
         logits: Logits of all tasks, packed side by side.
@@ -30,19 +27,10 @@ def task_losses(
 
     Source: Syrkis & Sogaard (2024), Eq. 6.1.
     """
-    largest = jax.lax.stop_gradient(_task_max(logits, class_sizes))
-    shifted = logits - jnp.repeat(largest, np.array(class_sizes), axis=1)
-    membership = jnp.asarray(_membership(class_sizes))
-    log_sum = jnp.log(jnp.matmul(jnp.exp(shifted), membership, precision="highest"))
-    right = jnp.where(_is_right(targets, class_sizes), shifted, 0.0)
-    return log_sum - jnp.matmul(right, membership, precision="highest")
+    return _losses(logits, targets, class_sizes)[0]
 
 
-def task_accuracies(
-    logits: Float[Array, "n n_classes"],
-    targets: Int[Array, "n tasks"],
-    class_sizes: tuple[int, ...],
-) -> Float[Array, "n tasks"]:
+def task_accuracies(logits: Logits, targets: Targets, class_sizes: Sizes) -> PerTask:
     """Return 1.0 where a task's largest logit is at the right class, else 0.0.
 
     A tie goes to the lower class, and a NaN is never right. Arguments as in `task_losses`.
@@ -52,9 +40,7 @@ def task_accuracies(
     return correct * jnp.isfinite(_task_max(logits, class_sizes)).astype(logits.dtype)
 
 
-def split_means(
-    values: Float[Array, "n tasks"], members: Bool[Array, "splits n"]
-) -> Float[Array, "splits tasks"]:
+def split_means(values: PerTask, members: Bool[Array, "splits n"]) -> Float[Array, "splits tasks"]:
     """Average each task over the inputs of each split; a split without inputs gives NaN.
 
     A sum of zeros and ones is exact in float32, so a perfect accuracy is exactly 1.
@@ -65,9 +51,7 @@ def split_means(
     return jnp.where((sums == sizes) & (sizes > 0), 1.0, sums / sizes)
 
 
-def weighted_loss(
-    losses: Float[Array, "n tasks"], loss_weights: Float[Array, " tasks"]
-) -> Float[Array, ""]:
+def weighted_loss(losses: PerTask, loss_weights: Float[Array, " tasks"]) -> Float[Array, ""]:
     r"""Return what training minimises, the mean over inputs of $\sum_i w_i L_{ni}$ (Eq. 12)."""
     return jnp.mean(losses, axis=0) @ loss_weights
 
@@ -76,14 +60,10 @@ def weighted_loss(
 def cross_entropy(
     logits: Float[np.ndarray | Array, "n classes"], targets: Int[np.ndarray | Array, " n"]
 ) -> Float[Array, " n"]:
-    """Return the loss of each input in nats, to full relative precision however small it is.
+    """Return one task's loss of each input in nats, to full precision however small it is.
 
     In single precision 1 + x is 1 for an x below 6e-8, so the right class's own part is kept
     out of the sum: ln(Σ e^z) = ln(1 + (Σ_others e^z + e^z_right - 1)), z less its maximum.
-
-    Args:
-        logits: Logits of one task.
-        targets: Right class of each input.
     """
     values = jnp.asarray(logits)
     shifted = values - values.max(axis=1, keepdims=True)
@@ -95,19 +75,15 @@ def cross_entropy(
 
 @partial(jax.custom_vjp, nondiff_argnums=(3,))
 def training_loss(
-    logits: Float[Array, "n n_classes"],
-    targets: Int[Array, "n tasks"],
-    loss_weights: Float[Array, " tasks"],
-    class_sizes: tuple[int, ...],
+    logits: Logits, targets: Targets, loss_weights: Float[Array, " tasks"], class_sizes: Sizes
 ) -> Float[Array, ""]:
     r"""Return the weighted mean of `task_losses`, with a hand-written gradient that saves passes.
 
     $$\frac{\partial L}{\partial z_{nc}} = \frac{w_i}{N}
     \left(\frac{e^{z_{nc}}}{\sum_{c' \in i} e^{z_{nc'}}} - [c = y_{ni}]\right)$$
 
-    for N inputs and column c of task i, whose loss has the weight $w_i$ in ``loss_weights``.
-    The exponentials of the forward pass are kept in place of the logits. Other arguments are
-    those of `task_losses`.
+    for N inputs and column c of task i, whose loss has the weight $w_i$ in ``loss_weights``;
+    other arguments as in `task_losses`. The forward pass keeps exponentials in place of logits.
 
     Source: Syrkis & Sogaard (2024), Eq. 12.
     """
@@ -115,45 +91,44 @@ def training_loss(
 
 
 def _training_loss(
-    logits: Array, targets: Array, loss_weights: Array, class_sizes: tuple[int, ...]
+    logits: Array, targets: Array, loss_weights: Array, class_sizes: Sizes
 ) -> tuple[Array, tuple[Array, ...]]:
-    largest = _task_max(logits, class_sizes)
-    exponentials = jnp.exp(logits - jnp.repeat(largest, np.array(class_sizes), axis=1))
-    membership = jnp.asarray(_membership(class_sizes))
-    sums = jnp.matmul(exponentials, membership, precision="highest")
-    starts = [own.start for own in task_columns(class_sizes)]
-    columns = targets + np.array([starts], np.int32)
-    right = jnp.take_along_axis(logits, columns, axis=1) - largest
-    loss = weighted_loss(jnp.log(sums) - right, loss_weights)
-    return loss, (exponentials, sums, targets, loss_weights)
+    losses, exponentials, sums = _losses(logits, targets, class_sizes)
+    return weighted_loss(losses, loss_weights), (exponentials, sums, targets, loss_weights)
 
 
 def _training_gradient(
-    class_sizes: tuple[int, ...], saved: tuple[Array, ...], gradient: Array
+    class_sizes: Sizes, saved: tuple[Array, ...], gradient: Array
 ) -> tuple[Array, None, None]:
     exponentials, sums, targets, loss_weights = saved
-    scale = gradient * loss_weights / len(targets)
-    sizes = np.array(class_sizes)
+    scale, sizes = gradient * loss_weights / len(targets), np.array(class_sizes)
     predicted = exponentials * jnp.repeat(scale[None] / sums, sizes, axis=1)
-    right = jnp.where(_is_right(targets, class_sizes), jnp.repeat(scale, sizes)[None], 0.0)
+    class_of_column = np.concatenate([np.arange(size) for size in class_sizes])
+    is_right = jnp.repeat(targets, sizes, axis=1) == class_of_column[None]
+    right = jnp.where(is_right, jnp.repeat(scale, sizes)[None], 0.0)
     return predicted - right, None, None
 
 
 training_loss.defvjp(_training_loss, _training_gradient)
 
 
-def _membership(class_sizes: tuple[int, ...]) -> Float[np.ndarray, "n_classes tasks"]:
-    return np.repeat(np.eye(len(class_sizes), dtype=np.float32), class_sizes, axis=0)
+def _losses(
+    logits: Logits, targets: Targets, class_sizes: Sizes
+) -> tuple[PerTask, Logits, PerTask]:
+    """Return the losses, the exponentials of the logits, and their sums by task.
+
+    Each task subtracts its own largest logit, so that none underflows beside another. The sum
+    over a task's own columns is a product with the 0/1 matrix of classes and tasks, which is
+    faster than 29 slices.
+    """
+    largest = jax.lax.stop_gradient(_task_max(logits, class_sizes))
+    exponentials = jnp.exp(logits - jnp.repeat(largest, np.array(class_sizes), axis=1))
+    membership = np.repeat(np.eye(len(class_sizes), dtype=np.float32), class_sizes, axis=0)
+    sums = jnp.matmul(exponentials, jnp.asarray(membership), precision="highest")
+    starts = np.array([[own.start for own in task_columns(class_sizes)]], np.int32)
+    right = jnp.take_along_axis(logits, targets + starts, axis=1) - largest
+    return jnp.log(sums) - right, exponentials, sums
 
 
-def _task_max(
-    logits: Float[Array, "n n_classes"], class_sizes: tuple[int, ...]
-) -> Float[Array, "n tasks"]:
+def _task_max(logits: Logits, class_sizes: Sizes) -> PerTask:
     return jnp.stack([logits[:, own].max(axis=1) for own in task_columns(class_sizes)], axis=1)
-
-
-def _is_right(
-    targets: Int[Array, "n tasks"], class_sizes: tuple[int, ...]
-) -> Bool[Array, "n n_classes"]:
-    class_of_column = np.concatenate([np.arange(size) for size in class_sizes])
-    return jnp.repeat(targets, np.array(class_sizes), axis=1) == class_of_column[None]

@@ -16,7 +16,12 @@ from .config import ModelConfig, Precision
 WEIGHT_NAMES = ("W_E", "W_pos", "W_Q", "W_K", "W_V", "W_O", "W_in", "W_out", "W_U")
 # The arrays of a forward pass that can be edited, in the order in which they are computed.
 SITES = ("attention", "head_out", "resid_mid", "neurons_pre", "neurons", "resid_post")
+Keep = Float[Array, ""] | None
+Stream = Float[Array, "n d_model"]
 Edit = Mapping[str, Callable[[Array], Any]]
+Tables = tuple[
+    Float[Array, "tokens heads"], Float[Array, "tokens heads d_head"], Float[Array, " d_model"]
+]
 
 
 def weight_type(config: ModelConfig) -> jnp.dtype:
@@ -25,27 +30,16 @@ def weight_type(config: ModelConfig) -> jnp.dtype:
 
 
 class Activations(eqx.Module):
-    """What the network computes at the read-out position, for n inputs.
+    """What the network computes at the read-out position, for n inputs."""
 
-    Attributes:
-        attention: Share of attention on x0, x1 and the read-out token; rows sum to 1.
-        resid_pre: Embedding of the read-out token.
-        head_out: What each head adds to the residual stream.
-        resid_mid: The residual stream after attention.
-        neurons_pre: Neurons before the ReLU.
-        neurons: Neurons after the ReLU.
-        resid_post: The residual stream after the neurons.
-        logits: Logits of all tasks, packed side by side.
-    """
-
-    attention: Float[Array, "n heads 3"]
-    resid_pre: Float[Array, " d_model"]
-    head_out: Float[Array, "n heads d_model"]
-    resid_mid: Float[Array, "n d_model"]
-    neurons_pre: Float[Array, "n d_mlp"]
-    neurons: Float[Array, "n d_mlp"]
-    resid_post: Float[Array, "n d_model"]
-    logits: Float[Array, "n n_classes"]
+    attention: Float[Array, "n heads 3"]  #: Shares on x0, x1 and the read-out token; sum 1
+    resid_pre: Float[Array, " d_model"]  #: Embedding of the read-out token
+    head_out: Float[Array, "n heads d_model"]  #: What each head adds to the residual stream
+    resid_mid: Float[Array, "n d_model"]  #: The residual stream after attention
+    neurons_pre: Float[Array, "n d_mlp"]  #: Neurons before the ReLU
+    neurons: Float[Array, "n d_mlp"]  #: Neurons after the ReLU
+    resid_post: Float[Array, "n d_model"]  #: The residual stream after the neurons
+    logits: Float[Array, "n n_classes"]  #: Logits of all tasks, packed side by side
 
 
 class Transformer(eqx.Module):
@@ -94,17 +88,13 @@ class Transformer(eqx.Module):
         Source: He et al. (2015), Eq. 10; Nanda et al. (2023), their code.
         """
         d, heads, d_head, d_mlp = config.d_model, config.n_heads, config.d_head, config.d_mlp
+        read = ((heads, d, d_head), heads * d)
         shapes_and_fans = {
-            "W_E": ((p + 1, d), p + 1),
-            "W_pos": ((3, d), 3),
-            "W_Q": ((heads, d, d_head), heads * d),
-            "W_K": ((heads, d, d_head), heads * d),
-            "W_V": ((heads, d, d_head), heads * d),
-            "W_O": ((heads, d_head, d), d),
-            "W_in": ((d, d_mlp), d),
-            "W_out": ((d_mlp, d), d_mlp),
+            "W_E": ((p + 1, d), p + 1), "W_pos": ((3, d), 3),
+            "W_Q": read, "W_K": read, "W_V": read, "W_O": ((heads, d_head, d), d),
+            "W_in": ((d, d_mlp), d), "W_out": ((d_mlp, d), d_mlp),
             "W_U": ((d, n_classes), n_tasks * d),
-        }
+        }  # fmt: skip
         keys = jax.random.split(key, len(WEIGHT_NAMES))
         for name, subkey in zip(WEIGHT_NAMES, keys, strict=True):
             shape, fan_in = shapes_and_fans[name]
@@ -130,7 +120,7 @@ class Transformer(eqx.Module):
         digits: Int[Array, "n 2"],
         *,
         key: PRNGKeyArray | None = None,
-        keep: Float[Array, ""] | None = None,
+        keep: Keep = None,
         edit: Edit | None = None,
     ) -> Float[Array, "n n_classes"]:
         """Compute the packed logits of n inputs, in the precision of the configuration.
@@ -138,8 +128,7 @@ class Transformer(eqx.Module):
         Args:
             digits: The pairs (x0, x1), both in ``range(p)``.
             key: Source of the dropout masks; without a key nothing is dropped.
-            keep: Share of the stream that dropout keeps, in (0, 1]; the configuration's
-                ``1 - dropout`` if not given.
+            keep: Share of the stream that dropout keeps, in (0, 1]; ``1 - dropout`` if not given.
             edit: Functions that replace arrays on the way, as in `activations`.
         """
         return self._forward(digits, self.config.precision, edit or {}, key, keep)["logits"]
@@ -150,10 +139,9 @@ class Transformer(eqx.Module):
 
         Args:
             digits: The pairs (x0, x1), both in ``range(p)``.
-            edit: For some of `SITES`, a function from the site's array to one of the same
-                shape that takes its place: all that follows is computed from it. A
-                ``jax.tree_util.Partial`` of a function and arrays compiles once for any arrays
-                of the same shapes; a lambda compiles anew each time it is written.
+            edit: For some of `SITES`, a function from the site's array to one of the same shape,
+                from which all that follows is computed. A ``jax.tree_util.Partial`` of a function
+                and arrays compiles once for all arrays of their shapes, a lambda each time.
 
         Raises:
             ValueError: if an edit names no site, or changes the shape of an array.
@@ -162,11 +150,7 @@ class Transformer(eqx.Module):
         with jax.default_matmul_precision("highest"):
             return Activations(**self._forward(digits, "float32", edit or {}, per_head=True))
 
-    def tables(
-        self,
-    ) -> tuple[
-        Float[Array, "tokens heads"], Float[Array, "tokens heads d_head"], Float[Array, " d_model"]
-    ]:
+    def tables(self) -> Tables:
         """Compute all that the read-out token can attend to (Eq. 8).
 
         Returns:
@@ -190,7 +174,7 @@ class Transformer(eqx.Module):
         precision: Precision,
         edit: Edit,
         key: PRNGKeyArray | None = None,
-        keep: Float[Array, ""] | None = None,
+        keep: Keep = None,
         per_head: bool = False,
     ) -> dict[str, Array]:
         """The one forward pass: every array of `Activations` by name.
@@ -225,27 +209,23 @@ class Transformer(eqx.Module):
         self, digits: Int[Array, "n 2"], at: Callable[[str, Array], Array]
     ) -> tuple[Float[Array, "n heads d_head"], Float[Array, " d_model"]]:
         """What attention mixes for the read-out token, and that token's embedding (Eq. 8)."""
-        p, heads, d_head = self.p, self.config.n_heads, self.config.d_head
+        p, (x0, x1) = self.p, digits.T
         scores, values, resid_pre = self.tables()
-        values = values.reshape(-1, heads * d_head)
-        x0, x1 = digits[:, 0], digits[:, 1]
-        score0, score1 = _lookup(scores[:p], x0), _lookup(scores[p : 2 * p], x1)
-        at_end = jnp.broadcast_to(scores[2 * p], score0.shape)
-        stacked = jnp.stack([score0, score1, at_end], axis=2)
+
+        def per_place(table: Float[Array, "tokens d"]) -> tuple[Array, Array, Array]:
+            return _lookup(table[:p], x0), _lookup(table[p : 2 * p], x1), table[2 * p :]
+
+        score0, score1, score_end = per_place(scores)
+        stacked = jnp.stack([score0, score1, jnp.broadcast_to(score_end, score0.shape)], axis=2)
         attention = at("attention", jax.nn.softmax(stacked, axis=2))
         value0, value1, value_end = (
-            value.reshape(-1, heads, d_head)
-            for value in (_lookup(values[:p], x0), _lookup(values[p : 2 * p], x1), values[2 * p])
+            value.reshape(-1, *values.shape[1:])
+            for value in per_place(values.reshape(len(values), -1))
         )
         share0, share1, share_end = (attention[:, :, place, None] for place in range(3))
         return share0 * value0 + share1 * value1 + share_end * value_end, resid_pre
 
-    def _drop(
-        self,
-        stream: Float[Array, "n d_model"],
-        key: PRNGKeyArray | None,
-        keep: Float[Array, ""] | None,
-    ) -> Float[Array, "n d_model"]:
+    def _drop(self, stream: Stream, key: PRNGKeyArray | None, keep: Keep) -> Stream:
         """Zero a share of the stream and scale up the rest (inverted dropout)."""
         if key is None or (keep is None and self.config.dropout == 0):
             return stream
@@ -257,19 +237,15 @@ class Transformer(eqx.Module):
 def with_weights(model: Transformer, **weights: Float[np.ndarray | Array, "..."]) -> Transformer:
     """Return a copy of a model with some of its matrices replaced, by name: ``W_pos=...``.
 
-    Args:
-        model: The model to copy.
-        weights: New matrices, each of the shape of the one it replaces.
-
     Raises:
-        ValueError: for a name that no matrix has, or another shape.
+        ValueError: for a name that no matrix has, or another shape than the matrix has.
     """
+    shapes = {name: old.shape for name, old in model.weights.items()}
     for name, new in weights.items():
-        old = model.weights.get(name)
-        if old is None or old.shape != new.shape:
+        if shapes.get(name) != new.shape:
+            known = ", ".join(f"{name} {shape}" for name, shape in shapes.items())
             raise ValueError(
-                f"{name} of shape {new.shape} replaces no matrix; the matrices are "
-                + ", ".join(f"{known} {weight.shape}" for known, weight in model.weights.items())
+                f"{name} of shape {new.shape} replaces no matrix; the matrices are {known}"
             )
     arrays = [jnp.asarray(weight, jnp.float32) for weight in weights.values()]
     return eqx.tree_at(lambda m: [getattr(m, name) for name in weights], model, arrays)
@@ -285,23 +261,12 @@ def product(
 ) -> Float[Array, "n d_out"]:
     """Return ``x @ weight``; in bfloat16 only the operands are rounded, and sums are float32.
 
-    Args:
-        x: Activations.
-        weight: A matrix of weights.
-        precision: ``"bfloat16"`` rounds what is multiplied, here and in the backward pass.
-            Others multiply in the operands' own type, on a GPU too, which left to itself
-            would round float32 to TF32's eleven digits.
+    The gradient's operands are rounded alike. Other precisions multiply in the operands' own
+    type, on a GPU too, which left to itself would round float32 to TF32's eleven digits.
     """
     if precision == "bfloat16":
         return _bfloat16_product(x, weight)
     return jnp.matmul(x, weight, precision="highest")
-
-
-@jax.custom_vjp
-def _bfloat16_product(
-    x: Float[Array, "n d_in"], weight: Float[Array, "d_in d_out"]
-) -> Float[Array, "n d_out"]:
-    return _bfloat16_forward(x, weight)[0]
 
 
 def _bfloat16_forward(x: Array, weight: Array) -> tuple[Array, tuple[Array, Array]]:
@@ -315,16 +280,15 @@ def _bfloat16_backward(saved: tuple[Array, Array], gradient: Array) -> tuple[Arr
     return _multiply(gradient, _transposed(weight)), _multiply(_transposed(x), gradient)
 
 
+_bfloat16_product = jax.custom_vjp(lambda x, weight: _bfloat16_forward(x, weight)[0])
 _bfloat16_product.defvjp(_bfloat16_forward, _bfloat16_backward)
-
 _multiply = partial(jnp.matmul, preferred_element_type=jnp.float32)
 
 
 def _transposed(matrix: Float[Array, "rows columns"]) -> Float[Array, "columns rows"]:
     """The transpose, on a CPU as a row-major copy.
 
-    XLA would fold a plain transpose into the product, which on a CPU is slower than the copy
-    and the product together; a GPU reads either way equally fast.
+    A transpose folded into the product is slower there than copy and product; not so on a GPU.
     """
 
     def copied(matrix: Array) -> Array:
@@ -343,14 +307,10 @@ def _lookup(table: Float[Array, "p d"], index: Int[Array, " n"]) -> Float[Array,
     return table[index]
 
 
-def _lookup_forward(table: Array, index: Array) -> tuple[Array, tuple[Array, int]]:
-    return table[index], (index, len(table))
-
-
 def _lookup_backward(saved: tuple[Array, int], gradient: Array) -> tuple[Array, None]:
     index, rows = saved
     one_hot = jax.nn.one_hot(index, rows, dtype=gradient.dtype, axis=0)
     return jnp.matmul(one_hot, gradient, precision="highest"), None
 
 
-_lookup.defvjp(_lookup_forward, _lookup_backward)
+_lookup.defvjp(lambda table, index: (table[index], (index, len(table))), _lookup_backward)

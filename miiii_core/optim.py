@@ -1,6 +1,6 @@
 """Grokfast filters as optax transformations, and the optimiser that they precede."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -18,14 +18,8 @@ class TracedHyperparameters(eqx.Module):
     """Hyperparameters given as arrays, so that runs which differ in them share one program.
 
     A constant is compiled in and an array is not. None leaves the configuration's constant in
-    place; a run trained alone has constants only.
-
-    Attributes:
-        learning_rate: AdamW step size.
-        weight_decay: Decoupled weight decay.
-        grokfast_lambda: How much of the slow gradient is added.
-        grokfast_alpha: Decay of the exponential mean.
-        keep: Share of the stream that dropout keeps, ``1 - dropout``.
+    place; a run trained alone has constants only. Names are those of `OptimConfig`, and ``keep``
+    is the share of the stream that dropout keeps, ``1 - dropout``.
     """
 
     learning_rate: Float[Array, ""] | None = None
@@ -36,12 +30,7 @@ class TracedHyperparameters(eqx.Module):
 
     @classmethod
     def of(cls, config: Config, names: tuple[str, ...]) -> "TracedHyperparameters":
-        """Take some of a configuration's values as arrays; the seed needs none.
-
-        Args:
-            config: The configuration to read.
-            names: Fields among `config.BATCHABLE`.
-        """
+        """Take a configuration's values of some `BATCHABLE` fields as arrays; seeds need none."""
         # The share kept is computed in double precision, as the constant is.
         values = {"keep": 1 - config.model.dropout} if "dropout" in names else {}
         values |= {n: getattr(config.optim, n) for n in names if hasattr(config.optim, n)}
@@ -57,10 +46,13 @@ class TracedHyperparameters(eqx.Module):
 UNTRACED = TracedHyperparameters()
 
 
-class EmaState(NamedTuple):
-    """The slow gradient so far, and the number of gradients that made it."""
+class FilterState(NamedTuple):
+    """What a filter remembers of gradients, and the number of them that have come.
 
-    mean: PyTree
+    The exponential filter remembers their mean; the windowed one the last few, in a ring.
+    """
+
+    memory: PyTree
     steps: Int[Array, ""]
 
 
@@ -87,26 +79,16 @@ def grokfast_ema(
     one; their code, and this, do not.
     """
 
-    def init(params: PyTree) -> EmaState:
-        return EmaState(jax.tree.map(jnp.zeros_like, params), jnp.zeros((), jnp.int32))
+    def init(params: PyTree) -> FilterState:
+        return FilterState(jax.tree.map(jnp.zeros_like, params), jnp.zeros((), jnp.int32))
 
-    def update(
-        gradient: PyTree, state: EmaState, params: PyTree | None = None
-    ) -> tuple[PyTree, EmaState]:
-        del params
+    def update(gradient: PyTree, state: FilterState, _: Any = None) -> tuple[PyTree, FilterState]:
         decay = jnp.where((state.steps == 0) & (start == "first"), 0.0, alpha)
-        mean = jax.tree.map(lambda e, g: decay * e + (1 - decay) * g, state.mean, gradient)
+        mean = jax.tree.map(lambda e, g: decay * e + (1 - decay) * g, state.memory, gradient)
         filtered = jax.tree.map(lambda g, e: g + lam * e, gradient, mean)
-        return filtered, EmaState(mean, state.steps + 1)
+        return filtered, FilterState(mean, state.steps + 1)
 
     return optax.GradientTransformation(init, update)
-
-
-class WindowState(NamedTuple):
-    """The last gradients, in a ring, and the number that have ever come."""
-
-    recent: PyTree
-    steps: Int[Array, ""]
 
 
 def grokfast_ma(lam: Number, window: int = 100) -> optax.GradientTransformation:
@@ -124,19 +106,16 @@ def grokfast_ma(lam: Number, window: int = 100) -> optax.GradientTransformation:
     Source: Lee et al. (2024), Algorithm 1, with their warm-up.
     """
 
-    def init(params: PyTree) -> WindowState:
+    def init(params: PyTree) -> FilterState:
         recent = jax.tree.map(lambda w: jnp.zeros((window, *w.shape), w.dtype), params)
-        return WindowState(recent, jnp.zeros((), jnp.int32))
+        return FilterState(recent, jnp.zeros((), jnp.int32))
 
-    def update(
-        gradient: PyTree, state: WindowState, params: PyTree | None = None
-    ) -> tuple[PyTree, WindowState]:
-        del params
+    def update(gradient: PyTree, state: FilterState, _: Any = None) -> tuple[PyTree, FilterState]:
         slot = state.steps % window
-        recent = jax.tree.map(lambda r, g: r.at[slot].set(g), state.recent, gradient)
+        recent = jax.tree.map(lambda r, g: r.at[slot].set(g), state.memory, gradient)
         weight = jnp.where(state.steps + 1 >= window, lam, 0.0)
         filtered = jax.tree.map(lambda g, r: g + weight * r.mean(axis=0), gradient, recent)
-        return filtered, WindowState(recent, state.steps + 1)
+        return filtered, FilterState(recent, state.steps + 1)
 
     return optax.GradientTransformation(init, update)
 
@@ -148,7 +127,7 @@ def gradient_filter(
 
     Where lambda is traced there is a filter, also for runs whose lambda is 0.
     """
-    lam, alpha = traced.value(config, "grokfast_lambda"), traced.value(config, "grokfast_alpha")
+    lam, alpha = (traced.value(config, f"grokfast_{name}") for name in ("lambda", "alpha"))
     if config.grokfast == "none" or (isinstance(lam, float) and lam == 0):
         return optax.identity()
     if config.grokfast == "ma":
@@ -159,21 +138,10 @@ def gradient_filter(
 def optimiser(
     config: OptimConfig, traced: TracedHyperparameters = UNTRACED
 ) -> optax.GradientTransformation:
-    """Chain the filter and AdamW with decay on every weight.
-
-    Its state is the pair (filter state, AdamW state).
-
-    Args:
-        config: Hyperparameters.
-        traced: Hyperparameters that are given as arrays instead.
+    """Chain the filter and AdamW with decay on every weight; the state is the pair of theirs.
 
     Source: Loshchilov & Hutter (2019) for AdamW; the order is Lee et al.'s.
     """
-    adamw = optax.adamw(
-        traced.value(config, "learning_rate"),
-        b1=config.beta1,
-        b2=config.beta2,
-        eps=config.eps,
-        weight_decay=traced.value(config, "weight_decay"),
-    )
+    rate, decay = (traced.value(config, name) for name in ("learning_rate", "weight_decay"))
+    adamw = optax.adamw(rate, config.beta1, config.beta2, config.eps, weight_decay=decay)
     return optax.chain(gradient_filter(config, traced), adamw)

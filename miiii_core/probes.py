@@ -7,43 +7,29 @@ tables, at fewer, log-spaced epochs.
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Bool, Float
 
 from .config import Config, TrainConfig
 from .fourier import active_frequencies, frequency_power, frequency_power_2d
 from .losses import split_means
-from .model import WEIGHT_NAMES, Activations, Transformer
+from .model import Activations, Transformer
 from .tasks import primes_below
 from .waves import class_means, interaction, residue_shares, wave_energy
 
-AXES = {
-    "epoch": ("epoch",),
-    "wide_epoch": ("wide_epoch",),
-    "loss": ("epoch", "split", "task"),
-    "accuracy": ("epoch", "split", "task"),
-}
 TABLED_NEURONS = 4  # number of neurons recorded in full, the first ones
 
 
 class View(NamedTuple):
-    """What a probe may look at.
+    """What a probe may look at."""
 
-    Attributes:
-        model: The weights.
-        digits: All inputs, the full grid.
-        activations: Activations over the full grid, without dropout.
-        losses: Loss of each input and task in nats.
-        split_members: Whether each input belongs to train, validation and test.
-        gradients: Function that computes the raw and the filtered gradient of the next step.
-    """
-
-    model: Transformer
-    digits: Int[Array, "n 2"]
-    activations: Activations
-    losses: Float[Array, "n tasks"]
-    split_members: Bool[Array, "3 n"]
+    model: Transformer  #: The weights
+    activations: Activations  #: Activations over the full grid, without dropout
+    losses: Float[Array, "n tasks"]  #: Loss of each input and task in nats
+    split_members: Bool[Array, "3 n"]  #: Whether each input belongs to train, validation and test
+    #: Function that computes the raw and the filtered gradient of the next step
     gradients: Callable[[], tuple[Transformer, Transformer]]
 
 
@@ -51,22 +37,18 @@ class Probe(NamedTuple):
     """A function from a `View` to named arrays, and the axes of each besides the epoch."""
 
     measure: Callable[[View], dict[str, Array]]
-    axes: Mapping[str, tuple[str, ...]]
+    axes: Mapping[str, str]
     wide: bool = False
 
 
 def _norms(view: View) -> dict[str, Array]:
     """L2 norm of each matrix, of its gradient, and of its filtered gradient."""
     raw, filtered = view.gradients()
+    measured = {"weight_norm": view.model, "grad_norm": raw, "filtered_grad_norm": filtered}
     return {
-        "weight_norm": _matrix_norms(view.model),
-        "grad_norm": _matrix_norms(raw),
-        "filtered_grad_norm": _matrix_norms(filtered),
+        name: jnp.stack([jnp.linalg.norm(matrix.ravel()) for matrix in model.weights.values()])
+        for name, model in measured.items()
     }
-
-
-def _matrix_norms(model: Transformer) -> Float[Array, " matrix"]:
-    return jnp.stack([jnp.linalg.norm(model.weights[name].ravel()) for name in WEIGHT_NAMES])
 
 
 def _zero_loss(view: View) -> dict[str, Array]:
@@ -78,8 +60,7 @@ def _zero_loss(view: View) -> dict[str, Array]:
 def _neuron_spectrum(view: View) -> dict[str, Array]:
     """Where on the p-DFT the post-ReLU neurons have their variance.
 
-    Each neuron's power map is divided by its sum, so that all neurons that vary count alike;
-    a constant one counts as zero everywhere.
+    Each neuron's power map is divided by its sum, so that all that vary count alike.
     """
     energy = jnp.asarray(frequency_power_2d(_neuron_grids(view)))
     active = active_frequencies(energy)
@@ -110,21 +91,15 @@ def _embedding(view: View) -> dict[str, Array]:
 
 
 def _tables(view: View) -> dict[str, Array]:
-    """Tables from which `attention_grid` and `neuron_grids` compute the full grid, exactly.
+    """Tables from which `neuron_grids` computes the full grid exactly, smaller by about p.
 
-    Attention of the read-out token, and all that it moves, depend on the inputs through one
-    row a token, so these tables are smaller than the grids by a factor of about p.
+    Attention of the read-out token, and all that it moves, depend on inputs by one row a token.
     """
-    model = view.model
-    scores, values, resid_pre = model.tables()
-    neurons = model.W_in[:, :TABLED_NEURONS]
-    return {
-        "attention_scores": scores,
-        "neuron_reads": jnp.einsum(
-            "the,hed,dn->thn", values, model.W_O, neurons, precision="highest"
-        ),
-        "neuron_base": jnp.matmul(resid_pre, neurons, precision="highest"),
-    }
+    scores, values, resid_pre = view.model.tables()
+    W_O, W_in = view.model.W_O, view.model.W_in[:, :TABLED_NEURONS]
+    reads = jnp.einsum("the,hed,dn->thn", values, W_O, W_in, precision="highest")
+    base = jnp.matmul(resid_pre, W_in, precision="highest")
+    return {"attention_scores": scores, "neuron_reads": reads, "neuron_base": base}
 
 
 def _residues(view: View) -> dict[str, Array]:
@@ -133,58 +108,42 @@ def _residues(view: View) -> dict[str, Array]:
     Shares are of the interaction's variance, pooled over neurons; a neuron counts for the prime
     that explains most of it. Waves are those of `waves.waves_of`.
     """
-    p = view.model.p
+    p, grids = view.model.p, _neuron_grids(view)
     moduli = primes_below(p)
-    numbers = view.digits[:, 0] + p * view.digits[:, 1]
-    grids = _neuron_grids(view)
-    varying = jnp.asarray(interaction(grids))
-    rows = jnp.swapaxes(varying, 1, 2).reshape(len(varying), -1)
-    means = class_means(rows, numbers, moduli)
-    between = residue_shares(means, p * p, moduli)
-    waves = wave_energy(means, moduli)
-    variance = (rows**2).mean(axis=1)
-    tiny = jnp.finfo(rows.dtype).tiny
-    total = jnp.maximum(variance.sum(), tiny)
-    alive = (variance > 0).astype(rows.dtype)[:, None]
-    served = jnp.argmax(between, axis=1)[:, None] == jnp.arange(len(moduli))[None]
-    strongest = jnp.argmax(waves, axis=1)[:, None] == jnp.arange(waves.shape[1])[None]
-    return {
-        "interaction_share": variance.sum() / jnp.maximum(grids.var(axis=(1, 2)).sum(), tiny),
-        "residue_share": between.sum(axis=0) / total,
-        "residue_neurons": (served * alive).sum(axis=0),
-        "wave_share": waves.sum(axis=0) / total,
-        "wave_neurons": (strongest * alive).sum(axis=0),
-    }
+    rows = jnp.swapaxes(jnp.asarray(interaction(grids)), 1, 2).reshape(len(grids), -1)
+    means = class_means(rows, jnp.arange(p * p, dtype=jnp.int32), moduli)
+    variance, tiny = (rows**2).mean(axis=1), jnp.finfo(rows.dtype).tiny
+    total, alive = jnp.maximum(variance.sum(), tiny), (variance > 0)[:, None]
+    found = {"interaction_share": variance.sum() / jnp.maximum(grids.var(axis=(1, 2)).sum(), tiny)}
+    parts = {"residue": residue_shares(means, p * p, moduli), "wave": wave_energy(means, moduli)}
+    for name, energy in parts.items():
+        strongest = jax.nn.one_hot(jnp.argmax(energy, axis=1), energy.shape[1], dtype=rows.dtype)
+        found[f"{name}_share"] = energy.sum(axis=0) / total
+        found[f"{name}_neurons"] = (strongest * alive).sum(axis=0)
+    return found
 
 
 PROBES = {
     "norms": Probe(
-        _norms, dict.fromkeys(("weight_norm", "grad_norm", "filtered_grad_norm"), ("matrix",))
+        _norms, {"weight_norm": "matrix", "grad_norm": "matrix", "filtered_grad_norm": "matrix"}
     ),
-    "zero_loss": Probe(_zero_loss, {"zero_loss_share": ("split", "task")}),
-    "neuron_spectrum": Probe(
-        _neuron_spectrum,
-        dict.fromkeys(("neuron_power", "neuron_power_spread", "first_neuron_power"), ("k0", "k1"))
-        | {"active_per_neuron": (), "active_share": ("k0", "k1")},
-        wide=True,
-    ),
+    "zero_loss": Probe(_zero_loss, {"zero_loss_share": "split task"}),
     "embedding": Probe(
-        _embedding, {"embedding_power": ("frequency",), "embedding_singular": ("rank",)}
+        _embedding, {"embedding_power": "frequency", "embedding_singular": "rank"}
     ),
-    "tables": Probe(
-        _tables,
-        {"attention_scores": ("token", "head")}
-        | {"neuron_reads": ("token", "head", "neuron"), "neuron_base": ("neuron",)},
-        wide=True,
-    ),
-    "residues": Probe(
-        _residues,
-        {"interaction_share": ()}
-        | dict.fromkeys(("residue_share", "residue_neurons"), ("prime",))
-        | dict.fromkeys(("wave_share", "wave_neurons"), ("wave",)),
-        wide=True,
-    ),
-}
+    "neuron_spectrum": Probe(_neuron_spectrum, {
+        "neuron_power": "k0 k1", "neuron_power_spread": "k0 k1", "first_neuron_power": "k0 k1",
+        "active_per_neuron": "", "active_share": "k0 k1",
+    }, wide=True),
+    "tables": Probe(_tables, {
+        "attention_scores": "token head", "neuron_reads": "token head neuron",
+        "neuron_base": "neuron",
+    }, wide=True),
+    "residues": Probe(_residues, {
+        "interaction_share": "", "residue_share": "prime", "residue_neurons": "prime",
+        "wave_share": "wave", "wave_neurons": "wave",
+    }, wide=True),
+}  # fmt: skip
 
 
 def chosen_probes(config: TrainConfig, *, wide: bool) -> list[Probe]:
@@ -194,16 +153,15 @@ def chosen_probes(config: TrainConfig, *, wide: bool) -> list[Probe]:
 
 def metric_axes(config: Config) -> dict[str, tuple[str, ...]]:
     """Return the axis names of every array that a run records."""
-    named = dict(AXES)
+    named: dict[str, tuple[str, ...]] = {"epoch": ("epoch",), "wide_epoch": ("wide_epoch",)}
+    named |= dict.fromkeys(("loss", "accuracy"), ("epoch", "split", "task"))
     for wide, first in ((False, "epoch"), (True, "wide_epoch")):
         for probe in chosen_probes(config.train, wide=wide):
-            named |= {name: (first, *axes) for name, axes in probe.axes.items()}
+            named |= {name: (first, *axes.split()) for name, axes in probe.axes.items()}
     return named
 
 
-def attention_grid(
-    scores: Float[np.ndarray, "token heads"],
-) -> Float[np.ndarray, "3 x0 x1 heads"]:
+def attention_grid(scores: Float[np.ndarray, "token heads"]) -> Float[np.ndarray, "3 x0 x1 heads"]:
     """Return the read-out token's attention on x0, x1 and itself; the first axis sums to 1.
 
     Args:

@@ -1,13 +1,13 @@
 """Runs as folders: train one, resume it, read it back, or get it from the cache.
 
 ===============  ===============================================================================
-``run.json``     configuration, status, provenance, names of the recorded axes; once the run is
-                 finished, the SHA-256 of every other file
+``run.json``     configuration, status, provenance, axes of what is recorded; at the end, the
+                 SHA-256 of every other file
 ``metrics.npz``  what was recorded on the way, an array by name
-``weights.npz``  the nine weight matrices in float32, once the run is finished
+``weights.npz``  the nine weight matrices in float32, at the end
 ``snapshots/``   weights at log-spaced epochs: in float16, or in int8 with rows that are to be
                  multiplied by ``W_E.scale`` and so on; ``snapshots`` in run.json says which
-``state.eqx``    weights and state of the optimiser, only while the run is unfinished
+``state.eqx``    weights and state of the optimiser, before the end
 ===============  ===============================================================================
 
 A save writes metrics, then the state, then ``run.json``. A process that is killed in between
@@ -20,6 +20,7 @@ import json
 import os
 import platform
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -74,14 +75,14 @@ class Interrupted(KeyboardInterrupt):
 
 
 class Metrics(dict[str, np.ndarray]):
-    """What a run has recorded: arrays by name, the first axis of each the epoch of the record.
+    """What a run has recorded, arrays by name, with the names of each array's ``axes``.
 
-    ``epoch`` holds the epochs at which most is recorded, ``wide_epoch`` the fewer ones of maps
-    and tables. ``axes`` has the names of each array's axes; the first names its epochs.
+    The first axis is ``epoch``, or ``wide_epoch`` for maps and tables, which are recorded less
+    often; the arrays of these names hold the epochs.
     """
 
     def __init__(self, arrays: Mapping[str, np.ndarray], axes: Mapping[str, Sequence[str]]):
-        """Take arrays, and the names of the axes of each."""
+        """Take arrays, and the names of the axes of each, by the same names."""
         super().__init__(arrays)
         self.axes = {name: tuple(own) for name, own in axes.items()}
 
@@ -101,17 +102,11 @@ class Metrics(dict[str, np.ndarray]):
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """A run read from its folder; arrays are read, and checked, when they are asked for.
+    """A run read from its folder; arrays are read, and checked, when they are asked for."""
 
-    Attributes:
-        folder: Where it lies.
-        info: The content of ``run.json``.
-        config: What was trained.
-    """
-
-    folder: Path
-    info: dict[str, Any]
-    config: Config
+    folder: Path  #: Where it lies
+    info: dict[str, Any]  #: The content of ``run.json``
+    config: Config  #: What was trained
 
     @property
     def finished(self) -> bool:
@@ -123,11 +118,6 @@ class Run:
         """Number of epochs trained by the last save."""
         return int(self.info["epoch"])
 
-    @property
-    def stopped_early(self) -> bool:
-        """Whether it ended before its last epoch because all tasks had settled."""
-        return self.finished and self.epoch < self.config.train.epochs
-
     @cached_property
     def task(self) -> Task:
         """The data, split as in training."""
@@ -138,10 +128,10 @@ class Run:
         """What was recorded; nothing yet if the run was stopped before its first save."""
         if self.epoch == 0 and not (self.folder / "metrics.npz").exists():
             return Metrics({}, {})
-        arrays, axes = self._arrays("metrics.npz"), self.info["axes"]
-        if other := set(arrays) ^ set(axes):
+        arrays = self._arrays("metrics.npz")
+        if other := set(arrays) ^ set(self.info["axes"]):
             raise RunError(f"{self.folder}/metrics.npz is damaged: it lacks or adds {other}")
-        return Metrics(arrays, axes)
+        return Metrics(arrays, self.info["axes"])
 
     @cached_property
     def model(self) -> Transformer:
@@ -160,11 +150,7 @@ class Run:
         return tuple(sorted(end | {int(Path(n).stem) for n in names if n.startswith("snapshots")}))
 
     def snapshot(self, epoch: int) -> Transformer:
-        """Return the weights as they were at an epoch.
-
-        Raises:
-            RunError: if none were kept there; the error lists the epochs that were.
-        """
+        """Return the weights as they were at one of `snapshot_epochs`; `RunError` at others."""
         if epoch not in self.snapshot_epochs:
             raise RunError(f"no snapshot of epoch {epoch}; there are {self.snapshot_epochs}")
         return self.model if epoch == self.epoch else self._weights(SNAPSHOT.format(epoch))
@@ -176,19 +162,16 @@ class Run:
         return np.array([NEVER if epoch is None else epoch for epoch in found], float)
 
     def _arrays(self, name: str) -> dict[str, np.ndarray]:
-        listed = self.info["files"]
         try:
-            if self.finished and name not in listed:
-                raise FileDamaged(f"{self.folder / name} is not listed in run.json")
-            return files.load_arrays(self.folder / name, listed.get(name))
+            return files.load_arrays(self.folder / name, self.info["files"].get(name))
         except FileDamaged as error:
             raise RunError(f"{error}; {RESTORE}") from error
 
     def _weights(self, name: str) -> Transformer:
         arrays, blank = self._arrays(name), _blank(self).model
-        for own in filter(arrays.__contains__, [f"{own}.scale" for own in WEIGHT_NAMES]):
-            codes = own.removesuffix(".scale")
-            arrays[codes] = arrays[codes].astype(np.float32) * arrays.pop(own)[..., None]
+        for own in [own for own in WEIGHT_NAMES if f"{own}.scale" in arrays]:
+            scale = arrays.pop(f"{own}.scale")[..., None]
+            arrays[own] = arrays[own].astype(np.float32) * scale
         shapes = {own: getattr(blank, own).shape for own in WEIGHT_NAMES}
         if (found := {own: array.shape for own, array in arrays.items()}) != shapes:
             raise RunError(f"{self.folder / name} has {found}, and its model is of {shapes}")
@@ -197,20 +180,16 @@ class Run:
 
 
 def load(folder: Path | str) -> Run:
-    """Read a run's ``run.json``.
-
-    Raises:
-        RunError: if there is no run, or it is damaged or of another format.
-    """
+    """Read a ``run.json``; raise `RunError` if there is none, or it is damaged, or too old."""
     path = Path(folder) / "run.json"
     if not path.is_file():
         raise RunError(f"there is no run in {folder}, which has no run.json; name another folder")
     try:
         info = files.load_json(path)
-        if info["format"] != FORMAT:
+        if (found := info["format"]) != FORMAT:
             raise RunError(
-                f"{folder} is of format {info['format']} and this version reads format {FORMAT}; "
-                "train it again, or use the version of miiii_core that wrote it"
+                f"{folder} is of format {found} and this version reads format {FORMAT}; train it "
+                "again, or use the version of miiii_core that wrote it"
             )
         config = Config.from_json(json.dumps(info["config"]))
         if info.pop("checksum") != _checksum(info) or config.digest != info["digest"]:
@@ -237,7 +216,7 @@ def find_runs(root: Path, *, verified: bool = False) -> Iterator[Run | RunError]
     Every file of each run is read if they are to be verified, else only what a list shows.
     """
     parts = ("run.json", "metrics.npz", "weights.npz", "state.eqx")
-    for folder in sorted({path.parent for name in parts for path in root.glob(f"[!.]*/{name}")}):
+    for folder in sorted({path.parent for path in root.glob("[!.]*/*") if path.name in parts}):
         try:
             run = load(folder)
             verify(run) if verified else run.metrics
@@ -249,11 +228,11 @@ def find_runs(root: Path, *, verified: bool = False) -> Iterator[Run | RunError]
 def train(
     config: Config, folder: Path | str, *, device: DeviceName = "auto", progress: bool = True
 ) -> Run:
-    """Train a new run into a folder.
+    """Train a new run.
 
     Args:
         config: The experiment.
-        folder: The folder, new or empty.
+        folder: A new or empty folder.
         device: Where to compute.
         progress: Whether to show a bar with accuracies, speed and time left.
 
@@ -273,12 +252,13 @@ def train_many(
     """Train new runs at once as one program, spread over all devices of a kind.
 
     Each becomes the run that `train` would make of it, to rounding, and can be resumed alone.
-    Of several, one that diverges has that status and its last good state, and raises nothing.
+    Of several, one that diverges has that status and its last good state, and raises nothing;
+    all other errors are those of `train`.
 
     Args:
         configs: What to train, by folder; they may differ in fields of `config.BATCHABLE`.
         device: Where to compute.
-        progress: Whether to show a bar, as in `train`; its arguments and errors are these too.
+        progress: Whether to show a bar.
     """
     targets = jax.devices(find_device(device).platform)
     batch_fields(list(configs.values()))
@@ -291,7 +271,6 @@ def train_many(
 def resume(folder: Path | str, *, device: DeviceName = "auto", progress: bool = True) -> Run:
     """Go on with a run that was interrupted or killed; the result is the uninterrupted one's.
 
-    If code of another training version began it, that may not be so, and stderr says it.
     Raises what `train` raises, and `RunError` if there is no run or none that can go on.
     """
     load(folder)  # before a lock is put beside a folder that holds no run
@@ -302,10 +281,10 @@ def resume(folder: Path | str, *, device: DeviceName = "auto", progress: bool = 
 def cached(which: str | Path | Config, *, progress: bool = True, **overrides: Any) -> Run:
     """Return a finished run: loaded if it is there, else trained once and kept.
 
-    A run that is shipped with the repository is taken, in whatever precision it was trained
-    unless one is asked for. Others are kept in `runs_root` by digest: resumed if interrupted,
-    and trained again if damaged or of another training version; the old one is moved to
-    ``replaced`` first. At a p of 100 or more nothing is trained unasked, and nothing is moved.
+    A shipped run is taken in whatever precision it was trained, unless one is asked for. Others
+    are kept in `runs_root` by digest: resumed if interrupted, and trained again if damaged or
+    of another training version; the old one is moved to ``replaced`` first. At a p of 100 or
+    more nothing is trained unasked, and nothing is moved.
 
     Args:
         which: A configuration, a preset's name, or the folder of a run. A path is always a
@@ -315,20 +294,30 @@ def cached(which: str | Path | Config, *, progress: bool = True, **overrides: An
 
     Raises:
         ValueError: for an unknown preset or field, or a name that is a preset's and a run's.
-        RunError: if a folder was given that holds no finished run, if a large run is not
-            there, or if a shipped one is damaged; the error says what to do.
+        RunError: if a folder holds no finished run, a large run is not there, or a shipped one
+            is damaged.
     """
     changes = {name: value for name, value in overrides.items() if value is not None}
-    if not isinstance(which, Config) and (own := _folder_named(which)) is not None:
-        return _finished(load(own), changes)
-    config = (which if isinstance(which, Config) else preset(str(which))).replace(**changes)
+    if isinstance(which, str) and which in PRESETS and Path(which, "run.json").is_file():
+        raise ValueError(
+            f"{which!r} is a preset, and the folder {Path(which).absolute()} holds a run: write "
+            f"'./{which}' for the folder, or rename it and ask for the preset again"
+        )
+    if isinstance(which, str) and which not in PRESETS and Path(which).is_dir():
+        which = Path(which)
+    if isinstance(which, Path):
+        return _finished(load(which), changes)
+    config = (preset(which) if isinstance(which, str) else which).replace(**changes)
     if shipped := _find_shipped(config, rounded="precision" not in changes):
         return shipped
     folder, _ = cache_folder(config)
     if config.task.p >= LARGE_P:
         if why := _unusable(folder):
-            typed = ("move it aside and type" if folder.exists() else "type", train_command(config))
-            raise RunError(f"{why}. To train it, {time_in_words(config)}, {': '.join(typed)}")
+            how = "move it aside and type" if folder.exists() else "type"
+            # Six operations a weight, input and epoch; two cores do 1e11 a second.
+            work = 6 * _sizes(config)[1] * config.task.n_train * config.train.epochs
+            spent = f"about {work / 1e11 / 3600:.0f} hours on two cores and far less on a GPU"
+            raise RunError(f"{why}. To train it, {spent}, {how}: {train_command(config)}")
         return _finished(load(folder), {})
     with held(folder, wait=True):
         if folder.exists() and (why := _unusable(folder)):
@@ -342,10 +331,7 @@ def cached(which: str | Path | Config, *, progress: bool = True, **overrides: An
 
 
 def cache_folder(which: str | Config, **overrides: Any) -> tuple[Path, Config]:
-    """Return where `cached` keeps a run, whatever it was called before, and its configuration.
-
-    Raises ValueError for an unknown preset or field, or a value that a field does not take.
-    """
+    """Return where `cached` keeps a run, whatever it was called before, and its configuration."""
     config = (which if isinstance(which, Config) else preset(which)).replace(**overrides)
     usual = runs_root() / f"{nearest_preset(config)[0]}-{config.digest}"
     others = sorted(usual.parent.glob(f"[!.]*-{config.digest}"))
@@ -374,10 +360,11 @@ def relatives(config: Config, *fields: str) -> list[Run]:
 
     They are sorted by p and seed; the configuration's own run is not among them.
     """
-    differing = {
-        run: {field for field, _, _ in differences(run.config, config)} for run in shipped_runs()
-    }
-    found = [run for run, names in differing.items() if names and names <= set(fields)]
+    found = []
+    for run in shipped_runs():
+        differing = {field for field, _, _ in differences(run.config, config)}
+        if differing and differing <= set(fields):
+            found.append(run)
     return sorted(found, key=lambda run: (run.config.task.p, run.config.train.seed))
 
 
@@ -392,43 +379,16 @@ def find_device(name: DeviceName) -> jax.Device:
         ) from error
 
 
-def check_memory(config: Config, device: jax.Device, runs: int = 1) -> None:
-    """Raise ValueError if runs that train at once on a device need more memory than it has."""
-    need, there = estimate_memory(config, runs), _available_memory(device)
-    if need > there:
-        raise ValueError(
-            f"{runs} at p={config.task.p} and d_model={config.model.d_model} needs about "
-            f"{need / 1e9:.1f} GB and {device.platform} has {there / 1e9:.1f} GB; choose a "
-            "smaller p, d_model, mlp_ratio or train_fraction, or fewer runs at once"
-        )
-
-
 def estimate_memory(config: Config, runs: int = 1) -> int:
     """Return the bytes that a process needs at its peak to train, a little generously.
 
     Counted are the activations of a step on the training inputs, or of an evaluation on all
     inputs, whichever is more, and the weights with gradient and state of the optimiser.
     """
-    (classes, weights), p, model = _sizes(config), config.task.p, config.model
+    (classes, weights, state), p, model = _sizes(config), config.task.p, config.model
     rows = max(2 * config.task.n_train, p**2)
     width = 4 * classes + 4 * model.d_mlp + 16 * model.d_model + 6 * p
-    numbers = rows * width + 5 * weights + _state_size(config)
-    return OVERHEAD + weight_type(model).itemsize * numbers * runs
-
-
-def time_in_words(config: Config) -> str:
-    """Say how long a training takes: six operations a weight, input and epoch, 1e11 a second."""
-    minutes = _sizes(config)[1] * config.task.n_train * config.train.epochs * 6 / 1e11 / 60
-    spent = f"{minutes:.0f} minutes" if minutes < 100 else f"{minutes / 60:.0f} hours"
-    return f"about {spent} on two cores and far less on a GPU"
-
-
-def command(name: str, folder: Path) -> str:
-    """Return what to type to do something with a run."""
-    return f"miiii {name} {shlex.quote(str(folder))}"
-
-
-# Training, in folders that are locked
+    return OVERHEAD + weight_type(model).itemsize * (rows * width + 5 * weights + state) * runs
 
 
 def _start(
@@ -437,11 +397,12 @@ def _start(
     """Train new runs, a single one by the program that `resume` goes on with."""
     every = list(configs.values())
     for folder in configs:
-        _refuse_occupied(folder)
-    check_memory(every[0], devices[0], -(-len(every) // len(devices)))
-    for folder in configs:
-        files.check_writable(folder, sum(map(_disk_need, every)))
-        files.remove_leftovers(folder)
+        if folder.is_file() or any(not files.is_leftover(path) for path in folder.glob("*")):
+            raise RunError(
+                f"{folder} is not empty, and what is there is never overwritten; choose a new "
+                f"folder, or go on with the run in it: {_resume_command(folder)}"
+            )
+    _make_room(configs, devices)
     recorders = [_Recorder(*own, _first_info(own[1], devices[0])) for own in configs.items()]
     with jax.default_device(devices[0]), numerics(every[0]):
         if len(every) == 1:
@@ -459,14 +420,10 @@ def _go_on(run: Run, device: jax.Device, progress: bool) -> Run:
     if run.finished:
         raise RunError(f"{run.folder} is finished at epoch {run.epoch}: there is nothing to resume")
     if begun_by != training.TRAINING_VERSION:
-        print(
-            f"{run.folder} was begun by training version {begun_by}, and this code is version "
-            f"{training.TRAINING_VERSION}: its end may not be that of an uninterrupted run",
-            file=sys.stderr,
-        )
-    check_memory(config, device)
-    files.check_writable(run.folder, _disk_need(config))
-    files.remove_leftovers(run.folder)
+        text = f"{run.folder} was begun by training version {begun_by}, and this code is version"
+        end = "its end may not be that of an uninterrupted run"
+        print(f"{text} {training.TRAINING_VERSION}: {end}", file=sys.stderr)
+    _make_room({run.folder: config}, [device])
     with jax.default_device(device), numerics(config):
         state = _load_state(run)
         epoch = int(state.epoch)
@@ -480,12 +437,20 @@ def _go_on(run: Run, device: jax.Device, progress: bool) -> Run:
     return load(run.folder)
 
 
-def _refuse_occupied(folder: Path) -> None:
-    if folder.is_file() or any(not files.is_leftover(path) for path in folder.glob("*")):
-        raise RunError(
-            f"{folder} is not empty, and what is there is never overwritten; choose a new folder, "
-            f"or use the run that it holds: {command('resume', folder)}, {command('show', folder)}"
+def _make_room(configs: Mapping[Path, Config], devices: Sequence[jax.Device]) -> None:
+    """Refuse what does not fit into memory or onto the disk; sweep the folders."""
+    every = list(configs.values())
+    config, at_once = every[0], -(-len(every) // len(devices))
+    need, there = estimate_memory(config, at_once), _available_memory(devices[0])
+    if need > there:
+        raise ValueError(
+            f"{at_once} at p={config.task.p} and d_model={config.model.d_model} needs about "
+            f"{need / 1e9:.1f} GB and {devices[0].platform} has {there / 1e9:.1f} GB; choose a "
+            "smaller p, d_model, mlp_ratio or train_fraction, or fewer runs at once"
         )
+    for folder in configs:
+        files.check_writable(folder, sum(map(_disk_need, every)))
+        files.remove_leftovers(folder)
 
 
 def _alone(config: Config, task: Task, state: TrainState) -> News:
@@ -505,7 +470,7 @@ def _record(recorders: Sequence["_Recorder"], news: News, progress: bool) -> Non
     """Train runs to their ends, saving on the way; raises what `train` raises."""
     first, many = recorders[0], len(recorders) > 1
     where = first.folder.parent if many else first.folder
-    go_on = command("resume", first.folder) + (" and so with the others" if many else "")
+    go_on = _resume_command(first.folder) + (" and so with the others" if many else "")
     bar = tqdm(desc=where.name, total=first.config.train.epochs, unit="epoch", disable=not progress)
     with bar, _stopping_cleanly(where, go_on) as stopped:
         for each in news:
@@ -518,17 +483,17 @@ def _record(recorders: Sequence["_Recorder"], news: News, progress: bool) -> Non
                     _, validation, _ = now.metrics["accuracy"]
                     means = f"{validation.mean():.3f} on average, {validation.min():.2f} at worst"
                     bar.set_postfix_str(f"validation accuracy {means}")
-                if stopped.is_set() or late or now.last:
-                    ended = "finished" if now.last else "running"
-                    recorder.save(now, "interrupted" if stopped.is_set() else ended)
+                if stopped.is_set():
+                    recorder.save(now, "interrupted")
+                elif late or now.last:
+                    recorder.save(now, "finished" if now.last else "running")
             first.saved_at = time.perf_counter() if late else first.saved_at
             if going and stopped.is_set():
                 raise Interrupted(f"stopped at epoch {going[0][1].epoch}; go on with: {go_on}")
     if first.diverged and not many:
-        raise TrainingDiverged(
-            f"{first.diverged}; the state of epoch {first.info['epoch']} is kept in {where}. "
-            "Try a smaller learning_rate or a larger eps"
-        )
+        kept_there = f"the state of epoch {first.info['epoch']} is kept in {where}"
+        advice = "Try a smaller learning_rate or a larger eps"
+        raise TrainingDiverged(f"{first.diverged}; {kept_there}. {advice}")
 
 
 class _Recorder:
@@ -547,12 +512,13 @@ class _Recorder:
 
     def take(self, now: Progress | TrainingDiverged) -> Progress | None:
         """Keep what is new, and the weights if a snapshot is due; None if the run diverged."""
+        if self.diverged:
+            return None
         if isinstance(now, Progress) and not _finite(now):
             now = TrainingDiverged(f"loss or weights stopped being finite at epoch {now.epoch}")
-        if isinstance(now, TrainingDiverged) or self.diverged:
-            if not self.diverged and isinstance(now, TrainingDiverged):
-                self.diverged = now
-                self.note(status="diverged")
+        if isinstance(now, TrainingDiverged):
+            self.diverged = now
+            self.note(status="diverged")
             return None
         if now.metrics is not None:
             self.rows.append(now.metrics)
@@ -562,7 +528,12 @@ class _Recorder:
 
     def save(self, now: Progress, status: str) -> None:
         """Write everything, in the order that the module's docstring gives."""
-        files.save_arrays(self.folder / "metrics.npz", self._metrics(), compress=True)
+        arrays = {}
+        for name in metric_axes(self.config):
+            pieces = [self.before[name]] if self.before else []
+            pieces += [row[name][None] for row in self.rows if name in row]
+            arrays[name] = np.concatenate(pieces)
+        files.save_arrays(self.folder / "metrics.npz", arrays, compress=True)
         state, sums = self.folder / "state.eqx", {}
         if status == "finished":
             _save_weights(self.folder / "weights.npz", now.state.model, np.float32)
@@ -577,29 +548,23 @@ class _Recorder:
 
     def note(self, **news: Any) -> None:
         """Write ``run.json``."""
-        seconds = round(time.perf_counter() - self.began, 3)
-        self.info |= news | {"wall_seconds": seconds}
+        self.info |= news | {"wall_seconds": round(time.perf_counter() - self.began, 3)}
         signed = self.info | {"checksum": _checksum(self.info)}
         files.save_json(self.folder / "run.json", signed)
 
-    def _metrics(self) -> dict[str, np.ndarray]:
-        arrays = {}
-        for name in metric_axes(self.config):
-            pieces = [self.before[name]] if self.before else []
-            pieces += [row[name][None] for row in self.rows if name in row]
-            arrays[name] = np.concatenate(pieces)
-        return arrays
+
+def _resume_command(folder: Path) -> str:
+    return f"miiii resume {shlex.quote(str(folder))}"
 
 
 @contextmanager
 def _stopping_cleanly(where: Path, go_on: str) -> Iterator[threading.Event]:
     """Turn the first Ctrl-C into a flag to be looked at between chunks; the second one kills.
 
-    An exception raised inside a step would lose the state whose memory it reuses. What stops
-    training in the middle is told with what is lost, and how to go on.
+    An exception raised inside a step would lose the state whose memory it reuses.
     """
-    flag, main = threading.Event(), threading.current_thread() is threading.main_thread()
-    before = signal.getsignal(signal.SIGINT)
+    flag, before = threading.Event(), signal.getsignal(signal.SIGINT)
+    main = threading.current_thread() is threading.main_thread()  # others get no signals
 
     def note(number: int, frame: Any) -> None:
         flag.set()
@@ -635,21 +600,8 @@ def _finite(now: Progress) -> bool:
 
 def _book_folder() -> Path | None:
     """The nearest folder with the book's table of contents, from the working folder upwards."""
-    here = Path.cwd()
-    return next((home for home in (here, *here.parents) if (home / "_toc.yml").is_file()), None)
-
-
-def _folder_named(which: str | Path) -> Path | None:
-    """The folder that a run is named by; None where the name may be a preset's."""
-    folder = Path(which)
-    if isinstance(which, Path) or which not in PRESETS:
-        return folder if isinstance(which, Path) or folder.is_dir() else None
-    if (folder / "run.json").is_file():
-        raise ValueError(
-            f"{which!r} is a preset, and the folder {folder.absolute()} holds a run: write "
-            f"'./{which}' for the folder, or rename it and ask for the preset again"
-        )
-    return None
+    homes = (Path.cwd(), *Path.cwd().parents)
+    return next((home for home in homes if (home / "_toc.yml").is_file()), None)
 
 
 def _find_shipped(config: Config, *, rounded: bool) -> Run | None:
@@ -667,7 +619,7 @@ def _finished(run: Run, changes: Mapping[str, Any]) -> Run:
         raise RunError(f"{run.folder} is a run of its own and cannot be changed by {changes}")
     if not run.finished:
         stopped = f"{run.folder} stopped at epoch {run.epoch}"
-        raise RunError(f"{stopped}; go on with: {command('resume', run.folder)}")
+        raise RunError(f"{stopped}; go on with: {_resume_command(run.folder)}")
     return run
 
 
@@ -683,9 +635,6 @@ def _unusable(folder: Path) -> str:
     return "" if found == ours else f"{folder} is of training version {found}, and this code {ours}"
 
 
-# What lies in a folder
-
-
 def _checksum(content: Mapping[str, Any] | bytes) -> str:
     """SHA-256 of bytes, or of a mapping as JSON."""
     text = content if isinstance(content, bytes) else json.dumps(content, sort_keys=True).encode()
@@ -699,10 +648,9 @@ def _snapshots(folder: Path) -> list[str]:
 
 def _save_weights(path: Path, model: Transformer, dtype: type[np.floating]) -> None:
     """Write the nine matrices by name, in single precision where half cannot hold them."""
-    weights = {name: np.asarray(weight) for name, weight in model.weights.items()}
-    if max(np.abs(weight).max() for weight in weights.values()) > np.finfo(dtype).max:
-        dtype = np.float32
-    files.save_arrays(path, {name: weight.astype(dtype) for name, weight in weights.items()})
+    largest = max(float(jnp.abs(weight).max()) for weight in model.weights.values())
+    kind = dtype if largest <= np.finfo(dtype).max else np.float32
+    files.save_arrays(path, {name: np.asarray(w).astype(kind) for name, w in model.weights.items()})
 
 
 def _save_state(path: Path, config: Config, state: TrainState) -> None:
@@ -763,38 +711,35 @@ def _session(device: jax.Device, epoch: int) -> dict[str, Any]:
 def _revision() -> str:
     """The git commit of this clone, with ``+`` if files differ from it; else ``unknown``."""
     home = Path(__file__).parent.parent
-    if not (home / ".git").exists():  # installed, perhaps inside a repository of something else
+    # Installed, the package may lie inside a repository of something else.
+    if not (home / ".git").exists() or not shutil.which("git"):
         return "unknown"
-    words = ["describe", "--always", "--exclude=*", "--abbrev=12", "--dirty=+"]
-    try:
-        found = subprocess.run(["git", "-C", str(home), *words], capture_output=True, text=True)
-    except OSError:
-        return "unknown"
+    words = ["git", "describe", "--always", "--exclude=*", "--abbrev=12", "--dirty=+"]
+    found = subprocess.run(words, cwd=home, capture_output=True, text=True)
     return found.stdout.strip() or "unknown"
 
 
 # How much a run takes
 
 
-def _sizes(config: Config) -> tuple[int, int]:
-    """Classes of all tasks together, and weights: known before the task is built."""
-    p, d = config.task.p, config.model.d_model
+def _sizes(config: Config) -> tuple[int, int, int]:
+    """Numbers of classes, of weights, and of the state: known before the task is built.
+
+    The state has the weights, the two moments of Adam, and what the filter keeps.
+    """
+    p, d, optim = config.task.p, config.model.d_model, config.optim
     moduli = (p,) if config.task.name == "nanda" else primes_below(p)
     classes = 2 * len(moduli) if config.task.name == "divisible" else sum(moduli)
-    return classes, d * (p + 4 + 4 * d + 2 * config.model.d_mlp + classes)
-
-
-def _state_size(config: Config) -> int:
-    """Numbers of the training state: weights, Adam's two moments, and what the filter keeps."""
-    kept = {"ema": 1, "ma": config.optim.grokfast_window, "none": 0}[config.optim.grokfast]
-    return _sizes(config)[1] * (3 + kept)
+    weights = d * (p + 4 + 4 * d + 2 * config.model.d_mlp + classes)
+    kept = {"ema": 1, "ma": optim.grokfast_window, "none": 0}[optim.grokfast]
+    return classes, weights, weights * (3 + kept)
 
 
 def _disk_need(config: Config) -> int:
     """Bytes that a run writes at most; a file counts twice, as the old one stays until the end."""
-    weights, p = _sizes(config)[1], config.task.p
+    (_, weights, state), p = _sizes(config), config.task.p
     recorded = len(tick_epochs(config.train)) * (p**2 + 16 * p + 1000)
-    numbers = weight_type(config.model).itemsize * (_state_size(config) + recorded)
+    numbers = weight_type(config.model).itemsize * (state + recorded)
     return 2 * (4 * weights + numbers) + 2 * weights * config.train.n_snapshots + MARGIN
 
 

@@ -48,13 +48,12 @@ def settled_since(accuracies: Float[np.ndarray, " tasks"], before: int, epoch: i
     """Return the epoch since which every record found all tasks settled; -1 if this one did not.
 
     Args:
-        accuracies: Validation accuracies of the tasks that are trained on.
+        accuracies: Validation accuracies of the tasks that are trained on, at this record.
         before: The answer at the record before.
         epoch: The epoch of this record.
     """
-    if not (accuracies >= SETTLED).all():
-        return -1
-    return before if before >= 0 else epoch
+    since = before if before >= 0 else epoch
+    return since if (accuracies >= SETTLED).all() else -1
 
 
 def is_settled(config: TrainConfig, epoch: int, since: int) -> bool:
@@ -69,12 +68,7 @@ def ends_at(config: TrainConfig, epoch: int, since: int) -> bool:
 
 
 def next_chunk(n: int, seconds: float) -> int:
-    """Return the number of steps that fill about a second, at most four times as many as before.
-
-    Args:
-        n: Number of steps in the last chunk.
-        seconds: Time that they took.
-    """
+    """Return how many steps fill about a second, at most 4n, from the seconds that n steps took."""
     return max(1, min(4 * n, int(n / max(seconds, 1e-6))))
 
 

@@ -14,18 +14,11 @@ from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Float, Int
 
 from .fourier import frequency_power_2d, neuron_frequency
 from .tasks import Task
-from .waves import (
-    class_means,
-    digit_frequencies,
-    interaction,
-    residue_shares,
-    wave_energy,
-    waves_of,
-)
+from .waves import class_means, interaction, residue_shares, turns, wave_energy, waves_of
 
 Tensor = np.ndarray | Array
 Values = Float[Tensor, "n units"]
@@ -35,19 +28,12 @@ TINY = float(np.finfo(np.float32).tiny)
 
 
 class Anova(NamedTuple):
-    """Shares of variance, one row for each unit that varies.
+    """Shares of variance, one row for each unit that varies."""
 
-    Attributes:
-        numbers: Indices of the units that vary.
-        variance: Variance of each of these.
-        primes: Share of it that is a function of n mod q, for each q.
-        waves: Share along each wave, cos and sin together, in the order of `waves.waves_of`.
-    """
-
-    numbers: Int[np.ndarray, " varying"]
-    variance: Float[np.ndarray, " varying"]
-    primes: Float[np.ndarray, "varying primes"]
-    waves: Float[np.ndarray, "varying waves"]
+    numbers: Int[np.ndarray, " varying"]  #: Indices of the units that vary
+    variance: Float[np.ndarray, " varying"]  #: Of each of these
+    primes: Float[np.ndarray, "varying primes"]  #: Share that is a function of n mod q
+    waves: Float[np.ndarray, "varying waves"]  #: Share along each of `waves.waves_of`, cos and sin
 
 
 def side_of(values: Values) -> int:
@@ -65,15 +51,10 @@ def interaction_of(values: Values) -> Values:
 
 
 def prime_anova(values: Values, moduli: Sequence[int]) -> Anova:
-    """Compute the shares of every unit's variance that are functions of n mod q.
+    """Compute the shares of every unit's variance that are functions of n mod q, for each modulus.
 
-    Args:
-        values: One row for each number 0..p²-1, ascending. Give the `interaction_of` neurons,
-            whose variance is mostly a function of one digit and tells nothing of n.
-        moduli: Numbers to divide by.
-
-    Raises:
-        ValueError: if the number of rows is no square.
+    Rows are the numbers 0..p²-1, ascending; ValueError if they are no square. Give the
+    `interaction_of` neurons, as most of what they vary is a function of one digit.
     """
     n = side_of(values) ** 2
     rows = jnp.asarray(values).T
@@ -87,22 +68,6 @@ def prime_anova(values: Values, moduli: Sequence[int]) -> Anova:
         for found in (residue_shares(means, n, moduli), wave_energy(means, moduli))
     )
     return Anova(numbers, variance[numbers], *shares)
-
-
-def pooled(found: Anova) -> Float[np.ndarray, " primes"]:
-    """Return the share of all units' variance together that is a function of n mod q."""
-    return found.variance @ found.primes / max(found.variance.sum(), TINY)
-
-
-def standing_out(
-    shares: Float[np.ndarray, "units waves"], deviations: float = 2.0
-) -> Bool[np.ndarray, "units waves"]:
-    """Apply the paper's rule among the waves of each unit: share > μ + deviations·σ.
-
-    Source: the paper's ω > μ + 2σ (Fig. 16), with waves of n mod q in place of the p-DFT's.
-    """
-    mean, spread = shares.mean(axis=1, keepdims=True), shares.std(axis=1, keepdims=True)
-    return shares > mean + deviations * spread
 
 
 def unit_grids(task: Task, values: Float[Tensor, "n units"]) -> Float[np.ndarray, "units x0 x1"]:
@@ -152,20 +117,15 @@ class Pairs(NamedTuple):
 
 
 class Purity(NamedTuple):
-    """Share of each neuron in the best of several blocks.
+    """Share of each neuron in the best of several blocks."""
 
-    Attributes:
-        whole: Share of the variance, in all eight directions of a block.
-        both: Share of the interaction part's variance, in the four that depend on both digits.
-    """
-
-    whole: Float[np.ndarray, " neurons"]
-    both: Float[np.ndarray, " neurons"]
+    whole: Float[np.ndarray, " neurons"]  #: Of its variance, in all eight directions of a block
+    both: Float[np.ndarray, " neurons"]  #: Of its interaction part, in the four of both digits
 
 
 def remainder_pairs(moduli: Sequence[int], p: int) -> Pairs:
     r"""Return the pair $(k/q, (pk \bmod q)/q)$ of each wave of n mod q, as in `waves_of`."""
-    return Pairs(*digit_frequencies(waves_of(moduli), p))
+    return Pairs(*turns(waves_of(moduli), np.array([1, p])))
 
 
 def wrong_pairs(pairs: Pairs, generator: np.random.Generator) -> Pairs:
@@ -182,10 +142,8 @@ def wrong_pairs(pairs: Pairs, generator: np.random.Generator) -> Pairs:
 def digit_waves(p: int, frequencies: Float[np.ndarray, " waves"]) -> Float[np.ndarray, "waves p 2"]:
     """Return two orthonormal columns that span cos and sin of each frequency, less the constant.
 
-    At half a cycle per step the sin is zero, and so is the second column.
-
-    Raises:
-        ValueError: for a frequency of whole cycles, which is the constant itself.
+    At half a cycle per step the sin is zero, and so is the second column. ValueError for whole
+    cycles, which are the constant itself.
     """
     if (frequencies % 1 == 0).any():
         raise ValueError(f"frequencies={frequencies} hold whole cycles, constants; give others")
@@ -199,14 +157,9 @@ def digit_waves(p: int, frequencies: Float[np.ndarray, " waves"]) -> Float[np.nd
 
 
 def purity(neurons: Grids, *families: Pairs) -> list[Purity]:
-    """Find the best block of each neuron that varies among the pairs of each family.
+    """Find the best block of each neuron, which must vary, among the pairs of each family.
 
-    Args:
-        neurons: Neurons that vary.
-        families: Pairs, all with the same first frequencies, which a neuron meets only once.
-
-    Raises:
-        ValueError: for families with different first frequencies, or none.
+    Families must share their first frequencies, which a neuron meets only once, else ValueError.
     """
     if not families or any((f.first != families[0].first).any() for f in families):
         raise ValueError("families of pairs must have the same first frequencies; ask one by one")
@@ -219,10 +172,7 @@ def purity(neurons: Grids, *families: Pairs) -> list[Purity]:
 
 
 def grid_purity(power: Float[np.ndarray, "neurons k0 k1"], *, same: bool = False) -> Purity:
-    """Find the best block on the p-DFT, from `centred_power` of neurons that vary.
-
-    All pairs (k0, k1) count, or the same frequencies in both digits, as modular addition has them.
-    """
+    """Find the best block on the p-DFT, of all or with k0 = k1, from `centred_power`."""
     product = power[:, 1:, 1:]
     block = power[:, 1:, :1] + power[:, :1, 1:] + product
     total, interaction = power.sum(axis=(1, 2)), product.sum(axis=(1, 2))
@@ -234,19 +184,12 @@ def grid_purity(power: Float[np.ndarray, "neurons k0 k1"], *, same: bool = False
 
 
 class Compared(NamedTuple):
-    """Purity of neurons by the frequencies that a block may have.
+    """Purity of neurons by the frequencies that a block may have."""
 
-    Attributes:
-        equal: Frequencies of the p-DFT, the same in both digits, as modular addition has them.
-        grid: Frequencies of the p-DFT, any pair.
-        right: Frequencies of n mod q, with their partners.
-        wrong: Frequencies of n mod q, as many pairs, none with its partner; one entry a draw.
-    """
-
-    equal: Purity
-    grid: Purity
-    right: Purity
-    wrong: list[Purity]
+    equal: Purity  #: Frequencies of the p-DFT, k0 = k1, as modular addition has them
+    grid: Purity  #: Frequencies of the p-DFT, any pair
+    right: Purity  #: Frequencies of n mod q, with their partners
+    wrong: list[Purity]  #: Frequencies of n mod q, none with its partner; one entry a draw
 
 
 def compare(
@@ -261,12 +204,7 @@ def compare(
 
 
 class Nearest(NamedTuple):
-    """The pair in whose products a neuron has most of its interaction part.
-
-    Attributes:
-        pair: Index of the pair among those given.
-        share: Share of the interaction part's variance, in the four products of its waves.
-    """
+    """Index of the pair in whose products a neuron has most of its interaction part, and share."""
 
     pair: Int[np.ndarray, " neurons"]
     share: Float[np.ndarray, " neurons"]
@@ -282,8 +220,8 @@ def nearest_pair(neurons: Grids, pairs: Pairs) -> Nearest:
 def _met(neurons: Grids, families: Sequence[Pairs]) -> Iterator[tuple[np.ndarray, ...]]:
     """Yield energies of a few neurons at a time, for families with the same first frequencies.
 
-    They are of the neuron and of its interaction part, axis (neuron,), then in all of each block
-    and in its products, axes (family, neuron, pair).
+    They are of neuron and interaction part, (neuron,), of blocks and products, (family, neuron,
+    pair).
     """
     pairs, p = len(families[0].first), neurons.shape[1]
     first = digit_waves(p, families[0].first).astype(neurons.dtype)

@@ -30,29 +30,19 @@ class Task:
     Row n of every array belongs to the number $n = x_0 + p x_1$, so the units digit $x_0$
     runs fastest. Classes of all tasks are packed side by side: task i has the columns
     ``columns[i]`` of the logits.
-
-    Attributes:
-        config: The configuration that the task was made from.
-        digits: The inputs $(x_0, x_1)$, both below p.
-        targets: The right class of each task, in ``range(class_sizes[i])``.
-        moduli: The number that each task divides by (T_nanda: p itself).
-        class_sizes: Number of classes of each task.
-        loss_weights: Weight of each task's cross-entropy, $1 / (T \ln c_i)$ for T tasks with
-            $c_i$ classes; it is 0 for masked tasks, which do not count in T.
-        train: Rows of the inputs trained on.
-        validation: Rows of the inputs watched in training.
-        test: Rows of all other inputs; there may be none when p is small.
     """
 
-    config: TaskConfig
-    digits: Int[np.ndarray, "n 2"]
-    targets: Int[np.ndarray, "n tasks"]
-    moduli: tuple[int, ...]
-    class_sizes: tuple[int, ...]
+    config: TaskConfig  #: The configuration that the task was made from
+    digits: Int[np.ndarray, "n 2"]  #: The inputs $(x_0, x_1)$, both below p
+    targets: Int[np.ndarray, "n tasks"]  #: Right classes, each in ``range(class_sizes[i])``
+    moduli: tuple[int, ...]  #: The number that each task divides by (T_nanda: p itself)
+    class_sizes: tuple[int, ...]  #: Number of classes of each task
+    #: Weight of each task's cross-entropy, $1 / (T \ln c_i)$ for T tasks with $c_i$ classes; it is
+    #: 0 for masked tasks, which do not count in T
     loss_weights: Float[np.ndarray, " tasks"]
-    train: Int[np.ndarray, " n_train"]
-    validation: Int[np.ndarray, " n_validation"]
-    test: Int[np.ndarray, " n_test"]
+    train: Int[np.ndarray, " n_train"]  #: Rows of the inputs trained on
+    validation: Int[np.ndarray, " n_validation"]  #: Rows of the inputs watched in training
+    test: Int[np.ndarray, " n_test"]  #: Rows of all other inputs; there may be none when p is small
 
     @property
     def p(self) -> int:
@@ -68,11 +58,6 @@ class Task:
     def columns(self) -> tuple[slice, ...]:
         """Packed columns of each task."""
         return task_columns(self.class_sizes)
-
-    @property
-    def offsets(self) -> tuple[int, ...]:
-        """First packed column of each task."""
-        return tuple(own.start for own in self.columns)
 
     @property
     def held_out(self) -> Int[np.ndarray, " n_held_out"]:
@@ -103,10 +88,20 @@ def make_task(config: TaskConfig, key: PRNGKeyArray) -> Task:
     the train fraction of T_miiii their code.
     """
     split_key, shuffle_key = jax.random.split(key)
-    numbers = np.arange(config.p**2, dtype=np.int32)
-    digits = np.stack([numbers % config.p, numbers // config.p], axis=1)
-    moduli = (config.p,) if config.name == "nanda" else primes_below(config.p)
-    targets, class_sizes = _targets(config, numbers, digits, moduli, shuffle_key)
+    p, name = config.p, config.name
+    numbers = np.arange(p**2, dtype=np.int32)
+    digits = np.stack([numbers % p, numbers // p], axis=1)
+    moduli = (p,) if name == "nanda" else primes_below(p)
+    class_sizes = (2,) * len(moduli) if name == "divisible" else moduli
+    targets = numbers[:, None] % np.asarray(moduli, np.int32)
+    if name == "nanda":
+        targets = digits.sum(axis=1, keepdims=True) % p
+    elif name == "divisible":
+        targets = (targets == 0).astype(np.int32)
+    elif name == "basis":
+        alone = config.shuffle == "per-task"
+        targets = np.asarray(jax.random.permutation(shuffle_key, targets, independent=alone))
+    counted = np.array([name != "masked" or q not in config.masked for q in moduli])
     order = np.asarray(jax.random.permutation(split_key, len(numbers)))
     cuts = [config.n_train, config.n_train + config.n_validation]
     train, validation, test = np.split(order, cuts)
@@ -116,35 +111,8 @@ def make_task(config: TaskConfig, key: PRNGKeyArray) -> Task:
         targets=targets,
         moduli=moduli,
         class_sizes=class_sizes,
-        loss_weights=_loss_weights(config, moduli, class_sizes),
+        loss_weights=(counted / np.log(class_sizes) / counted.sum()).astype(np.float32),
         train=train,
         validation=validation,
         test=test,
     )
-
-
-def _targets(
-    config: TaskConfig,
-    numbers: Int[np.ndarray, " n"],
-    digits: Int[np.ndarray, "n 2"],
-    moduli: tuple[int, ...],
-    key: PRNGKeyArray,
-) -> tuple[Int[np.ndarray, "n tasks"], tuple[int, ...]]:
-    if config.name == "nanda":
-        return digits.sum(axis=1, keepdims=True) % config.p, moduli
-    remainders = numbers[:, None] % np.asarray(moduli, np.int32)
-    if config.name == "divisible":
-        return (remainders == 0).astype(np.int32), (2,) * len(moduli)
-    if config.name == "basis":
-        remainders = np.asarray(
-            jax.random.permutation(key, remainders, independent=config.shuffle == "per-task")
-        )
-    return remainders, moduli
-
-
-def _loss_weights(
-    config: TaskConfig, moduli: tuple[int, ...], class_sizes: tuple[int, ...]
-) -> Float[np.ndarray, " tasks"]:
-    masked = config.masked if config.name == "masked" else ()
-    counted = np.array([q not in masked for q in moduli])
-    return (counted / np.log(class_sizes) / counted.sum()).astype(np.float32)

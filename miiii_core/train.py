@@ -26,56 +26,31 @@ TRAINING_VERSION = 1
 
 
 class TrainState(eqx.Module):
-    """Everything that training changes; a run resumed from it goes on to the bit.
+    """Everything that training changes; a run resumed from it goes on to the bit."""
 
-    Attributes:
-        model: The weights.
-        opt_state: State of the filter and of AdamW.
-        epoch: Number of steps taken.
-        settled_since: Epoch since which every record found all tasks settled; -1 if the last
-            one did not.
-    """
-
-    model: Transformer
-    opt_state: PyTree
-    epoch: Int[Array, ""]
-    settled_since: Int[Array, ""]
+    model: Transformer  #: The weights
+    opt_state: PyTree  #: State of the filter and of AdamW
+    epoch: Int[Array, ""]  #: Number of steps taken
+    settled_since: Int[Array, ""]  #: Epoch since which every record found all tasks settled, or -1
 
 
 class Problem(eqx.Module):
-    """Everything that training reads: the data on the device, and the choices compiled in.
+    """Everything that training reads: the data on the device, and the choices compiled in."""
 
-    Attributes:
-        digits: Inputs trained on.
-        targets: Right classes of the inputs trained on.
-        all_digits: All inputs, in the order of `Task.digits`.
-        all_targets: Right classes of all inputs.
-        split_members: Whether each input belongs to each split.
-        loss_weights: Weight of each task's loss.
-        key: Root of the dropout keys; a step's key is folded from it and the epoch.
-        class_sizes: Number of classes of each task.
-        config: The experiment.
-        traced: Hyperparameters in which runs of a batch differ, as arrays.
-    """
-
-    digits: Int[Array, "n_train 2"]
-    targets: Int[Array, "n_train tasks"]
-    all_digits: Int[Array, "n 2"]
-    all_targets: Int[Array, "n tasks"]
-    split_members: Bool[Array, "3 n"]
-    loss_weights: Float[Array, " tasks"]
-    key: PRNGKeyArray
-    class_sizes: tuple[int, ...] = eqx.field(static=True)
-    config: Config = eqx.field(static=True)
-    traced: TracedHyperparameters = UNTRACED
+    digits: Int[Array, "n_train 2"]  #: Inputs trained on
+    targets: Int[Array, "n_train tasks"]  #: Right classes of the inputs trained on
+    all_digits: Int[Array, "n 2"]  #: All inputs, in the order of `Task.digits`
+    all_targets: Int[Array, "n tasks"]  #: Right classes of all inputs
+    split_members: Bool[Array, "3 n"]  #: Whether each input belongs to each split
+    loss_weights: Float[Array, " tasks"]  #: Weight of each task's loss
+    key: PRNGKeyArray  #: Root of the dropout keys; a step's key is folded from it and the epoch
+    class_sizes: tuple[int, ...] = eqx.field(static=True)  #: Number of classes of each task
+    config: Config = eqx.field(static=True)  #: The experiment
+    traced: TracedHyperparameters = UNTRACED  #: Those in which runs of a batch differ
 
     @classmethod
     def of(cls, config: Config, task: Task) -> "Problem":
-        """Put a task, from `task_of`, on the device.
-
-        Raises:
-            ValueError: if float64 is asked for outside `numerics`.
-        """
+        """Put a task, from `task_of`, on the device; float64 only inside `numerics`."""
         _check_numerics(config)
         return cls(
             digits=jnp.asarray(task.digits[task.train]),
@@ -92,19 +67,12 @@ class Problem(eqx.Module):
 
 @dataclass(frozen=True, kw_only=True)
 class Progress:
-    """Where training is. Its state is valid only until the next one is asked for.
+    """Where training is. Its state is valid only until the next one is asked for."""
 
-    Attributes:
-        epoch: Number of steps taken.
-        state: State to save or to measure; the next steps reuse its memory.
-        metrics: What was recorded at this epoch; None between epochs to record.
-        last: Whether training ends here.
-    """
-
-    epoch: int
-    state: TrainState
-    metrics: dict[str, np.ndarray] | None
-    last: bool = False
+    epoch: int  #: Number of steps taken
+    state: TrainState  #: State to save or to measure; the next steps reuse its memory
+    metrics: dict[str, np.ndarray] | None  #: What was recorded here; None between ticks
+    last: bool = False  #: Whether training ends here
 
 
 class TrainingDiverged(FloatingPointError):
@@ -113,8 +81,8 @@ class TrainingDiverged(FloatingPointError):
 
 def root_keys(seed: int) -> dict[str, PRNGKeyArray]:
     """Return the independent sources of a run's split, weights and dropout, made from its seed."""
-    names = ("split", "init", "train")
-    return dict(zip(names, jax.random.split(jax.random.key(seed), len(names)), strict=True))
+    split, init, train = jax.random.split(jax.random.key(seed), 3)
+    return {"split": split, "init": init, "train": train}
 
 
 def task_of(config: Config) -> Task:
@@ -128,19 +96,10 @@ def numerics(config: Config) -> AbstractContextManager[None]:
 
 
 def initial_state(config: Config, task: Task) -> TrainState:
-    """Return the state before the first step.
-
-    Raises:
-        ValueError: if float64 is asked for outside `numerics`.
-    """
+    """Return the state before the first step; for float64 only inside `numerics`."""
     _check_numerics(config)
-    model = Transformer(
-        config.model,
-        p=task.p,
-        n_tasks=len(task.moduli),
-        n_classes=task.n_classes,
-        key=root_keys(config.train.seed)["init"],
-    )
+    sizes = {"p": task.p, "n_tasks": len(task.moduli), "n_classes": task.n_classes}
+    model = Transformer(config.model, **sizes, key=root_keys(config.train.seed)["init"])
     opt_state = optimiser(config.optim).init(model)
     return TrainState(model, opt_state, jnp.zeros((), jnp.int32), jnp.full((), -1, jnp.int32))
 
@@ -151,14 +110,19 @@ def objective(model: Transformer, problem: Problem, key: PRNGKeyArray) -> Float[
     return training_loss(logits, problem.targets, problem.loss_weights, problem.class_sizes)
 
 
-def step(problem: Problem, state: TrainState) -> tuple[TrainState, Float[Array, ""]]:
-    """Take one full-batch step; also return the loss before it.
+def _slope(problem: Problem, state: TrainState) -> tuple[Float[Array, ""], Transformer]:
+    """Return the loss of the step to come, and its gradient.
 
     The dropout key is folded from the epoch, so a resumed run draws the masks that the
     uninterrupted one would have drawn.
     """
     key = jax.random.fold_in(problem.key, state.epoch)
-    loss, gradient = jax.value_and_grad(objective)(state.model, problem, key)
+    return jax.value_and_grad(objective)(state.model, problem, key)
+
+
+def step(problem: Problem, state: TrainState) -> tuple[TrainState, Float[Array, ""]]:
+    """Take one full-batch step; also return the loss before it."""
+    loss, gradient = _slope(problem, state)
     transformation = optimiser(problem.config.optim, problem.traced)
     updates, opt_state = transformation.update(gradient, state.opt_state, state.model)
     model = optax.apply_updates(state.model, updates)
@@ -193,40 +157,39 @@ def measure(problem: Problem, state: TrainState) -> dict[str, Array]:
         ``loss`` in nats and ``accuracy``, each (split, task), NaN for an empty split; then the
         arrays of each probe.
     """
-    view, metrics = _look(problem, state)
-    for probe in chosen_probes(problem.config.train, wide=False):
-        metrics |= probe.measure(view)
-    return metrics
+    view, members = _look(problem, state), problem.split_members
+    right = task_accuracies(view.activations.logits, problem.all_targets, problem.class_sizes)
+    means = {"loss": split_means(view.losses, members), "accuracy": split_means(right, members)}
+    return means | _probed(problem, view, wide=False)
 
 
 @eqx.filter_jit
 def measure_wide(problem: Problem, state: TrainState) -> dict[str, Array]:
     """Apply the wide probes."""
-    view, _ = _look(problem, state)
-    metrics: dict[str, Array] = {}
-    for probe in chosen_probes(problem.config.train, wide=True):
-        metrics |= probe.measure(view)
-    return metrics
+    return _probed(problem, _look(problem, state), wide=True)
 
 
-def _look(problem: Problem, state: TrainState) -> tuple[View, dict[str, Array]]:
-    """Run all inputs: what probes may look at, and loss and accuracy by split and task."""
+def _probed(problem: Problem, view: View, wide: bool) -> dict[str, Array]:
+    chosen = chosen_probes(problem.config.train, wide=wide)
+    return {name: value for probe in chosen for name, value in probe.measure(view).items()}
+
+
+def _look(problem: Problem, state: TrainState) -> View:
+    """Run all inputs, for what probes may look at."""
     activations = state.model.activations(problem.all_digits)
-    losses = task_losses(activations.logits, problem.all_targets, problem.class_sizes)
-    accuracies = task_accuracies(activations.logits, problem.all_targets, problem.class_sizes)
-    metrics = {
-        "loss": split_means(losses, problem.split_members),
-        "accuracy": split_means(accuracies, problem.split_members),
-    }
-    view = View(
+
+    def gradients() -> tuple[Transformer, Transformer]:
+        _, raw = _slope(problem, state)
+        chosen = gradient_filter(problem.config.optim, problem.traced)
+        return raw, chosen.update(raw, state.opt_state[0])[0]
+
+    return View(
         model=state.model,
-        digits=problem.all_digits,
         activations=activations,
-        losses=losses,
+        losses=task_losses(activations.logits, problem.all_targets, problem.class_sizes),
         split_members=problem.split_members,
-        gradients=lambda: _gradients(problem, state),
+        gradients=gradients,
     )
-    return view, metrics
 
 
 def fit(config: Config, task: Task, state: TrainState) -> Iterator[Progress]:
@@ -234,9 +197,8 @@ def fit(config: Config, task: Task, state: TrainState) -> Iterator[Progress]:
 
     Args:
         config: The experiment.
-        task: Its data, from `task_of`.
-        state: The state to start from: `initial_state`, or one saved earlier. Its memory is
-            reused.
+        task: Data of the experiment, from `task_of`.
+        state: Where to start, `initial_state` or one saved earlier; its memory is reused.
 
     Yields:
         Progress about once a second, and with metrics at each epoch to record.
@@ -271,21 +233,15 @@ def fit(config: Config, task: Task, state: TrainState) -> Iterator[Progress]:
 def _record(problem: Problem, state: TrainState) -> Progress:
     """Measure a run at an epoch to record, and decide whether it ends there."""
     config, epoch = problem.config.train, int(state.epoch)
-    metrics = to_host(measure(problem, state))
+    metrics = jax.device_get(measure(problem, state))
     trained = np.asarray(problem.loss_weights) > 0
     since = settled_since(metrics["accuracy"][1, trained], int(state.settled_since), epoch)
     state = replace(state, settled_since=jnp.asarray(since, jnp.int32))
     last = ends_at(config, epoch, since)
     if last or epoch in wide_epochs(config):
-        metrics |= to_host(measure_wide(problem, state)) | {"wide_epoch": np.array(epoch)}
-    return Progress(
-        epoch=epoch, state=state, metrics=metrics | {"epoch": np.array(epoch)}, last=last
-    )
-
-
-def to_host(metrics: dict[str, Array]) -> dict[str, np.ndarray]:
-    """Return measurements as NumPy arrays."""
-    return {name: np.array(value) for name, value in metrics.items()}
+        metrics |= jax.device_get(measure_wide(problem, state)) | {"wide_epoch": np.array(epoch)}
+    metrics["epoch"] = np.array(epoch)
+    return Progress(epoch=epoch, state=state, metrics=metrics, last=last)
 
 
 def _check_numerics(config: Config) -> None:
@@ -294,12 +250,3 @@ def _check_numerics(config: Config) -> None:
             "precision='float64' needs JAX's 64-bit types, which are off; train inside "
             "`with train.numerics(config):`, or choose float32 or bfloat16"
         )
-
-
-def _gradients(problem: Problem, state: TrainState) -> tuple[Transformer, Transformer]:
-    """Return the raw gradient of the step to come, and that gradient filtered."""
-    key = jax.random.fold_in(problem.key, state.epoch)
-    raw = jax.grad(objective)(state.model, problem, key)
-    chosen = gradient_filter(problem.config.optim, problem.traced)
-    filtered, _ = chosen.update(raw, state.opt_state[0])
-    return raw, filtered

@@ -2,9 +2,9 @@ r"""Waves of n mod q: their table, what of anything lies along them, and how to 
 
 A function of $n \bmod q$ is a sum of waves $e^{2\pi i k n / q}$. With $n = x_0 + p x_1$ each is a
 plane wave over both digits, of $k/q$ cycles per step of $x_0$ and $(pk \bmod q)/q$ per step of
-$x_1$. Everything here is over the numbers 0..n-1 in ascending order, as the inputs of a
-`tasks.Task` are, and no wave is written out for it: what a wave meets in some values depends on
-their means over remainders alone, and what two waves meet in each other is a Dirichlet kernel.
+$x_1$. All is over the numbers 0..n-1, ascending, as the inputs of a `tasks.Task` are. No wave is
+written out for it: what it meets in some values depends on their means over remainders alone,
+and what two waves meet in each other is a Dirichlet kernel.
 """
 
 from collections.abc import Iterator, Sequence
@@ -23,9 +23,7 @@ RANK = 1e-10  # share of the largest eigenvalue of a Gram matrix below which a d
 class Waves(NamedTuple):
     """Waves of k/q cycles per step of n, each with its cosine and its sine (k/q = 1/2: cosine).
 
-    Attributes:
-        modulus: The q of each wave.
-        k: Its k, in 1..q//2; of k and q - k, which span the same, the smaller.
+    Of k and q - k, which span the same, k is the smaller, in 1..q//2.
     """
 
     modulus: Int[np.ndarray, " waves"]
@@ -48,7 +46,8 @@ def waves_of(moduli: Sequence[int]) -> Waves:
 def turns(waves: Waves, numbers: Int[Tensor, " n"]) -> Float[np.ndarray, "n waves"]:
     """Return (k·n mod q)/q in [0, 1): at which part of its cycle each wave is at some numbers.
 
-    Numbers may be all inputs 0..p²-1; or for one digit x0, or p·x1; or x0 + x1 (with q = p).
+    Numbers may be all inputs 0..p²-1; or for one digit x0, or p·x1; or x0 + x1 (with q = p). At
+    1 and p a wave has its cycles per step of x0, k/q, and of x1, (pk mod q)/q.
     """
     # Whole numbers are reduced before the division, so that no digits are lost.
     product = np.asarray(numbers, np.int64)[:, None] * waves.k[None, :]
@@ -79,14 +78,6 @@ def basis(waves: Waves, numbers: Int[Tensor, " n"]) -> Float[np.ndarray, "n rank
     return found @ (turn[:, there] / np.sqrt(size[there]))
 
 
-def digit_frequencies(
-    waves: Waves, p: int
-) -> tuple[Float[np.ndarray, " waves"], Float[np.ndarray, " waves"]]:
-    """Return the cycles per step of x0, k/q, and of x1, (pk mod q)/q, of waves of x0 + p·x1."""
-    first, second = turns(waves, np.array([1, p]))
-    return first, second
-
-
 def one_digit(waves: Waves, p: int) -> Waves:
     """Return waves over a digit x that are those of n as x0 has them, and as x1 has them.
 
@@ -110,10 +101,7 @@ def class_means(
 ) -> Float[Tensor, "units n_classes"]:
     """Return the mean of each unit over all n of each residue class, modulus after modulus.
 
-    Args:
-        values: One row a unit, such as a neuron over the whole grid.
-        numbers: The n of each column; every class of every modulus must be among them.
-        moduli: Numbers to divide by.
+    Columns stand for the numbers n, among which every class of every modulus must be.
     """
     modulus, residue = _classes(moduli)
     # Made from the numbers: as a constant it would be compiled in, 75 MB of it at p = 113.
@@ -127,11 +115,7 @@ def residue_shares(
     r"""Return the variance between residue classes, $\mathrm{Var}(E[h | n \bmod q])$.
 
     Divided by the variance of h it is $\eta^2_q$, in [0, 1]; noise has (q - 1) / (n - 1) of it.
-
-    Args:
-        means: `class_means`, over n numbers, of units whose mean over these is zero.
-        n: Number of numbers, 0..n-1.
-        moduli: Moduli as given to `class_means`.
+    The means are `class_means` over 0..n-1 of units whose mean over these is zero.
     """
     modulus, residue = _classes(moduli)
     weight = ((n - 1 - residue) // modulus + 1) / n
@@ -173,28 +157,18 @@ def gram(waves: Waves, n: int) -> Float[np.ndarray, "columns columns"]:
 class Projection(NamedTuple):
     """The least-squares fit of each unit, its mean removed, by all waves together.
 
-    Attributes:
-        coefficients: Coefficients of the `columns`, their means removed.
-        split: What each wave adds to the explained variance, cos and sin together; the sum
-            over waves is what all explain. Waves of two primes share a little, so that a
-            wave that is hardly there may add less than nothing.
-        variance: Variance of each unit over all n.
+    Waves of two primes share a little, so that one hardly there may add less than nothing.
     """
 
-    coefficients: Float[np.ndarray, "columns units"]
-    split: Float[np.ndarray, "waves units"]
-    variance: Float[np.ndarray, " units"]
+    coefficients: Float[np.ndarray, "columns units"]  #: Of the `columns`, their means removed
+    split: Float[np.ndarray, "waves units"]  #: What each wave adds to the explained variance
+    variance: Float[np.ndarray, " units"]  #: Over all n
 
 
 def project(values: Float[Tensor, "n units"], waves: Waves | Sequence[int]) -> Projection:
-    """Fit each unit, such as a neuron over all inputs, by waves of n mod q together.
+    """Fit each unit over 0..n-1 by some waves together, or by all waves of some moduli.
 
-    Args:
-        values: One row for each number 0..n-1, ascending.
-        waves: The waves, or the moduli of which all waves are meant.
-
-    Raises:
-        ValueError: for waves that so few numbers do not tell apart, such as one given twice.
+    ValueError for waves that so few numbers do not tell apart, such as one given twice.
     """
     chosen = waves if isinstance(waves, Waves) else waves_of(waves)
     rows, n = np.asarray(values, float), len(values)
@@ -221,20 +195,10 @@ def remove(values: Float[Tensor, "n units"], waves: Waves) -> Float[np.ndarray, 
 
     The mean stays. For a table of digits, such as W_E[:p], give the waves of `one_digit`.
     """
-    return np.asarray(values, float) - _fit(values, waves)
-
-
-def keep(values: Float[Tensor, "n units"], waves: Waves) -> Float[np.ndarray, "n units"]:
-    """Return only what waves explain of values over 0..n-1, with the mean put back."""
-    return np.asarray(values, float).mean(axis=0) + _fit(values, waves)
-
-
-def _fit(values: Float[Tensor, "n units"], waves: Waves) -> Float[np.ndarray, "n units"]:
-    """Return what waves explain of values, which has mean zero."""
     coefficients, fit = project(values, waves).coefficients, np.zeros(values.shape)
     for q, some, own in _by_modulus(waves):
         fit += (columns(some, np.arange(q)) @ coefficients[own])[np.arange(len(fit)) % q]
-    return fit - fit.mean(axis=0)
+    return np.asarray(values, float) - (fit - fit.mean(axis=0))
 
 
 @lru_cache(maxsize=4)

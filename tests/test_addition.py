@@ -1,6 +1,5 @@
 import dataclasses
 
-import jax.numpy as jnp
 import numpy as np
 import oracles
 import pytest
@@ -8,7 +7,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from miiii_core import addition
-from miiii_core.interventions import logits_with
 
 P, K, KEY = 11, 3, (1, 3)
 DRAW = np.random.default_rng(0)
@@ -25,14 +23,6 @@ def test_kept_and_removed_parts_are_least_squares_fits_and_add_up(frequencies):
     kept, left = addition.restricted(VALUES, waves), addition.excluded(VALUES, waves)
     np.testing.assert_allclose(kept, fit + VALUES.mean(axis=0), atol=1e-12)
     np.testing.assert_allclose(left, VALUES - fit, atol=1e-12)
-
-
-@pytest.mark.parametrize("frequencies", [[], [2], [1, 5]])
-def test_block_waves_hold_all_that_a_frequency_can_do(frequencies):
-    waves = addition.block_waves(P, frequencies)
-    np.testing.assert_allclose(waves.T @ waves, np.eye(8 * len(frequencies)), atol=1e-12)
-    fit = oracles.least_squares(VALUES, oracles.block_columns(P, frequencies))
-    np.testing.assert_allclose(waves @ (waves.T @ VALUES), fit, atol=1e-12)
 
 
 def test_planted_cosines_of_the_sum_less_the_class_are_found_in_full():
@@ -73,22 +63,6 @@ def test_losses_with_and_without_waves_of_the_sum_in_the_logits(computed):
         kept, left = fit + logits.mean(axis=0), logits - fit
         np.testing.assert_allclose(found.logits.restricted[row], mean_losses(kept, task), rtol=1e-4)
         np.testing.assert_allclose(found.logits.excluded[row], mean_losses(left, task), rtol=1e-4)
-
-
-def test_losses_with_neurons_taken_apart_are_those_of_an_edit(computed):
-    """What the neurons write is split in place of the neurons: the tail is linear."""
-    task, model, clean, found = computed
-    for row, ks in enumerate([KEY, KEY[:1], KEY[1:]]):
-        waves = jnp.asarray(addition.block_waves(task.p, ks), jnp.float32)
-        for part in ("restricted", "excluded"):
-            change = getattr(addition, part)
-            logits = logits_with(model, task, {"neurons": lambda h, f=change, w=waves: f(h, w)})
-            losses = mean_losses(np.asarray(logits, float), task)
-            np.testing.assert_allclose(getattr(found.neurons, part)[row], losses, rtol=1e-4)
-        fit = oracles.least_squares(clean["neurons"], oracles.block_columns(task.p, ks))
-        left = oracles.read_out(model.weights, task.digits, neurons=clean["neurons"] - fit)
-        losses = mean_losses(left["logits"], task)
-        np.testing.assert_allclose(found.neurons.excluded[row], losses, rtol=1e-4)
 
 
 def test_controls_are_as_many_other_frequencies(computed):

@@ -11,6 +11,7 @@ from urllib.parse import unquote, urlsplit
 
 import numpy as np
 import pytest
+from check_site import check_site
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.select import Select
@@ -19,7 +20,6 @@ from selenium.webdriver.support.wait import WebDriverWait
 from miiii_book import explorer as controls
 from miiii_book.chapters import read_pages
 from tools import browser
-from tools.check_site import check_site
 
 pytestmark = pytest.mark.thorough
 NAMES = read_pages(browser.ROOT)
@@ -115,7 +115,7 @@ def test_a_page_is_light_and_soon_seen_and_asks_nobody_else(name, chrome, pages)
     files = {unquote(urlsplit(a).path) for a in asked if urlsplit(a).scheme == "file"}
     weight = sum(Path(file).stat().st_size for file in files)
     assert pages[name].stat().st_size < weight < MOST_BYTES
-    assert not any("/vendor/fontawesome/" in file for file in files), "add it to tools/icons.py"
+    assert not any("/vendor/fontawesome/" in file for file in files)
 
 
 def faults(chrome, only=STANDARD, also=HEADINGS):
@@ -248,14 +248,3 @@ def test_the_search_finds_pages_from_the_disk(chrome, pages):
     found = [link.get_attribute("href") for link in results.find_elements(By.TAG_NAME, "a")]
     pages_found = {urlsplit(link)._replace(query="").geturl() for link in found}
     assert pages["book/training"].as_uri() in pages_found
-
-
-def test_the_theme_switches_between_light_and_dark(chrome, pages):
-    browser.show(chrome, pages["book/index"])
-    buttons = chrome.find_elements(By.CSS_SELECTOR, ".theme-switch-button")
-    button = next(b for b in buttons if b.is_displayed())
-    themes = set()
-    for _ in range(3):
-        button.click()
-        themes.add(theme(chrome))
-    assert themes == {"light", "dark"}

@@ -364,18 +364,3 @@ def test_every_figure_of_the_book_has_an_alternative_text():
         for cell in chapter.notebook().cells:
             mystnb = cell.metadata.get("mystnb", {})
             assert ("figure" in mystnb) == bool(mystnb.get("image", {}).get("alt")), cell.source
-
-
-def test_imports_are_followed_to_files_of_ours_alone():
-    found = build.imported_files("import numpy\nfrom miiii_core.waves import waves_of as w")
-    names = {path.stem for path in found}
-    assert {"__init__", "waves"} <= names and "numpy" not in names and "cli" not in names
-
-
-def test_digests_tell_files_apart_by_place_and_content(tmp_path):
-    for name, texts in {"one": ("ab", "c"), "two": ("a", "bc")}.items():
-        (tmp_path / name).mkdir()
-        for number, text in enumerate(texts):
-            (tmp_path / name / str(number)).write_text(text)
-    digests = {build.digest_of((tmp_path / name).iterdir()) for name in ("one", "two")}
-    assert len(digests) == 2

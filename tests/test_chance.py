@@ -17,20 +17,6 @@ def test_shuffling_keeps_values_and_rank_of_each_unit():
     assert not np.allclose(mixed[:, 0], mixed[:, 1])
 
 
-def test_planted_waves_are_counted_and_noise_is_not():
-    draw = np.random.default_rng(1)
-    phases = draw.uniform(0, 6, (2, 40))
-    waves = [
-        np.cos(2 * np.pi * N[:, None] / q + phase) for q, phase in zip((5, 7), phases, strict=True)
-    ]
-    found = chance.count_waves(sum(waves).astype(np.float32), MODULI, draw)
-    assert found.active == pytest.approx(2, abs=0.4)
-    assert found.by_chance < 0.3
-    nothing = chance.count_waves(draw.normal(size=(P * P, 200)).astype(np.float32), MODULI, draw)
-    assert nothing.active < 0.3
-    assert chance.count_waves(np.zeros((P * P, 3), np.float32), MODULI, draw) == (0, 0, 0, 0)
-
-
 def test_levels_are_quantiles_of_chance_by_sorting():
     generator = np.random.default_rng(0)
     primes, waves = generator.random((1001, 4)), generator.random((1001, 5))
@@ -50,21 +36,6 @@ def test_random_order_keeps_the_values_and_loses_the_period():
     assert best_block(centred_power(mixed))[0] < 0.9
 
 
-def test_random_orders_destroy_a_wave_and_repeat_by_their_seed():
-    wave = np.cos(2 * np.pi * 3 * np.arange(31) / 31)
-    grids = np.stack([np.add.outer(wave, wave), np.ones((31, 31))])
-
-    def peak(values):
-        return np.abs(np.fft.fft2(values[0])).max()
-
-    found = chance.in_random_orders(peak, grids, draws=20)
-    assert found.max() < 0.8 * peak(grids)
-    np.testing.assert_array_equal(found, chance.in_random_orders(peak, grids, draws=20))
-    assert (found != chance.in_random_orders(peak, grids, draws=20, seed=5)).any()
-    sums = chance.in_random_orders(lambda g: g.sum(axis=(1, 2)), grids, draws=3)
-    np.testing.assert_allclose(sums, np.tile(grids.sum(axis=(1, 2)), (3, 1)), atol=1e-9)
-
-
 def test_even_perfect_neurons_do_not_fill_a_block():
     neurons = chance.perfect_neurons([3, 5], P, np.random.default_rng(0))
     assert neurons.shape == (2 + 4, P, P) and (neurons >= 0).all()
@@ -78,27 +49,6 @@ def test_random_sets_are_drawn_from_the_others():
     chosen = np.array([3, 0, 7])
     for other in chance.random_sets(chosen, 10, 20, np.random.default_rng(0)):
         assert len(set(other)) == 3 and not set(other) & set(chosen)
-
-
-def test_what_grows_or_falls_is_smoother_than_noise_and_noise_is_not():
-    draw = np.random.default_rng(1)
-    columns = [np.arange(40), np.exp(-np.arange(40.0)), *draw.normal(size=(20, 40))]
-    smooth = chance.smoother_than_noise(np.stack(columns, axis=1))
-    assert smooth[:2].all() and smooth[2:].sum() <= 2
-    assert not chance.smoother_than_noise(np.ones((9, 1))).any()
-
-
-def test_logarithms_see_a_fall_that_one_large_value_hides():
-    falling = np.r_[1e6 * np.array([1.0, 0, 1, 0]), 0.9 ** np.arange(60)][:, None] + 1e-9
-    assert chance.smoother_than_noise(falling, log=True).all()
-    assert not chance.smoother_than_noise(falling).all()
-
-
-def test_guesses_are_no_knowledge_and_five_errors_are():
-    guesses = np.random.default_rng(0).binomial(1000, 1 / np.array([2, 3, 109])) / 1000
-    assert not chance.beyond_guessing(guesses, (2, 3, 109), 1000).any()
-    # Of 1000 guesses among two the standard error is 0.0158, so five of them end at 0.579.
-    assert chance.beyond_guessing(np.array([0.57, 0.59]), (2, 2), 1000).tolist() == [False, True]
 
 
 @pytest.mark.parametrize(

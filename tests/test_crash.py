@@ -88,7 +88,7 @@ def go_on(tmp_path):
     driver.communicate(timeout=60)
 
 
-@pytest.mark.parametrize("n_kills", [3, pytest.param(20, marks=pytest.mark.thorough)])
+@pytest.mark.parametrize("n_kills", [2, pytest.param(20, marks=pytest.mark.thorough)])
 def test_killed_at_random_moments_a_run_goes_on_to_the_same_end(tmp_path, go_on, n_kills):
     assert go_on(tmp_path / "compiling")[0] == 0
     ended, seconds = go_on(tmp_path / "whole")
@@ -114,7 +114,7 @@ def test_killed_at_random_moments_a_run_goes_on_to_the_same_end(tmp_path, go_on,
     if not (folder / "run.json").exists() or not runs.load(folder).finished:
         assert go_on(folder)[0] == 0
     assert_same_run(runs.load(folder), whole)
-    assert len(epochs) > (3 if n_kills > 10 else 1), "kills fell into training, not only before"
+    assert n_kills < 10 or len(epochs) > 3, "kills fell into training, not only before"
 
 
 INTERRUPTED = """

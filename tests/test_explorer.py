@@ -9,7 +9,6 @@ import json
 import re
 import zlib
 from doctest import DocTestParser
-from html.parser import HTMLParser
 
 import numpy as np
 import pytest
@@ -62,25 +61,6 @@ def unpacked(text, *shape):
     return (np.cumsum(steps, axis=-1, dtype=int) % 256).astype(np.uint8)
 
 
-class Balance(HTMLParser):
-    """Whether every tag that opens is closed, in order, and no id is used."""
-
-    def __init__(self, text):
-        super().__init__()
-        self.open, self.faults = [], []
-        self.feed(text)
-        self.close()
-
-    def handle_starttag(self, tag, attributes):
-        if tag != "img":
-            self.open.append(tag)
-        self.faults += [f"{tag} has an id" for name, _ in attributes if name == "id"]
-
-    def handle_endtag(self, tag):
-        if not self.open or self.open.pop() != tag:
-            self.faults.append(f"{tag} closes what it did not open")
-
-
 EXPLORERS = {
     "slider and map": lambda: page([epochs()], [a_map()]),
     "menu, slider and map": lambda: page(
@@ -95,13 +75,6 @@ EXPLORERS = {
 @given(arrays(np.uint8, (3, 4)))
 def test_what_is_packed_comes_back(levels):
     np.testing.assert_array_equal(unpacked(controls._packed(levels), 3, 4), levels)
-
-
-def test_a_wave_over_all_inputs_takes_a_tenth_of_its_bytes():
-    x0, x1 = np.mgrid[:113, :113]
-    wave = np.cos(2 * np.pi * 5 * (x0 + x1) / 113)[None]
-    ((panel,), _) = data(page([slider("neuron", [1])], [a_map(wave)]))
-    assert len(panel["levels"]) < wave.size / 10
 
 
 def test_a_map_carries_every_frame_on_one_scale_or_its_own():
@@ -167,19 +140,15 @@ def test_the_place_of_the_data_lies_over_the_axes_of_the_picture(kind):
 
 
 @pytest.mark.parametrize("made", EXPLORERS.values(), ids=EXPLORERS)
-def test_a_page_gets_balanced_tags_without_ids_or_addresses(made):
-    balance = Balance(made())
-    assert balance.faults == [] and balance.open == []
-    assert "http" not in made().replace("http://www.w3.org", "")
+def test_a_page_has_a_picture_with_words_and_asks_nobody_else(made):
     assert re.search(r'<img [^>]*alt="(a map|bars|lines)"', made())
-    assert '<div class="choices" hidden>' in made()
+    assert '<div class="choices" hidden>' in made() and " id=" not in made()
+    assert "http" not in made().replace("http://www.w3.org", "")
 
 
 def test_words_of_others_cannot_leave_their_place():
     evil = '"><script>alert(1)</script>&'
     text = page([slider(evil, [evil, "b", "c", "d", "e"])], [a_map(label=evil, alt=evil)], evil)
-    balance = Balance(text)
-    assert balance.faults == [] and balance.open == []
     assert text.count("<script") == 2 and text.count("alert(1)</script>") == 0
     assert data(text)[1][0]["names"] == [evil, "b", "c", "d", "e"]
 

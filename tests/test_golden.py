@@ -51,7 +51,7 @@ def measured(run):
         "neurons_varying": len(varying.numbers),
         "neuron_share_mean": fourier.neuron_frequency(grids).share[varying.numbers].mean(),
         "neuron_power": np.asarray(varying.power, float).mean(axis=0).sum(axis=0),
-        "residue_share": shares.pooled(anova),
+        "residue_share": anova.variance @ anova.primes / anova.variance.sum(),
         "wave_share": anova.variance @ anova.waves / anova.variance.sum(),
         "projected_share": fit.split.sum() / fit.variance.sum(),
         "purity": {

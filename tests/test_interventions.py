@@ -76,39 +76,6 @@ def test_waves_leave_neurons_and_stream_by_dense_least_squares(small, waves, sit
         np.testing.assert_allclose(found, expected if rows is None else expected[rows], **CLOSE)
 
 
-@pytest.mark.parametrize("k", [1, 2, 3])
-def test_a_frequency_removed_from_the_embedding_alone(small, k):
-    task, model, _, _ = small
-    table = np.array(model.W_E, float)
-    table[:7] -= oracles.least_squares(table[:7], oracles.wave_columns([(k, 7)], np.arange(7)))
-    found = interventions.without_frequencies(model, interventions.unit_mask([k - 1], 3))
-    np.testing.assert_allclose(found.W_E, table, atol=1e-5)
-    assert all(found.weights[n] is w for n, w in model.weights.items() if n != "W_E")
-
-
-@pytest.mark.parametrize("fill", interventions.FILLS)
-@pytest.mark.parametrize("rows", [None, SOME])
-def test_each_neurons_effect_is_that_of_running_again_without_it(small, fill, rows):
-    task, model, a, clean = small
-    found = interventions.neuron_effects(a, model, task, fill=fill, rows=rows)
-    for neuron in range(16):
-        mask = interventions.unit_mask([neuron], 16)
-        logits = interventions.logits_with(model, task, interventions.ablate_neurons(a, mask, fill))
-        change = interventions.score(logits, task, rows).minus(
-            interventions.score(a.logits, task, rows)
-        )
-        np.testing.assert_allclose(found.loss[neuron], change.loss, **CLOSE)
-        np.testing.assert_allclose(found.accuracy[neuron], change.accuracy, atol=1e-5)
-
-
-def test_effects_do_not_depend_on_how_many_neurons_go_side_by_side(small, monkeypatch):
-    task, model, a, _ = small
-    at_once = interventions.neuron_effects(a, model, task)
-    monkeypatch.setattr(interventions, "CHUNK_BYTES", 3 * 4 * a.logits.size)
-    by_threes = interventions.neuron_effects(a, model, task)
-    np.testing.assert_allclose(at_once.loss, by_threes.loss, atol=1e-6)
-
-
 def test_other_parts_of_the_same_kind_compile_nothing(small):
     task, model, a, _ = small
 
@@ -127,29 +94,6 @@ def test_other_parts_of_the_same_kind_compile_nothing(small):
     assert not seen
 
 
-ORDER = np.array([3, 0, 5, 1, 4, 2, *range(6, 16)])
-
-
-def test_each_dose_is_scored_as_if_alone_and_controls_are_of_the_others(small):
-    task, model, a, _ = small
-
-    def ablate(mask):
-        return interventions.logits_with(model, task, interventions.ablate_neurons(a, mask), SOME)
-
-    found = interventions.graded_ablation(ablate, ORDER, [0, 1, 8], task, rows=SOME, draws=4)
-    for i, dose in enumerate(found.doses):
-        logits = ablate(interventions.unit_mask(ORDER[:dose].tolist(), 16))
-        wanted = interventions.mean_scores(logits, task.targets[SOME], task.class_sizes)
-        np.testing.assert_allclose(found.chosen.loss[i], wanted.loss, rtol=1e-4)
-        np.testing.assert_allclose(found.chosen.accuracy[i], wanted.accuracy, rtol=1e-5)
-    assert found.controls.loss.shape == (4, 3, 3)
-    # Of 16 units eight are left once eight are chosen, so that all draws are these.
-    np.testing.assert_allclose(found.controls.loss[1:, 2], found.controls.loss[:-1, 2], rtol=1e-5)
-    logits = ablate(interventions.unit_mask(ORDER[8:].tolist(), 16))
-    wanted = interventions.mean_scores(logits, task.targets[SOME], task.class_sizes)
-    np.testing.assert_allclose(found.controls.loss[0, 2], wanted.loss, rtol=1e-4)
-
-
 @pytest.mark.parametrize(
     ("ask", "told"),
     [
@@ -160,10 +104,6 @@ def test_each_dose_is_scored_as_if_alone_and_controls_are_of_the_others(small):
         ),
         (lambda t, m, a: interventions.ablate_heads(a, np.zeros(4, bool)), ["(4,)", "2 head"]),
         (lambda t, m, a: interventions.fix_attention(a, np.zeros(4, bool)), ["(4,)", "2 atten"]),
-        (
-            lambda t, m, a: interventions.without_frequencies(m, np.zeros(4, bool)),
-            ["(4,)", "3 freq"],
-        ),
         (
             lambda t, m, a: interventions.ablate_neurons(a, np.ones(16, bool), "median"),
             ["'median'", "mean, zero"],
@@ -182,14 +122,6 @@ def test_each_dose_is_scored_as_if_alone_and_controls_are_of_the_others(small):
         (
             lambda t, m, a: interventions.score(a.logits, t, jnp.array([], int)),
             ["one or more", "0 to 48"],
-        ),
-        (
-            lambda t, m, a: interventions.graded_ablation(lambda x: x, ORDER, [9], t),
-            ["[9]", "0 to 8"],
-        ),
-        (
-            lambda t, m, a: interventions.graded_ablation(lambda x: x, ORDER, [1], t, draws=0),
-            ["draws=0", "at least 1"],
         ),
     ],
 )

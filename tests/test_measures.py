@@ -7,6 +7,7 @@ import pytest
 from tiny import untrained
 
 from miiii_book import circuits, dictionaries, history, products, rules, subspaces, symmetry
+from miiii_book.claims.neurons import public_code_omega
 from miiii_book.held_out import (
     BROKEN,
     HeldOut,
@@ -14,7 +15,6 @@ from miiii_book.held_out import (
     others_of,
 )
 from miiii_core.addition import measures
-from miiii_core.chance import count_waves
 from miiii_core.config import TaskConfig, is_prime
 from miiii_core.interventions import ablate_neurons, logits_with, unit_mask
 from miiii_core.model import logit_map
@@ -349,8 +349,8 @@ def test_a_network_of_cosines_is_the_formula_and_needs_its_waves():
 def test_what_is_known_by_heart_is_no_formula():
     """Right on the inputs trained on, noise elsewhere: nothing can be predicted."""
     logits = np.random.default_rng(2).normal(size=(121, 17))
-    for start, answers in zip(TASK.offsets, TASK.targets.T, strict=True):
-        logits[TASK.train, start + answers[TASK.train]] += 50
+    for own, answers in zip(TASK.columns, TASK.targets.T, strict=True):
+        logits[TASK.train, own.start + answers[TASK.train]] += 50
     found = rules.trial(logits, TASK, np.random.default_rng(0))
     assert (found.explained < 0.1).all() and found.network.mean() < 0.6
 
@@ -593,7 +593,7 @@ def test_at_each_epoch_stands_what_its_snapshot_gives(tiny_run):
     found = {part: history.recall(tiny_run, part, epochs) for part in history.PARTS}
     for row, model in enumerate([tiny_run.snapshot(epochs[0]), tiny_run.model]):
         neurons = np.asarray(model.activations(task.digits).neurons)
-        counts = count_waves(neurons, task.moduli, np.random.default_rng(0))
+        counts = history.count_waves(neurons, task.moduli, np.random.default_rng(0))
         assert found["counts"]["active"][row] == pytest.approx(counts.active)
         grids = unit_grids(task, neurons[:, :: history.EVERY])
         pure = compare(grids, task.moduli, np.random.default_rng(0), 1)
@@ -602,6 +602,32 @@ def test_at_each_epoch_stands_what_its_snapshot_gives(tiny_run):
         loss = rules.score_rule(model, task).only.loss
         np.testing.assert_allclose(found["rule"]["only"][row], loss)
     assert history.known_epochs(tiny_run, "rule").tolist() == list(tiny_run.snapshot_epochs)
+
+
+def test_planted_waves_are_counted_and_noise_is_not():
+    draw = np.random.default_rng(1)
+    phases = draw.uniform(0, 6, (2, 40))
+    waves = [
+        np.cos(2 * np.pi * N[:, None] / q + phase) for q, phase in zip((5, 7), phases, strict=True)
+    ]
+    found = history.count_waves(sum(waves).astype(np.float32), (2, 3, 5, 7), draw)
+    assert found.active == pytest.approx(2, abs=0.4)
+    assert found.by_chance < 0.3
+    nothing = history.count_waves(
+        draw.normal(size=(121, 200)).astype(np.float32), (2, 3, 5, 7), draw
+    )
+    assert nothing.active < 0.3
+    assert history.count_waves(np.zeros((121, 3), np.float32), (2, 3, 5, 7), draw) == (0, 0, 0, 0)
+
+
+def test_public_omega_follows_the_public_code():
+    epochs = np.array([0, 1, 2, 4, 8, 16, 32, 64, 128])
+    power = np.random.default_rng(3).normal(size=(9, 12, 12)) ** 2
+    power[5:, 3, 4] += 60.0
+    found = public_code_omega(power, epochs)
+    for mine, theirs in zip(found, oracles.public_omega(power, epochs), strict=True):
+        np.testing.assert_array_equal(mine, theirs)
+    assert not public_code_omega(np.zeros((3, 4, 4)), np.array([1, 10, 100])).active.any()
 
 
 def test_what_came_with_a_run_is_not_measured_again(tiny_run, monkeypatch):

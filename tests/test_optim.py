@@ -150,5 +150,5 @@ def test_a_traced_lambda_of_zero_filters_nothing():
     chosen = gradient_filter(config.optim, traced)
     filtered, state = chosen.update(gradient, chosen.init(gradient))
     np.testing.assert_array_equal(filtered, gradient)
-    np.testing.assert_allclose(state.mean, 0.17 * gradient, rtol=1e-5)
+    np.testing.assert_allclose(state.memory, 0.17 * gradient, rtol=1e-5)
     assert gradient_filter(config.optim).init(gradient) == ()

@@ -68,7 +68,7 @@ def test_gradient_norms_are_those_of_the_step_to_come(problem, state, measured):
     gradient = eqx.filter_jit(jax.grad(train.objective))(state.model, problem, key)
     for row, name in enumerate(WEIGHT_NAMES):
         raw = np.asarray(gradient.weights[name], np.float64)
-        slow = np.asarray(state.opt_state[0].mean.weights[name], np.float64)
+        slow = np.asarray(state.opt_state[0].memory.weights[name], np.float64)
         filtered = raw + 0.5 * (0.98 * slow + 0.02 * raw)
         weight = np.asarray(state.model.weights[name], np.float64)
         for metric, matrix in {

@@ -123,12 +123,6 @@ def test_a_trial_that_diverges_is_last_and_stops_nothing(storage):
     assert found[0].parameters["learning_rate"] == 1e-2 and np.isfinite(found[0].loss)
 
 
-def test_one_record_that_is_not_finite_ends_a_trial(storage, monkeypatch):
-    scripted(monkeypatch, lambda rate, epoch: np.nan if epoch == 2 else rate)
-    (result,) = search.results(searched(storage, 1))
-    assert result.pruned and result.loss == np.inf and result.epoch == 2
-
-
 def test_trials_of_equal_shapes_are_trained_as_one_program(storage, monkeypatch):
     def fit_many(configs):
         groups.append({config.model.n_heads for config in configs})
@@ -180,12 +174,6 @@ def test_a_storage_that_does_not_open_is_named(url):
 def test_a_space_that_makes_no_sense_is_refused(storage, space, message):
     with pytest.raises(ValueError, match=message):
         searched(storage, space=space)
-
-
-@pytest.mark.parametrize(("n", "batch"), [(0, 1), (1, 0)])
-def test_no_trials_are_refused(storage, n, batch):
-    with pytest.raises(ValueError, match=f"n_trials={n}, batch={batch}"):
-        searched(storage, n, batch=batch)
 
 
 def test_the_command_searches_among_the_runs_and_shows_what_it_tried(

@@ -39,23 +39,16 @@ def test_shares_are_those_of_direct_conditional_means():
         start += q
 
 
-def test_constant_units_are_left_out_and_pooling_weighs_by_variance():
+def test_constant_units_are_left_out():
     values = np.stack([np.full(P * P, 3.0), N % 2 * 2.0, noise()[:, 0]], 1).astype(np.float32)
     found = shares.prime_anova(values, MODULI)
     assert found.numbers.tolist() == [1, 2]
-    expected = found.variance / found.variance.sum() @ found.primes
-    np.testing.assert_allclose(shares.pooled(found), expected)
 
 
 def test_the_interaction_has_no_row_or_column_means():
     grid = np.asarray(shares.interaction_of(noise())).reshape(P, P, -1)
     np.testing.assert_allclose(grid.mean(axis=0), 0, atol=1e-6)
     np.testing.assert_allclose(grid.mean(axis=1), 0, atol=1e-6)
-
-
-def test_the_rule_of_two_deviations():
-    waves = np.array([[0.1] * 9 + [1.0], [0.1] * 10])
-    assert shares.standing_out(waves).sum(axis=1).tolist() == [1, 0]
 
 
 def test_unit_grids_are_indexed_by_x0_then_x1():

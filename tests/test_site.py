@@ -10,6 +10,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from check_site import check_site
 from pypdf import PdfReader, PdfWriter
 from pypdf.annotations import Link
 from tiny_book import FRONT, PLAIN, REPOSITORY, write_book
@@ -17,7 +18,6 @@ from tiny_book import FRONT, PLAIN, REPOSITORY, write_book
 from miiii_book import build, repository, site
 from miiii_book.repository import Repository, find_repository, parse_address
 from tools import notebooks, print_book
-from tools.check_site import check_site
 from tools.plain_markdown import find_places, plain
 
 

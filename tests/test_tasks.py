@@ -11,10 +11,6 @@ FAMILIES = ["miiii", "nanda", "basis", "masked", "divisible"]
 quick = settings(deadline=None, max_examples=25)
 
 
-def fitting(values):
-    return values["p"] >= 13 or values["name"] != "masked"
-
-
 # Built inside the tests: a configuration's type checks draw from `random`.
 experiments = st.fixed_dictionaries(
     {
@@ -24,17 +20,11 @@ experiments = st.fixed_dictionaries(
         "n_validation": st.sampled_from([1, 5, 1000]),
         "shuffle": st.sampled_from(["joint", "per-task"]),
     }
-).filter(fitting)
+).filter(lambda values: values["p"] >= 13 or values["name"] != "masked")
 
 
 def task_with(seed=0, **values):
     return make_task(TaskConfig(**values), jax.random.key(seed))
-
-
-def right_answer(name, number, p, q):
-    if name == "nanda":
-        return (number % p + number // p) % p
-    return int(number % q == 0) if name == "divisible" else number % q
 
 
 def test_primes_below():
@@ -75,36 +65,28 @@ def test_rows_are_numbers_and_targets_are_in_range(values):
     np.testing.assert_array_equal(task.digits @ [1, p], np.arange(p * p))
     assert task.digits.min() == 0 and task.digits.max() == p - 1
     assert (task.targets >= 0).all() and (task.targets < np.array(task.class_sizes)).all()
-    assert np.concatenate([np.arange(task.n_classes)[own] for own in task.columns]).tolist() == [
-        *range(task.n_classes)
-    ]
+    packed = [np.arange(task.n_classes)[own] for own in task.columns]
+    assert np.concatenate(packed).tolist() == [*range(task.n_classes)]
     assert [own.stop - own.start for own in task.columns] == list(task.class_sizes)
-    assert task.offsets == tuple(own.start for own in task.columns)
 
 
 @pytest.mark.parametrize("name", ["miiii", "nanda", "masked", "divisible"])
 def test_targets_are_right(name):
     task = task_with(name=name, p=13)
-    for number in range(13 * 13):
-        expected = [right_answer(name, number, 13, q) for q in task.moduli]
-        assert list(task.targets[number]) == expected
+    for n, answers in enumerate(task.targets):
+        right = [int(n % q == 0) if name == "divisible" else n % q for q in task.moduli]
+        assert answers.tolist() == ([(n % 13 + n // 13) % 13] if name == "nanda" else right)
 
 
-@given(st.integers(0, 1000), st.sampled_from([7, 11, 13]))
+@given(st.integers(0, 1000), st.sampled_from([11, 13]))
 @quick
-def test_basis_moves_whole_rows_jointly(seed, p):
-    honest, shuffled = task_with(seed, p=p), task_with(seed, name="basis", p=p)
-    assert sorted(map(tuple, honest.targets)) == sorted(map(tuple, shuffled.targets))
-    assert (honest.targets != shuffled.targets).any()
-
-
-@given(st.integers(0, 1000))
-@quick
-def test_basis_per_task_moves_each_column_by_itself(seed):
-    honest = task_with(seed, p=13)
-    shuffled = task_with(seed, name="basis", p=13, shuffle="per-task")
-    np.testing.assert_array_equal(np.sort(honest.targets, 0), np.sort(shuffled.targets, 0))
-    assert sorted(map(tuple, honest.targets)) != sorted(map(tuple, shuffled.targets))
+def test_basis_moves_whole_rows_jointly_and_each_column_by_itself_per_task(seed, p):
+    honest, joint = task_with(seed, p=p), task_with(seed, name="basis", p=p)
+    assert sorted(map(tuple, honest.targets)) == sorted(map(tuple, joint.targets))
+    assert (honest.targets != joint.targets).any()
+    alone = task_with(seed, name="basis", p=p, shuffle="per-task")
+    np.testing.assert_array_equal(np.sort(honest.targets, 0), np.sort(alone.targets, 0))
+    assert sorted(map(tuple, honest.targets)) != sorted(map(tuple, alone.targets))
 
 
 @given(experiments)

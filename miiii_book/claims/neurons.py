@@ -1,12 +1,13 @@
 """Claims about neurons and heads: periods, the spike, the mechanism, and where attention goes."""
 
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Real
 
 from miiii_core.chance import in_random_order
-from miiii_core.fourier import neuron_frequency, public_code_omega
+from miiii_core.fourier import neuron_frequency
 from miiii_core.interventions import fix_attention, logits_with, mean_scores
 from miiii_core.runs import Run
 from miiii_core.schedule import GENERALISED, NEVER
@@ -48,6 +49,41 @@ def _periods(run: Run, name: str) -> Measured:
 def _periodic(v: Values, name: str) -> bool:
     share, chance = v[f"best block, {name}"], v[f"in random order, {name}"]
     return share >= 0.5 and share > 2 * chance
+
+
+class PublicOmega(NamedTuple):
+    """What the authors' code counts and what it prints, per column of its log-time map."""
+
+    epochs: Int[np.ndarray, " columns"]
+    active: Int[np.ndarray, " columns"]
+    label: Int[np.ndarray, " columns"]
+
+
+def public_code_omega(
+    power: Real[np.ndarray, "epoch k0 k1"], epochs: Int[np.ndarray, " epoch"]
+) -> PublicOmega:
+    """Count |ω| as the paper's public code counts it, to show what that reading does.
+
+    One neuron's amplitudes are averaged over k0; columns are 3·K log-spaced epochs; each
+    row k1 (0 among them) is divided by its sum over the columns; a frequency is active
+    above μ + σ of the whole map; the label it prints is int(count^0.75).
+
+    Args:
+        power: One neuron's `frequency_power_2d` at each record, not normalised per epoch.
+        epochs: Epoch of each record, increasing.
+
+    Deviations: a column shows the last record up to its epoch, not a mean over three epochs;
+    energies of ±k0 are added before the root; the grid keeps its first row and column.
+    """
+    last = float(epochs[-1])
+    columns = np.floor(np.exp(np.linspace(0, 1, 3 * (power.shape[-1] - 1)) * np.log(last)) + 1e-3)
+    record = np.clip(np.searchsorted(epochs, columns, side="right") - 1, 0, None)
+    rows = np.sqrt(power).mean(axis=1)[record].T
+    total = rows.sum(axis=1, keepdims=True)
+    rows = rows / np.where(total > 0, total, 1)
+    active = (rows > rows.mean() + rows.std()).sum(axis=0)
+    label = np.sqrt(np.sqrt(active.astype(float) ** 3)).astype(int)
+    return PublicOmega(columns.astype(int), active, label)
 
 
 def omega(run: Run) -> dict[str, Float[np.ndarray, " wide_ticks"]]:

@@ -1,12 +1,10 @@
 """What all figures share: type, colours, axes of epochs and primes, checks of input."""
 
-import functools
 import io
 import re
 import textwrap
-from collections.abc import Callable, Collection, Mapping, Sequence
-from contextlib import AbstractContextManager
-from typing import Any, ParamSpec
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, cast
 
 import matplotlib.style
 import numpy as np
@@ -14,44 +12,31 @@ from matplotlib.axes import Axes
 from matplotlib.axis import Axis, XAxis
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullFormatter
+from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter
 from numpy.typing import ArrayLike
 from scipy.optimize import isotonic_regression
-
-P = ParamSpec("P")
 
 WIDTH = 6.4  # inches: at 390 px on a phone, 11 pt type is still 9 px high
 X0, X1 = "$x_0$", "$x_1$"
 # From the colour of the ground to its contrary: in the dark both are turned around, hues kept.
 SEQUENTIAL, DIVERGING = "GnBu", "RdBu_r"
 INK, GREY, PALE = "#222222", "#777777", "#BBBBBB"
-VEIL = {"facecolor": "white", "edgecolor": "none", "pad": 1, "alpha": 0.7}  # behind words on lines
 # Okabe and Ito (2008), told apart under the common colour blindnesses. Their vermilion is kept
 # for training inputs, and grey for chance and controls.
 SPLITS = {"train": "#D55E00", "validation": "#0072B2", "test": "#009E73"}
 COLOURS = ("#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#222222")
 DASHES = ("-", "--", "-.", ":")
-MARKERS = "osD^v"
 STYLE: dict[str, Any] = {
     "font.family": "DejaVu Sans",  # comes with matplotlib, so figures are alike everywhere
-    "font.size": 11,
-    "axes.titlesize": 12,
-    "axes.labelsize": 11,
-    "xtick.labelsize": 10,
-    "ytick.labelsize": 10,
-    "legend.fontsize": 10,
-    "legend.frameon": False,
-    "lines.linewidth": 2.2,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.edgecolor": INK,
-    "figure.dpi": 150,
-    "mathtext.default": "it",
-}
+    "font.size": 11, "axes.titlesize": 12, "axes.labelsize": 11,
+    "xtick.labelsize": 10, "ytick.labelsize": 10, "legend.fontsize": 10,
+    "legend.frameon": False, "axes.spines.top": False, "axes.spines.right": False,
+    "axes.edgecolor": INK, "lines.linewidth": 2.2, "figure.dpi": 150, "mathtext.default": "it",
+}  # fmt: skip
 
 
-def look() -> AbstractContextManager[None]:
-    """Return a context of matplotlib's own defaults and the house style, whatever the user's."""
+def look() -> Any:
+    """Return a context, or decorator, of matplotlib's own defaults and the house style."""
     return matplotlib.style.context(["default", STYLE])
 
 
@@ -59,7 +44,7 @@ class HouseFigure(Figure):
     """A figure that is drawn in the house style whenever it is drawn, and shows itself."""
 
     def draw(self, renderer: Any) -> None:
-        """Draw: much of matplotlib reads its settings only now."""
+        """Draw: matplotlib reads many settings only now."""
         with look():
             super().draw(renderer)
 
@@ -75,62 +60,52 @@ class HouseFigure(Figure):
         return picture.getvalue()
 
 
-def drawn(draw: Callable[P, Figure]) -> Callable[P, Figure]:
-    """Run a drawing function in the house style."""
-
-    @functools.wraps(draw)
-    def styled(*args: P.args, **kwargs: P.kwargs) -> Figure:
-        with look():
-            return draw(*args, **kwargs)
-
-    return styled
-
-
 def panels(rows: int, columns: int, height: float, **options: Any) -> tuple[Figure, np.ndarray]:
     """Return a new figure, so many inches high, and a (rows, columns) array of axes."""
-    layout = options.pop("layout", "constrained")
-    figure = HouseFigure(figsize=(WIDTH, height), layout=layout)
-    return figure, figure.subplots(rows, columns, squeeze=False, **options)
+    with look():
+        layout = options.pop("layout", "constrained")
+        figure = HouseFigure(figsize=(WIDTH, height), layout=layout)
+        return figure, figure.subplots(rows, columns, squeeze=False, **options)
 
 
 def panel(axes: Axes | None, height: float) -> tuple[Figure, Axes]:
     """Return the axes handed in and their figure, or new ones so many inches high."""
     if axes is None:
-        figure, new = panels(1, 1, height)
-        return figure, new[0, 0]
-    owner = axes.get_figure(root=True)
-    if owner is None:
-        raise ValueError("the axes given belong to no figure; make them with figure.subplots()")
-    return owner, axes
+        axes = panels(1, 1, height)[1][0, 0]
+    return cast(Figure, axes.get_figure(root=True)), axes
 
 
 def multiples(
-    count: int, columns: int, tall: float = 1.0, **options: Any
+    titles: Collection[str], columns: int, tall: float, **options: Any
 ) -> tuple[Figure, np.ndarray, int]:
-    """Return a figure of so many panels, their axes, and how many stand in a row.
+    """Return a figure of panels with titles, their axes, and how many stand in a row.
 
-    Args:
-        count: Number of panels.
-        columns: Most panels in a row.
-        tall: Height of a panel over its width.
-        options: Further arguments of `panels`.
+    A panel is so many times as tall as wide, and at most so many columns stand side by side.
     """
-    columns = min(columns, count)
-    rows = -(-count // columns)
+    count, columns = len(titles), min(columns, len(titles))
     width = (WIDTH - 0.6) / (columns if columns > 1 or tall < 1 else 1.2)
+    rows = -(-count // columns)
     height = 0.6 + rows * (0.35 + max(0.5, width * tall))
     figure, axes = panels(rows, columns, height, layout="compressed", **options)
     for empty in axes.flat[count:]:
         empty.remove()
+    for index, title in enumerate(titles):
+        axes.flat[index].set_title(symbols(title))
     return figure, axes.ravel()[:count], columns
+
+
+def label_outside(cells: np.ndarray, columns: int, labels: tuple[str, str]) -> None:
+    """Label the left-most panels, and those with no panel below them."""
+    for index, axes in enumerate(cells):
+        axes.set_ylabel("" if index % columns else labels[0])
+        axes.set_xlabel(labels[1] if index + columns >= len(cells) else "")
 
 
 def checked(values: ArrayLike, name: str, *axes: str | int, square: bool = False) -> np.ndarray:
     """Return the values as a real NumPy array whose axes have these names, or these lengths.
 
     Raises:
-        ValueError: For values that are not real numbers, empty, or of another shape; if square,
-            also for last two axes of two lengths.
+        ValueError: For values that are not real numbers, empty, or of another shape.
     """
     array = np.asarray(values)
     wanted = f"({', '.join(map(str, axes))}{',' if len(axes) == 1 else ''})"
@@ -140,15 +115,13 @@ def checked(values: ArrayLike, name: str, *axes: str | int, square: bool = False
     if array.ndim != len(axes) or any(isinstance(n, int) and m != n for m, n in lengths):
         raise ValueError(f"{name} has shape {array.shape}; it must have axes {wanted}")
     if array.size == 0:
-        raise ValueError(f"{name} is empty, of shape {array.shape}; it needs axes {wanted}")
+        raise ValueError(f"{name} is empty; it must have axes {wanted}")
     if square and array.shape[-1] != array.shape[-2]:
         raise ValueError(f"{name} has shape {array.shape}; its last two axes must be equally long")
     return array
 
 
-def checked_all(
-    values: Mapping[str, ArrayLike], name: str, *axes: str | int
-) -> dict[str, np.ndarray]:
+def checked_all(values: Mapping[str, Any], name: str, *axes: str | int) -> dict[str, np.ndarray]:
     """Return as `checked` does every array of a mapping that has at least one."""
     if not values:
         raise ValueError(f"{name} is empty; give at least one {{name: array}}")
@@ -162,19 +135,19 @@ def checked_names(names: Sequence[Any] | np.ndarray, count: int, what: str) -> l
     return [symbols(str(name)) for name in names]
 
 
-def checked_keys(part: Collection[str], whole: Collection[str], name: str) -> None:
+def checked_keys(part: Collection[str] | None, whole: Collection[str], name: str) -> None:
     """Refuse names that nothing is called by."""
-    if unknown := set(part) - set(whole):
+    if unknown := set(part or ()) - set(whole):
         raise ValueError(f"{name} names {sorted(unknown)}; it takes names among {sorted(whole)}")
 
 
-def checked_epochs(epochs: ArrayLike, name: str = "epochs") -> tuple[np.ndarray, np.ndarray]:
+def checked_epochs(epochs: ArrayLike, name: str = "epochs", least: int = 2) -> tuple[Any, Any]:
     """Return the epochs above 0, as a log axis has no place for 0, and the mask of those kept."""
     array = checked(epochs, name, name.rstrip("s"))
-    if (np.diff(array) <= 0).any() or (array > 0).sum() < 2:
+    if (np.diff(array) <= 0).any() or (array > 0).sum() < least:
         raise ValueError(
             f"{name} run from {array[0]} to {array[-1]} in {len(array)} records; they must "
-            "increase, and two must be above 0 for the log axis"
+            f"increase, and at least {least} must be above 0 for the log axis"
         )
     return array[array > 0], array > 0
 
@@ -187,57 +160,52 @@ def symbols(text: str) -> str:
 
 def short_number(value: float) -> str:
     """Return a number in at most five or so characters: 0.01, 256, 16k, 2M."""
-    for size, letter in ((1e6, "M"), (1e3, "k")):
-        if abs(value) >= size:
-            return f"{value / size:g}{letter}"
+    if abs(value) >= 1e3:
+        return f"{value / 1e3:g}k" if abs(value) < 1e6 else f"{value / 1e6:g}M"
     return f"{value:g}" if value == 0 or abs(value) >= 1e-3 else f"{value:.0e}"
 
 
 def plain_log(axis: Axis) -> None:
-    """Put ticks at powers of ten, written out."""
-    axis.set_major_locator(LogLocator(10, numticks=8))
+    """Make an axis that has its data logarithmic, with numbers written out."""
+    axis.axes.set(**{"xscale" if isinstance(axis, XAxis) else "yscale": "log"})
+    low, high = axis.get_view_interval()
+    axis.set_major_locator(LogLocator(10, (1, 2, 5) if high < 30 * low else (1,), numticks=8))
     axis.set_major_formatter(FuncFormatter(lambda value, _: short_number(value)))
     axis.set_minor_formatter(NullFormatter())
 
 
 def log_time(axes: Axes) -> None:
     """Make the horizontal axis one of epochs on a log scale."""
-    axes.set(xscale="log", xlabel="epoch (log scale)")
     plain_log(axes.xaxis)
+    axes.set_xlabel("epoch (log scale)")
 
 
 def prime_axis(axes: Axes, primes: np.ndarray) -> None:
     """Put primes along a log axis, and name as many as have room."""
     axes.set(xlabel="prime q", xscale="log")
     named: list[int] = []
-    for q in np.unique(primes):
+    for q in np.unique(primes).tolist():
         if not named or q / named[-1] > 1.22:
-            named.append(int(q))
+            named.append(q)
     axes.set_xticks(named, [str(q) for q in named])
     axes.xaxis.set_minor_locator(FixedLocator(np.unique(primes).tolist()))
     axes.xaxis.set_minor_formatter(NullFormatter())
 
 
-def whole_ticks(axes: Axes, most: int) -> None:
-    """Put a few whole numbers along both axes."""
-    for axis in (axes.xaxis, axes.yaxis):
-        axis.set_major_locator(MaxNLocator(most, integer=True, steps=[1, 2, 5, 10]))
-
-
-def name_ticks(axis: Axis, names: Sequence[str], room: float) -> None:
-    """Name rows or columns 0, 1, ...: all, or evenly as many as fit into so many inches."""
-    step = max(1, -(-len(names) * 0.125 // room))
-    axis.set_ticks(np.arange(0, len(names), step), names[:: int(step)])
-    across = isinstance(axis, XAxis)
-    if len(names) > room * (3 if across else 6):
-        axis.set_tick_params(labelsize=8, rotation=90 if across else 0)
-
-
 def inches(axis: Axis) -> float:
     """Return about how long an axis is, before its figure is laid out."""
-    place, figure = axis.axes.get_position(), axis.axes.get_figure(root=True)
-    width, height = figure.get_size_inches() if figure else (WIDTH, 3.0)
-    return float(place.width * width if isinstance(axis, XAxis) else place.height * height)
+    place, (figure, _) = axis.axes.get_position(), panel(axis.axes, 0)
+    width, height = figure.get_size_inches() * (place.width, place.height)
+    return float(width if isinstance(axis, XAxis) else height)
+
+
+def name_ticks(axis: Axis, names: Sequence[str]) -> None:
+    """Name rows or columns 0, 1, ...: all, or evenly as many as have room."""
+    room, across = inches(axis), isinstance(axis, XAxis)
+    step = int(max(1, -(-len(names) * 0.1 // room)))
+    axis.set_ticks(np.arange(0, len(names), step), names[::step])
+    if len(names) > room * (3 if across else 6):
+        axis.set_tick_params(labelsize=8, rotation=90 if across else 0)
 
 
 def line_look(index: int) -> dict[str, Any]:
@@ -254,13 +222,11 @@ def looks(names: Collection[str], controls: Collection[str] = ()) -> dict[str, d
     return styles | {name: {"color": SPLITS[name]} for name in names if name in SPLITS}
 
 
-def level_lines(axes: Axes, levels: Mapping[str, float]) -> list[Line2D]:
+def level_lines(axes: Axes, levels: Mapping[str, float] | None) -> list[Line2D]:
     """Draw what curves are compared with: level lines in grey, dashed."""
     return [
-        axes.axhline(
-            y, color=GREY, linestyle=DASHES[1 + i % 3], linewidth=1.4, label=name, zorder=1
-        )
-        for i, (name, y) in enumerate(levels.items())
+        axes.axhline(y, color=GREY, linestyle=DASHES[1 + i % 3], linewidth=1.4, label=name)
+        for i, (name, y) in enumerate((levels or {}).items())
     ]
 
 
@@ -280,8 +246,6 @@ def name_ends(axes: Axes, lines: Sequence[Line2D]) -> None:
     offsets = np.concatenate([[0], np.cumsum((sizes[1:] + sizes[:-1]) / 2)])
     wanted = isotonic_regression(np.array([end for end, _, _ in named]) - offsets).x
     places = np.clip(wanted, 0, max(0.0, 1 - offsets[-1])) + offsets
+    place: dict[str, Any] = {"xycoords": "axes fraction", "va": "center", "linespacing": 1.0}
     for height, (_, name, line) in zip(places, named, strict=True):
-        axes.annotate(
-            symbols(name), (1.01, height), xycoords="axes fraction", color=line.get_color(),
-            va="center", fontsize=10, linespacing=1.0,
-        )  # fmt: skip
+        axes.annotate(symbols(name), (1.01, height), color=line.get_color(), size=10, **place)

@@ -15,35 +15,29 @@ class Table:
     """Columns of text; a notebook shows it through `_repr_html_`, a terminal through `repr`.
 
     Attributes:
-        names: Names of the columns.
-        rows: One text per column in each.
+        rows: One text per column in each; names of the columns first.
         numeric: Whether a column holds numbers, which stand to the right.
     """
 
-    names: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     numeric: tuple[bool, ...]
 
     def _repr_html_(self) -> str:
         sides = ["right" if number else "left" for number in self.numeric]
-
-        def line(tag: str, texts: tuple[str, ...]) -> str:
-            cells = zip(sides, map(html.escape, texts), strict=True)
-            return "".join(f'<{tag} style="text-align: {s}">{t}</{tag}>' for s, t in cells)
-
-        head = f"<thead><tr>{line('th', self.names)}</tr></thead>"
-        body = "".join(f"<tr>{line('td', row)}</tr>\n" for row in self.rows)
-        return f'<table class="table">\n{head}\n<tbody>{body}</tbody></table>'
+        lines: list[str] = []
+        for row in self.rows:
+            tag, cells = "td" if lines else "th", zip(sides, map(html.escape, row), strict=True)
+            line = "".join(f'<{tag} style="text-align: {s}">{text}</{tag}>' for s, text in cells)
+            lines.append(f"<tr>{line}</tr>\n")
+        head, body = lines[0].rstrip(), "".join(lines[1:])
+        return f'<table class="table">\n<thead>{head}</thead>\n<tbody>{body}</tbody></table>'
 
     def __repr__(self) -> str:
         """Return the columns aligned by spaces."""
-        lines = [self.names, *self.rows]
-        widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-        form = "  ".join(
-            f"{{:{'>' if number else '<'}{width}}}"
-            for number, width in zip(self.numeric, widths, strict=True)
-        )
-        return "\n".join(form.format(*line).rstrip() for line in lines)
+        widths = [max(map(len, column)) for column in zip(*self.rows, strict=True)]
+        sides = [">" if number else "<" for number in self.numeric]
+        form = "  ".join(f"{{:{s}{w}}}" for s, w in zip(sides, widths, strict=True))
+        return "\n".join(form.format(*row).rstrip() for row in self.rows)
 
 
 def table(columns: Mapping[str, Iterable[Any]], *, digits: int = 3) -> Table:
@@ -60,13 +54,13 @@ def table(columns: Mapping[str, Iterable[Any]], *, digits: int = 3) -> Table:
     lengths = {name: len(column) for name, column in values.items()}
     if len(set(lengths.values())) != 1:
         raise ValueError(f"columns have lengths {lengths}; give at least one, all of one length")
-    texts = [[_text(value, digits) for value in column] for column in values.values()]
+    texts = [[name, *(_text(v, digits) for v in column)] for name, column in values.items()]
     number = int | float | np.integer | np.floating | None
-    numeric = [
-        all(isinstance(value, number) and not isinstance(value, bool) for value in column)
+    numeric = (
+        all(isinstance(v, number) and not isinstance(v, bool) for v in column)
         for column in values.values()
-    ]
-    return Table(tuple(values), tuple(zip(*texts, strict=True)), tuple(numeric))
+    )
+    return Table(tuple(zip(*texts, strict=True)), tuple(numeric))
 
 
 def _text(value: Any, digits: int) -> str:

@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.collections import QuadMesh
 from matplotlib.colors import LogNorm, Normalize, PowerNorm
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
@@ -13,12 +12,12 @@ from numpy.typing import ArrayLike
 from miiii_core.schedule import GENERALISED, first_epoch
 
 from . import style
-from .style import checked, checked_all, checked_epochs, checked_names, drawn, panel, panels
+from .style import checked, checked_all, checked_epochs, checked_names, look, panel, panels
 
-Curve = tuple[ArrayLike, ArrayLike]  # epochs and values
+Curve = tuple[ArrayLike, ArrayLike]  # places and the values there
 
 
-@drawn
+@look()
 def grokking_figure(
     epochs: ArrayLike,
     train: ArrayLike,
@@ -31,7 +30,7 @@ def grokking_figure(
     """Draw accuracy in training and on unseen inputs, and for each task the delay between them.
 
     Args:
-        epochs: Recorded epochs, increasing; those before epoch 1 are left out.
+        epochs: Recorded epochs, increasing; epoch 0 is left out.
         train: Accuracy on the training inputs in [0, 1], axes (epoch, task).
         validation: Accuracy on unseen inputs in [0, 1], axes (epoch, task).
         moduli: One name for each task.
@@ -46,27 +45,28 @@ def grokking_figure(
     rows = 0.15 * max(len(names), 6)
     figure, cells = panels(2, 1, 3.7 + rows, sharex=True, height_ratios=(2.6, 0.2 + rows))
     top, bottom = cells[:, 0]
-    sides = (("train", "training inputs", seen, -8), ("validation", "unseen inputs", unseen, 8))
-    for split, name, values, away in sides:
+    veil = {"facecolor": "white", "edgecolor": "none", "pad": 1, "alpha": 0.7}
+    for split, name, values in (("train", "training", seen), ("validation", "unseen", unseen)):
         colour, mean = style.SPLITS[split], values.mean(axis=1)
         top.plot(ticks, values, color=colour, linewidth=0.7, alpha=0.3)
         top.plot(ticks, mean, color=colour, linewidth=3)
         rise = _first(ticks, mean, 0.5)
-        at, away = (ticks[-1], -8) if np.isnan(rise) else (rise, away)
-        side: dict[str, Any] = {"ha": "right" if away < 0 else "left", "bbox": style.VEIL}
-        place: dict[str, Any] = {"xytext": (away, 4), "textcoords": "offset points"}
-        top.annotate(name, (at, min(0.5, mean[-1])), color=colour, **place, **side)
+        right = split == "validation" and np.isfinite(rise)
+        side: dict[str, Any] = {"ha": "left" if right else "right", "bbox": veil}
+        at, away = rise if np.isfinite(rise) else ticks[-1], (8 if right else -8, 4)
+        side |= {"xytext": away, "textcoords": "offset points", "color": colour}
+        top.annotate(f"{name} inputs", (at, min(0.5, mean[-1])), **side)
     top.set(ylabel="accuracy", ylim=(-0.02, 1.03), title=title)
     _delays(bottom, ticks, seen, unseen, threshold)
     bottom.set(ylim=(len(names) - 0.4, -0.6), ylabel="remainder mod")
     bottom.set_title(f"accuracy {threshold:g} reached: ● training inputs, ◆ unseen inputs")
-    style.name_ticks(bottom.yaxis, names, rows)
+    style.name_ticks(bottom.yaxis, names)
     style.log_time(bottom)
     bottom.set_xlim(ticks[0], ticks[-1] * 1.25)
     return figure
 
 
-@drawn
+@look()
 def training_maps(
     epochs: ArrayLike,
     maps: Mapping[str, ArrayLike],
@@ -78,41 +78,44 @@ def training_maps(
     rows: str = "remainder mod",
     axes: Axes | None = None,
 ) -> Figure:
-    """Draw maps of row against log-time, one over the other, on one colour scale: Figs. 5, 6, 17.
+    """Draw maps of row against log-time on one colour scale: Figs. 5, 6, 16, 17.
 
     Args:
-        epochs: Recorded epochs, increasing; those before epoch 1 are left out.
+        epochs: Recorded epochs, increasing; epoch 0 is left out.
         maps: Values by title, axes (epoch, row).
-        names: One name for each row: moduli, or names of matrices.
+        names: One name for each row: moduli, matrices, or frequencies.
         label: What the colours measure, with its unit.
         log: Whether colours are on a log scale, over six decades at most; otherwise they run from
             0 to at least 1.
-        root: Whether colours are on a square-root scale from 0, which shows what is weak: Fig. 16.
+        root: Whether colours are on a square-root scale from 0, which shows what is weak.
         rows: What the names are.
         axes: Where to draw if there is one map; a new figure by default.
     """
     ticks, kept = checked_epochs(epochs)
     shown = {t: v[kept] for t, v in checked_all(maps, "maps", len(kept), len(names)).items()}
     row_names = checked_names(names, len(names), "names")
-    inches = 0.14 * max(len(names), 8)
-    if len(shown) == 1:
-        figure, one = panel(axes, 0.95 + inches)
-        cells = [one]
-    else:
-        figure, new = panels(len(shown), 1, 0.6 + len(shown) * (0.35 + inches), sharex=True)
+    height = 0.35 + max(0.14 * len(names), min(0.24 * len(names), 2.4))
+    if axes is None:
+        figure, new = panels(len(shown), 1, 0.6 + len(shown) * height, sharex=True)
         cells = list(new[:, 0])
+    else:
+        (figure, _), cells = panel(axes, height), [axes]
     norm = _colour_scale(np.stack(list(shown.values())), log, root)
-    edges = np.arange(len(names) + 1) - 0.5
+    logs = np.log(ticks)
+    middles = (logs[1:] + logs[:-1]) / 2
+    edges = np.exp([2 * logs[0] - middles[0], *middles, 2 * logs[-1] - middles[-1]])
     for cell, (title, values) in zip(cells, shown.items(), strict=True):
-        mesh = _log_time_mesh(cell, ticks, values, edges, norm)
+        lines = np.arange(len(names) + 1) - 0.5
+        cmap: dict[str, Any] = {"norm": norm, "cmap": style.SEQUENTIAL, "rasterized": True}
+        mesh = cell.pcolormesh(edges, lines, values.T, **cmap)
         cell.set(title=style.symbols(title), ylim=(len(names) - 0.5, -0.5), ylabel=rows)
-        style.name_ticks(cell.yaxis, row_names, inches)
+        style.name_ticks(cell.yaxis, row_names)
     style.log_time(cells[-1])
     figure.colorbar(mesh, ax=cells, label=label, aspect=18 * len(shown))
     return figure
 
 
-@drawn
+@look()
 def curves(
     x: ArrayLike,
     lines: Mapping[str, ArrayLike | Curve],
@@ -121,7 +124,6 @@ def curves(
     across: str = "epoch",
     log_x: bool = True,
     log: bool = False,
-    tasks: Mapping[str, ArrayLike] | None = None,
     band: ArrayLike | None = None,
     levels: Mapping[str, float] | None = None,
     controls: Collection[str] = (),
@@ -138,7 +140,6 @@ def curves(
         across: Label of the horizontal axis, with its unit.
         log_x: Whether the horizontal axis has a log scale.
         log: Whether the vertical axis has a log scale.
-        tasks: Values (x, task) by the name of their line, drawn thin behind it.
         band: Values of controls, axes (draw, x); their range and median are drawn in grey.
         levels: Heights to compare with, by name; dashed.
         controls: Names of lines that are controls; grey.
@@ -147,63 +148,48 @@ def curves(
     """
     if not lines:
         raise ValueError("lines is empty; give at least one {name: values}")
-    style.checked_keys(tasks or {}, lines, "tasks")
     looks = style.looks(lines, controls)
     figure, axes = panel(axes, 3.6)
-    handles = style.level_lines(axes, levels or {})
+    handles = style.level_lines(axes, levels)
     if band is not None:
         ticks, draws = _kept(x, np.asarray(band).T, "band, as (x, draw),", log_x, "draw")
-        look: dict[str, Any] = {"color": style.PALE, "alpha": 0.6, "linewidth": 0, "zorder": 0}
-        axes.fill_between(ticks, draws.min(axis=1), draws.max(axis=1), **look)
-        middle, name = np.median(draws, axis=1), f"random, {draws.shape[1]} draws"
+        low, high, middle = np.quantile(draws, (0, 1, 0.5), axis=1)
+        axes.fill_between(ticks, low, high, color=style.PALE, alpha=0.6, linewidth=0, zorder=0)
+        name = f"random, {draws.shape[1]} draws"
         handles += axes.plot(ticks, middle, color=style.GREY, label=name, linewidth=1.4)
-    for name, values in (tasks or {}).items():
-        ticks, thin = _kept(x, values, f"tasks[{name!r}]", log_x, "task")
-        axes.plot(ticks, thin, color=looks[name]["color"], linewidth=0.7, alpha=0.35)
     for name, given in lines.items():
         ticks, line = _kept(x, given, f"lines[{name!r}]", log_x)
         handles += axes.plot(ticks, line, label=name, **looks[name])
     if log_x:
-        axes.set_xscale("log")
         style.plain_log(axes.xaxis)
-    _log_heights(axes, log)
+    if log:
+        style.plain_log(axes.yaxis)
     axes.set(xlabel=f"{across} (log scale)" if log_x else across, ylabel=label, title=title)
     axes.margins(x=0)
     style.name_ends(axes, handles)
     return figure
 
 
-@drawn
 def ranking(
     values: Mapping[str, ArrayLike],
     label: str,
     *,
     log: bool = False,
     controls: Collection[str] = (),
-    axes: Axes | None = None,
 ) -> Figure:
-    """Draw the values of each group from the largest to the smallest, against their rank.
+    """Draw the values (unit,) of each group from the largest to the smallest against their rank.
 
-    Args:
-        values: Values (unit,) by group.
-        label: Label of the vertical axis, with its unit.
-        log: Whether both axes have log scales; values that are not above 0 are then left out.
-        controls: Names of groups that are controls; grey.
-        axes: Where to draw; a new figure by default.
+    The other arguments are those of `curves`; log is of both axes.
     """
-    groups = checked_all(values, "values", "unit")
-    ranks = np.arange(1, 1 + max(map(len, groups.values())))
-    lines = {name: np.full(len(ranks), np.nan) for name in groups}
-    for name, group in groups.items():
-        ordered = np.sort(group)[::-1].astype(float)
-        lines[name][: len(group)] = np.where(ordered > 0, ordered, np.nan) if log else ordered
-    return curves(
-        ranks, lines, label, across="rank, largest first", log_x=log, log=log, controls=controls,
-        axes=axes,
-    )  # fmt: skip
+    groups = {n: np.sort(v)[::-1] for n, v in checked_all(values, "values", "unit").items()}
+    if log:
+        groups = {name: group[group > 0] for name, group in groups.items()}
+    lines = {name: (np.arange(1, 1 + len(group)), group) for name, group in groups.items()}
+    across: dict[str, Any] = {"across": "rank, largest first", "log_x": log, "log": log}
+    return curves((), lines, label, controls=controls, **across)
 
 
-@drawn
+@look()
 def progress_figure(
     rows: Mapping[str, Mapping[str, Curve]],
     phases: Mapping[str, tuple[float, float]],
@@ -219,8 +205,7 @@ def progress_figure(
         phases: Epochs between which each phase ends, by its name; from one that does not end
             (not finite) on, no name is written.
         log: Labels of the panels with a log scale.
-        bands: Epochs, and values (draw, epoch) of controls, of which the range is drawn in grey,
-            by label.
+        bands: Epochs, and values (draw, epoch) of controls, by label.
         since: First epoch shown, 1 or later.
     """
     if not rows:
@@ -230,57 +215,28 @@ def progress_figure(
     for cell, (label, lines) in zip(axes[:, 0], rows.items(), strict=True):
         places, band = (bands or {}).get(label, ((), None))
         curves(places, lines, style.symbols(label), band=band, log=label in log, axes=cell)
-        cell.set(xlabel="" if cell is not axes[-1, 0] else cell.get_xlabel())
+        cell.set_xlabel("" if cell is not axes[-1, 0] else cell.get_xlabel())
     axes[-1, 0].set_xlim(left=since)
-    _draw_phases(axes[:, 0], phases, float(since))
-    return figure
-
-
-def _draw_phases(
-    cells: np.ndarray, phases: Mapping[str, tuple[float, float]], start: float
-) -> None:
-    """Shade where each phase ends, and write its name above the top panel."""
+    start = float(since)
     for index, (name, (low, high)) in enumerate(phases.items()):
         if not np.isfinite([low, high]).all():
-            return
-        for cell in cells:
+            break
+        for cell in axes[:, 0]:
             cell.axvspan(low, high, color="#DDDDDD", alpha=0.8, linewidth=0, zorder=0)
         end = float(np.sqrt(low * high))
         place = np.sqrt(start * end), 1.02 + 0.13 * (index % 2)  # neighbours may be narrow
-        cells[0].annotate(
-            name, place, xycoords=("data", "axes fraction"), ha="center", va="bottom", fontsize=10
-        )
+        axes[0, 0].annotate(name, place, xycoords=("data", "axes fraction"), ha="center", size=10)
         start = end
+    return figure
 
 
-def _log_time_mesh(
-    axes: Axes, epochs: np.ndarray, values: np.ndarray, edges: np.ndarray, norm: Normalize
-) -> QuadMesh:
-    """Draw (epoch, row) values, cell edges half way on a log scale between epochs."""
-    logs = np.log(epochs)
-    middles = (logs[1:] + logs[:-1]) / 2
-    first, last = 2 * logs[0] - middles[0], 2 * logs[-1] - middles[-1]
-    times = np.exp(np.concatenate([[first], middles, [last]]))
-    mesh = axes.pcolormesh(times, edges, values.T, norm=norm, cmap=style.SEQUENTIAL)
-    mesh.set_rasterized(True)
-    return mesh
-
-
-def _kept(
-    x: ArrayLike, values: Any, name: str, log: bool, *more: str
-) -> tuple[np.ndarray, np.ndarray]:
+def _kept(x: Any, values: Any, name: str, log: bool, *more: str) -> tuple[Any, Any]:
     """Return the places and values (x, *more) of a line that its axis has room for."""
     x, values = values if isinstance(values, tuple) else (x, values)
     places = checked(x, "x", "x")
     array = checked(values, name, len(places), *more)
-    ticks, kept = checked_epochs(x, "x") if log else (places, np.ones(len(places), bool))
+    ticks, kept = checked_epochs(x, "x", 1) if log else (places, np.ones(len(places), bool))
     return ticks, array[kept]
-
-
-def _log_heights(axes: Axes, log: bool) -> None:
-    if log:
-        axes.set_yscale("log")
-        style.plain_log(axes.yaxis)
 
 
 def _colour_scale(values: np.ndarray, log: bool, root: bool) -> Normalize:
@@ -309,10 +265,9 @@ def _delays(
     """Draw two marks a task, joined; an arrow to the right edge where the second is missing."""
     for row in range(seen.shape[1]):
         start, stop = (_first(epochs, each[:, row], threshold) for each in (seen, unseen))
-        end = epochs[-1] * 1.12 if np.isnan(stop) else stop
+        end = stop if np.isfinite(stop) else epochs[-1] * 1.12
         axes.plot([start, end], [row, row], color=style.PALE, linewidth=1.8, zorder=1)
         axes.plot(start, row, "o", color=style.SPLITS["train"], markersize=6)
-        if not np.isnan(stop):
-            axes.plot(stop, row, "D", color=style.SPLITS["validation"], markersize=6)
-        elif not np.isnan(start):
+        axes.plot(stop, row, "D", color=style.SPLITS["validation"], markersize=6)
+        if end != stop and np.isfinite(start):
             axes.plot(end, row, ">", color=style.PALE, markersize=6)
