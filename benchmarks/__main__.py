@@ -50,8 +50,8 @@ def report(found: steps.Comparison, epochs: int) -> None:
                 for precision in steps.PRECISIONS
             ]
         click.echo(f"  {name:15}" + ", ".join(cells))
-    for precision, share in found.products.items():
-        click.echo(f"  products       {precision}: {share} of a large square product")
+    for precision, reached in found.products.items():
+        click.echo(f"  products       {precision}: {reached} of a large square product")
     for name, difference in found.differences.items():
         click.echo(f"  agreement      {name}: gradient within {difference:.0e} in float64")
     step = 1 / statistics.median(found.rates["ours float32"])

@@ -36,7 +36,7 @@ class Comparison(NamedTuple):
     """
 
     rates: dict[str, list[float]]
-    products: dict[str, Spread]
+    products: dict[Precision, Spread]
     differences: dict[str, float]
     evaluations: dict[str, tuple[float, int]]
 

@@ -189,14 +189,16 @@ class Line:
 
     def add(self, now: train.Progress) -> None:
         """Add what was recorded at an epoch, if anything was."""
-        if now.metrics is None:
-            return
-        trained, validation = now.metrics["accuracy"][:2]
-        self.learned[(validation >= GENERALISED) & np.isinf(self.learned)] = now.epoch
-        self.last = now.epoch
-        worst = int(np.argmin(validation))
+        if now.metrics is not None:
+            self.record(now.epoch, now.metrics["accuracy"])
+
+    def record(self, epoch: int, accuracy: np.ndarray) -> None:
+        """Add accuracies, axes (split, task)."""
+        trained, validation = accuracy[:2]
+        self.learned[(validation >= GENERALISED) & np.isinf(self.learned)] = epoch
+        self.last, worst = epoch, int(np.argmin(validation))
         means = [float(x) for x in (trained.mean(), validation.mean(), validation[worst])]
-        self.curve.append([now.epoch, *means, self.moduli[worst]])
+        self.curve.append([epoch, *means, self.moduli[worst]])
 
     def row(self, seconds: float) -> dict[str, Any]:
         """The content of the line."""
@@ -223,7 +225,7 @@ def row_of_run(run: runs.Run) -> dict[str, Any]:
         raise click.ClickException(f"{run.folder} is not a finished run of T_miiii")
     line = Line(run.config, run.task)
     for epoch, accuracy in zip(run.metrics["epoch"], run.metrics["accuracy"], strict=True):
-        line.add(train.Progress(epoch=int(epoch), state=None, metrics={"accuracy": accuracy}))
+        line.record(int(epoch), accuracy)
     return line.row(run.info["wall_seconds"])
 
 

@@ -95,8 +95,7 @@ class _Batch:
 
     def advance(self, n: int) -> dict[int, TrainingDiverged]:
         """Take n steps in the runs that are going; those whose loss is not finite end."""
-        going = np.zeros(len(self.states.epoch), bool)
-        going[self.going] = True
+        going = np.isin(np.arange(len(self.states.epoch)), self.going)
         fixed = (self.problems, jax.device_put(going, self.sharding), jnp.asarray(n, jnp.int32))
         self.states, loss = _advance(fixed, self.states)
         losses, epochs = np.asarray(loss), np.array(self.states.epoch)
@@ -137,8 +136,7 @@ class _Batch:
             state = replace(state, settled_since=jnp.asarray(self.since[i], jnp.int32))
             if not jax.tree.leaves(self.alone[i].opt_state[0]):
                 state = replace(state, opt_state=state.opt_state[1:])
-            structure = jax.tree.structure(self.alone[i])
-            found[i] = jax.tree.unflatten(structure, jax.tree.leaves(state))
+            found[i] = jax.tree.unflatten(jax.tree.structure(self.alone[i]), jax.tree.leaves(state))
         return found
 
 

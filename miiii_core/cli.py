@@ -35,6 +35,18 @@ device_option = click.option(
 quiet_option = click.option("--quiet", is_flag=True, help="no progress bar, no summary")
 
 
+class Refused(click.ClickException):
+    """What was typed is not accepted."""
+
+    exit_code = 2
+
+
+class Stopped(click.ClickException):
+    """Ctrl-C."""
+
+    exit_code = 130
+
+
 class Commands(click.Group):
     """Own commands and those of entry points, whose modules are imported when they are called."""
 
@@ -65,11 +77,11 @@ class Commands(click.Group):
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt as error:
-            raise _ended(130, str(error) or "stopped") from error
+            raise Stopped(str(error) or "stopped") from error
         except (BrokenPipeError, click.exceptions.Exit, click.ClickException):
             raise  # ends `miiii runs | head` quietly, among others
         except ValueError as error:
-            raise _ended(2, str(error)) from error
+            raise Refused(str(error)) from error
         except Exception as error:
             from jax.errors import JaxRuntimeError
 
@@ -77,14 +89,8 @@ class Commands(click.Group):
 
             known = (RunError, OSError, FloatingPointError, MemoryError, JaxRuntimeError)
             if isinstance(error, known):
-                raise _ended(1, str(error)) from error
+                raise click.ClickException(str(error)) from error
             raise
-
-
-def _ended(code: int, text: str) -> click.ClickException:
-    error = click.ClickException(text)
-    error.exit_code = code
-    return error
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -83,7 +83,7 @@ class TaskConfig(Section):
         if not 0 < self.n_train < self.p**2:
             empty = "training" if self.n_train <= 0 else "validation"
             raise self.error(
-                "train_fraction", f"a share between 0 and 1 that leaves the {empty} split an input"
+                "train_fraction", f"a share between 0 and 1 that leaves {empty} inputs"
             )
 
     @property

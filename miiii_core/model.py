@@ -212,16 +212,13 @@ class Transformer(eqx.Module):
         p, (x0, x1) = self.p, digits.T
         scores, values, resid_pre = self.tables()
 
-        def per_place(table: Float[Array, "tokens d"]) -> tuple[Array, Array, Array]:
+        def per_place(table: Float[Array, "tokens *rest"]) -> tuple[Array, Array, Array]:
             return _lookup(table[:p], x0), _lookup(table[p : 2 * p], x1), table[2 * p :]
 
         score0, score1, score_end = per_place(scores)
         stacked = jnp.stack([score0, score1, jnp.broadcast_to(score_end, score0.shape)], axis=2)
         attention = at("attention", jax.nn.softmax(stacked, axis=2))
-        value0, value1, value_end = (
-            value.reshape(-1, *values.shape[1:])
-            for value in per_place(values.reshape(len(values), -1))
-        )
+        value0, value1, value_end = per_place(values)
         share0, share1, share_end = (attention[:, :, place, None] for place in range(3))
         return share0 * value0 + share1 * value1 + share_end * value_end, resid_pre
 
@@ -244,9 +241,7 @@ def with_weights(model: Transformer, **weights: Float[np.ndarray | Array, "..."]
     for name, new in weights.items():
         if shapes.get(name) != new.shape:
             known = ", ".join(f"{name} {shape}" for name, shape in shapes.items())
-            raise ValueError(
-                f"{name} of shape {new.shape} replaces no matrix; the matrices are {known}"
-            )
+            raise ValueError(f"{name} of shape {new.shape} replaces no matrix; give any of {known}")
     arrays = [jnp.asarray(weight, jnp.float32) for weight in weights.values()]
     return eqx.tree_at(lambda m: [getattr(m, name) for name in weights], model, arrays)
 
@@ -299,7 +294,7 @@ def _transposed(matrix: Float[Array, "rows columns"]) -> Float[Array, "columns r
 
 
 @jax.custom_vjp
-def _lookup(table: Float[Array, "p d"], index: Int[Array, " n"]) -> Float[Array, "n d"]:
+def _lookup(table: Float[Array, "p *rest"], index: Int[Array, " n"]) -> Float[Array, "n *rest"]:
     """Rows of a table, with a one-hot product for a gradient.
 
     A scatter, the gradient of plain indexing, adds in no fixed order on a GPU.
@@ -310,7 +305,7 @@ def _lookup(table: Float[Array, "p d"], index: Int[Array, " n"]) -> Float[Array,
 def _lookup_backward(saved: tuple[Array, int], gradient: Array) -> tuple[Array, None]:
     index, rows = saved
     one_hot = jax.nn.one_hot(index, rows, dtype=gradient.dtype, axis=0)
-    return jnp.matmul(one_hot, gradient, precision="highest"), None
+    return jnp.tensordot(one_hot, gradient, axes=1, precision="highest"), None
 
 
 _lookup.defvjp(lambda table, index: (table[index], (index, len(table))), _lookup_backward)

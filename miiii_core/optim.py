@@ -47,13 +47,10 @@ UNTRACED = TracedHyperparameters()
 
 
 class FilterState(NamedTuple):
-    """What a filter remembers of gradients, and the number of them that have come.
+    """What a filter remembers."""
 
-    The exponential filter remembers their mean; the windowed one the last few, in a ring.
-    """
-
-    memory: PyTree
-    steps: Int[Array, ""]
+    memory: PyTree  #: Exponential mean of the gradients, or the last few of them, in a ring
+    steps: Int[Array, ""]  #: Number of gradients that have come
 
 
 def grokfast_ema(
@@ -96,8 +93,7 @@ def grokfast_ma(lam: Number, window: int = 100) -> optax.GradientTransformation:
 
     $$g_t \leftarrow g_t + \frac{\lambda}{w} \sum_{i=0}^{w-1} g_{t-i}$$
 
-    Nothing is added until the window is full. It holds w copies of the gradient, where
-    `grokfast_ema` holds one.
+    Nothing is added until the window is full. The state holds w copies of the gradient.
 
     Args:
         lam: Weight of the slow gradient, at least 0.

@@ -16,12 +16,9 @@ _NANDA: dict[str, Any] = {
     "weight_decay": 1.0, "grokfast": "none", "init": "nanda", "epochs": 20000,
 }  # fmt: skip
 _CONTROLS: dict[str, dict[str, Any]] = {
-    "miiii": {},
-    "basis": {"name": "basis"},
-    "masked": {"name": "masked"},
+    **{name: {"name": name} for name in ("miiii", "basis", "masked", "divisible")},
     "no-dropout": {"dropout": 0.0},
     "no-grokfast": {"grokfast": "none"},
-    "divisible": {"name": "divisible"},
 }
 # At full size only: fewer epochs where nothing more is expected, settings in which the paper's
 # text and code differ, and steps between T_nanda and T_miiii.
@@ -36,10 +33,11 @@ _FULL: dict[str, dict[str, Any]] = {
 # Found by a search of hyperparameters: with one dropout mask for all samples, this small grid
 # groks far later.
 _SMALL: dict[str, Any] = {
-    "p": 31, "train_fraction": 0.85, "d_model": 128, "dropout_mask": "sample",
+    "p": 31, "train_fraction": 0.85, "d_model": 128, "dropout_mask": "sample", "eval_every": 128,
     "learning_rate": 2e-3, "weight_decay": 1.0, "grokfast_lambda": 2.0, "epochs": 10240,
-    "eval_every": 128,
 }  # fmt: skip
+# By this epoch the parent has generalised on every task; a control that has not is late.
+_SMALL_CONTROL: dict[str, Any] = _SMALL | {"epochs": 6144}
 _SMALL_NANDA: dict[str, Any] = {
     "p": 53, "train_fraction": 0.6, "d_model": 64, "learning_rate": 3e-3, "epochs": 3072,
     "eval_every": 128,
@@ -47,11 +45,7 @@ _SMALL_NANDA: dict[str, Any] = {
 PRESETS: dict[str, Config] = (
     {n: Config().replace(**_CONTROLS.get(n, {}) | _FULL.get(n, {})) for n in _CONTROLS | _FULL}
     | {"nanda": Config().replace(**_NANDA)}
-    # By epoch 6144 miiii-small has generalised on every task; a control that has not is late.
-    | {
-        f"{n}-small": Config().replace(**_SMALL | c | {"epochs": 6144})
-        for n, c in _CONTROLS.items()
-    }
+    | {f"{n}-small": Config().replace(**_SMALL_CONTROL | c) for n, c in _CONTROLS.items()}
     | {"miiii-small": Config().replace(**_SMALL)}
     | {"nanda-small": Config().replace(**_NANDA | _SMALL_NANDA)}
 )
@@ -71,8 +65,7 @@ def preset(name: str) -> Config:
 def nearest_preset(config: Config) -> tuple[str, list[tuple[str, Any, Any]]]:
     """Find the preset of the same task from which a configuration differs in the fewest fields.
 
-    Returns:
-        The preset's name, and each difference as (field, own value, preset's value).
+    Returns its name, and each difference as (field, own value, preset's value).
     """
     related = {n: usual for n, usual in PRESETS.items() if usual.task.name == config.task.name}
     found = {name: differences(config, usual) for name, usual in related.items()}

@@ -128,9 +128,7 @@ PROBES = {
         _norms, {"weight_norm": "matrix", "grad_norm": "matrix", "filtered_grad_norm": "matrix"}
     ),
     "zero_loss": Probe(_zero_loss, {"zero_loss_share": "split task"}),
-    "embedding": Probe(
-        _embedding, {"embedding_power": "frequency", "embedding_singular": "rank"}
-    ),
+    "embedding": Probe(_embedding, {"embedding_power": "frequency", "embedding_singular": "rank"}),
     "neuron_spectrum": Probe(_neuron_spectrum, {
         "neuron_power": "k0 k1", "neuron_power_spread": "k0 k1", "first_neuron_power": "k0 k1",
         "active_per_neuron": "", "active_share": "k0 k1",

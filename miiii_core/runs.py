@@ -294,8 +294,7 @@ def cached(which: str | Path | Config, *, progress: bool = True, **overrides: An
 
     Raises:
         ValueError: for an unknown preset or field, or a name that is a preset's and a run's.
-        RunError: if a folder holds no finished run, a large run is not there, or a shipped one
-            is damaged.
+        RunError: for no finished run in a folder, a large run not there, or a shipped one damaged.
     """
     changes = {name: value for name, value in overrides.items() if value is not None}
     if isinstance(which, str) and which in PRESETS and Path(which, "run.json").is_file():
@@ -579,10 +578,8 @@ def _stopping_cleanly(where: Path, go_on: str) -> Iterator[threading.Event]:
     except KeyboardInterrupt as error:
         raise Interrupted(f"stopped at once; go on from the last save with: {go_on}") from error
     except OSError as error:
-        raise OSError(
-            f"{where} could not be written: {error.strerror}; what was saved before is whole. "
-            f"Make room, then go on with: {go_on}"
-        ) from error
+        why = f"{where} could not be written: {error.strerror}; what was saved before is whole"
+        raise OSError(f"{why}. Make room, then go on with: {go_on}") from error
     finally:
         if main:
             signal.signal(signal.SIGINT, before)
@@ -593,9 +590,6 @@ def _finite(now: Progress) -> bool:
     loss = [] if now.metrics is None else [now.metrics["loss"][0]]
     weights = now.state.model.weights.values()
     return all(bool(jnp.isfinite(numbers).all()) for numbers in (*weights, *loss))
-
-
-# The cache
 
 
 def _book_folder() -> Path | None:
@@ -618,8 +612,8 @@ def _finished(run: Run, changes: Mapping[str, Any]) -> Run:
     if changes and run.config.replace(**changes) != run.config:
         raise RunError(f"{run.folder} is a run of its own and cannot be changed by {changes}")
     if not run.finished:
-        stopped = f"{run.folder} stopped at epoch {run.epoch}"
-        raise RunError(f"{stopped}; go on with: {_resume_command(run.folder)}")
+        go_on = _resume_command(run.folder)
+        raise RunError(f"{run.folder} stopped at epoch {run.epoch}; go on with: {go_on}")
     return run
 
 
@@ -649,7 +643,7 @@ def _snapshots(folder: Path) -> list[str]:
 def _save_weights(path: Path, model: Transformer, dtype: type[np.floating]) -> None:
     """Write the nine matrices by name, in single precision where half cannot hold them."""
     largest = max(float(jnp.abs(weight).max()) for weight in model.weights.values())
-    kind = dtype if largest <= np.finfo(dtype).max else np.float32
+    kind = dtype if largest <= float(np.finfo(dtype).max) else np.float32
     files.save_arrays(path, {name: np.asarray(w).astype(kind) for name, w in model.weights.items()})
 
 
@@ -717,9 +711,6 @@ def _revision() -> str:
     words = ["git", "describe", "--always", "--exclude=*", "--abbrev=12", "--dirty=+"]
     found = subprocess.run(words, cwd=home, capture_output=True, text=True)
     return found.stdout.strip() or "unknown"
-
-
-# How much a run takes
 
 
 def _sizes(config: Config) -> tuple[int, int, int]:

@@ -154,8 +154,7 @@ def measure(problem: Problem, state: TrainState) -> dict[str, Array]:
     """Measure every task on every split without dropout, and apply the narrow probes.
 
     Returns:
-        ``loss`` in nats and ``accuracy``, each (split, task), NaN for an empty split; then the
-        arrays of each probe.
+        ``loss`` in nats and ``accuracy``, each (split, task), NaN for an empty split; then probes.
     """
     view, members = _look(problem, state), problem.split_members
     right = task_accuracies(view.activations.logits, problem.all_targets, problem.class_sizes)
@@ -216,8 +215,7 @@ def fit(config: Config, task: Task, state: TrainState) -> Iterator[Progress]:
         if epoch in ticks and is_settled(config.train, epoch, int(state.settled_since)):
             return
         while epoch < tick:
-            n = min(chunk, tick - epoch)
-            began = time.perf_counter()
+            n, began = min(chunk, tick - epoch), time.perf_counter()
             state, loss = advance(problem, state, jnp.asarray(n, jnp.int32))
             epoch = int(state.epoch)
             if not jnp.isfinite(loss):

@@ -211,16 +211,6 @@ def wave_columns(waves, numbers):
     return [column for column in found if np.abs(column).max() > 1e-9]
 
 
-def block_columns(p, frequencies):
-    """All products of {1, cos, sin} of both digits at frequencies k/p, but for the constant."""
-    numbers, found = np.arange(p * p), []
-    for k in frequencies:
-        angles = [2 * np.pi * k * digit / p for digit in (numbers % p, numbers // p)]
-        rows = [[np.ones(p * p), np.cos(a), np.sin(a)] for a in angles]
-        found += [rows[0][i] * rows[1][j] for i in range(3) for j in range(3) if i or j]
-    return found
-
-
 def plane_wave(p, k0, k1, phase=0.0):
     """cos(2π(k0·x0 + k1·x1)/p + phase) over the grid [x0, x1], by two loops."""
     angle = [[2 * np.pi * (k0 * x0 + k1 * x1) / p for x1 in range(p)] for x0 in range(p)]

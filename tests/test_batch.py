@@ -45,12 +45,11 @@ def trained_alone(config, state=None):
     found = []
     with train.numerics(config):
         task = train.task_of(config)
-        state = train.initial_state(config, task) if state is None else state
+        news = train.fit(config, task, state or train.initial_state(config, task))
         try:
-            for now in train.fit(config, task, state):
-                if now.metrics is not None:  # a copy: the state is only valid until the next
-                    copied = jax.tree.map(np.array, now.state)
-                    found.append(dataclasses.replace(now, state=copied))
+            for now in news:  # copied, as a state is only valid until the next
+                copied = dataclasses.replace(now, state=jax.tree.map(np.array, now.state))
+                found += [copied] if now.metrics is not None else []
         except TrainingDiverged as error:
             found.append(error)
     return found
@@ -72,6 +71,16 @@ def assert_same(found, expected, rtol=1e-5):
         assert int(mine.state.epoch) == mine.epoch == int(mine.metrics["epoch"])
 
 
+WINDOW = {"grokfast": "ma", "grokfast_window": 5, "dropout_mask": "sample"}
+ROUNDED = {"precision": "bfloat16", "grokfast_start": "first", "name": "basis"}
+COMMON = [
+    ({"precision": "float64"}, 1e-12),
+    ({"probes": Config().train.probes, "epochs": 3}, 1e-5),
+    pytest.param(WINDOW, 1e-5, marks=pytest.mark.thorough),
+    pytest.param(ROUNDED, 2**-8, marks=pytest.mark.thorough),
+]
+
+
 class TestEachRunIsTheOneAlone:
     def test_whatever_they_differ_in_and_it_can_go_on_alone(self):
         together, alone = trained_together(MIXED), list(map(trained_alone, MIXED))
@@ -82,23 +91,7 @@ class TestEachRunIsTheOneAlone:
             rest = trained_alone(MIXED[place], together[place][epochs.index(8)].state)
             assert_same(rest, alone[place][epochs.index(8) + 1 :])
 
-    @pytest.mark.parametrize(
-        "changes, rtol",
-        [
-            ({"precision": "float64"}, 1e-12),
-            pytest.param(
-                {"grokfast": "ma", "grokfast_window": 5, "dropout_mask": "sample"},
-                1e-5,
-                marks=pytest.mark.thorough,
-            ),
-            pytest.param(
-                {"precision": "bfloat16", "grokfast_start": "first", "name": "basis"},
-                2**-8,
-                marks=pytest.mark.thorough,
-            ),
-            ({"probes": Config().train.probes, "epochs": 3}, 1e-5),
-        ],
-    )
+    @pytest.mark.parametrize("changes, rtol", COMMON)
     def test_whatever_they_have_in_common(self, changes, rtol):
         configs = [TINY.replace(seed=s, grokfast_lambda=s + 0.5, **changes) for s in (0, 1)]
         _, mine = trained_together(configs)
@@ -109,10 +102,8 @@ class TestEachRunIsTheOneAlone:
 
 class TestEnds:
     def test_a_run_that_diverges_says_so_once_and_disturbs_nobody(self):
-        good, bad = (
-            [TINY.replace(seed=s, learning_rate=rate) for s, rate in enumerate(rates, 3)]
-            for rates in ((1e-3, 2e-3, 3e-3), (1e-3, 1e30, 3e-3))
-        )
+        good = [TINY.replace(seed=s, learning_rate=s * 1e-3) for s in (1, 2, 3)]
+        bad = [good[0], good[1].replace(learning_rate=1e30), good[2]]
         expected, found = trained_together(good), trained_together(bad)
         assert [now for now in found[1] if isinstance(now, TrainingDiverged)] == found[1][-1:]
         assert str(found[1][-1]) == str(trained_alone(bad[1])[-1])
@@ -126,14 +117,10 @@ class TestEnds:
             return {"accuracy": accuracy, "loss": jnp.zeros((3, 3))}
 
         monkeypatch.setattr(train, "measure", measured)
-        configs = [
-            TINY.replace(learning_rate=rate, epochs=25, settled_share=0.5, probes=("tables",))
-            for rate in (1e-4, 1e-2)
-        ]
-        slow, quick = trained_together(configs)
+        base = TINY.replace(epochs=25, settled_share=0.5, probes=("tables",))
+        slow, quick = trained_together([base.replace(learning_rate=r) for r in (1e-4, 1e-2)])
         assert [(now.epoch, now.last) for now in quick][-2:] == [(16, False), (24, True)]
-        assert int(quick[-1].state.settled_since) == 8
-        assert int(slow[-1].state.settled_since) == -1
+        assert [int(run[-1].state.settled_since) for run in (quick, slow)] == [8, -1]
         assert "neuron_base" in quick[-1].metrics
         assert "neuron_base" not in slow[len(quick) - 1].metrics
         assert [now.epoch for now in slow if now.last] == [25]
@@ -146,15 +133,13 @@ class TestEnds:
 
 
 def test_other_values_and_seeds_compile_nothing():
-    def values(seed):
-        return [
-            TINY.replace(seed=seed + i, learning_rate=1e-3 / (seed + i), dropout=0.1 * i)
-            for i in (1, 2)
-        ]
-
-    trained_together(values(1))
+    first, second = (
+        [TINY.replace(seed=s, learning_rate=1e-3 / s, dropout=0.1 * s) for s in seeds]
+        for seeds in ((2, 3), (4, 5))
+    )
+    trained_together(first)
     with compilations() as compiled:
-        trained_together(values(3))
+        trained_together(second)
     assert not compiled
 
 
@@ -185,11 +170,9 @@ def test_over_eight_devices_the_numbers_are_those_of_one():
     flags = "--xla_force_host_platform_device_count=8"
     paths = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
     done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", EIGHT],
+        [sys.executable, "-W", "error", "-c", EIGHT], capture_output=True, text=True,
         env=os.environ | {"XLA_FLAGS": flags, "PYTHONPATH": paths},
-        capture_output=True,
-        text=True,
-    )
+    )  # fmt: skip
     assert done.returncode == 0, done.stderr
     places, one, eight = json.loads(done.stdout)
     # Ten runs on eight devices: two each, the last repeated.
@@ -202,17 +185,10 @@ class TestWhatMayDiffer:
     def test_fields_are_found_in_a_fixed_order(self):
         assert batch_fields(MIXED) == BATCHABLE and batch_fields([TINY]) == ()
 
-    @pytest.mark.parametrize(
-        "field, value, said",
-        [
-            ("p", 11, "differ in p: 7, 11; .*one value.* only in seed, learning_rate, "),
-            ("grokfast", "none", "differ in grokfast: 'ema', 'none'; .*one value"),
-        ],
-    )
-    def test_others_are_refused_by_name_with_their_values(self, field, value, said):
-        configs = [TINY, TINY.replace(seed=1), TINY.replace(**{field: value})]
+    def test_others_are_refused_by_name_with_their_values(self):
+        said = "differ in p: 7, 11; .*one value.* only in seed, learning_rate, "
         with pytest.raises(ValueError, match=said):
-            next(fit_many(configs))
+            next(fit_many([TINY, TINY.replace(seed=1), TINY.replace(p=11)]))
 
     def test_no_runs_and_float64_outside_its_numerics_are_refused(self):
         with pytest.raises(ValueError, match="no configurations; .* at least one"):

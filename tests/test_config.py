@@ -11,16 +11,11 @@ from miiii_core import config as hooked
 from miiii_core.config import Config, TaskConfig, differences, field_type, fields, is_prime
 from miiii_core.presets import PRESETS, nearest_preset, preset, train_command
 
-
-def as_users_meet_it():
-    """The module without the type checks of the test suite, which come before its own."""
-    spec = importlib.util.spec_from_file_location("plain_config", hooked.__file__)
-    module = sys.modules["plain_config"] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-Plain = as_users_meet_it().Config
+# The module without the type checks of the test suite, which come before its own.
+spec = importlib.util.spec_from_file_location("plain_config", hooked.__file__)
+plain = sys.modules["plain_config"] = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(plain)
+Plain = plain.Config
 # Another value than the default, for every field.
 OTHER = {
     "name": "nanda", "p": 31, "train_fraction": 0.4, "n_validation": 10,
@@ -64,8 +59,7 @@ def test_digests_of_shipped_runs_hold_and_a_new_field_would_leave_them_alone():
 
 def test_whole_numbers_stand_for_reals_and_change_nothing():
     whole, real = Plain().replace(weight_decay=1), Plain().replace(weight_decay=1.0)
-    assert whole == real
-    assert whole.digest == real.digest == Config().replace(weight_decay=1.0).digest
+    assert (whole, whole.digest) == (real, Config().replace(weight_decay=1.0).digest)
 
 
 REFUSED = [
@@ -73,8 +67,8 @@ REFUSED = [
     ("p", 46349, "to 46337"), ("p", 31.0, "whole number"), ("p", "31", "whole number"),
     ("epochs", 2**31, "below 2147483648"), ("train_fraction", 0.0, "between 0 and 1"),
     ("train_fraction", float("nan"), "finite"), ("mlp_ratio", 0, "at least 1"),
-    ("train_fraction", 1e-9, "leaves the training"), ("dropout", 1.0, r"\[0, 1\)"),
-    ("train_fraction", 1 - 1e-9, "leaves the validation"), ("n_validation", 0, "at least 1"),
+    ("train_fraction", 1e-9, "leaves training inputs"), ("dropout", 1.0, r"\[0, 1\)"),
+    ("train_fraction", 1 - 1e-9, "leaves validation inputs"), ("n_validation", 0, "at least 1"),
     ("shuffle", "none", "joint, per-task"), ("masked", (2, "3"), "a list, each item a whole"),
     ("n_heads", 3, r"divisor of d_model=256: \[1, 2, 4"), ("learning_rate", float("inf"), "finite"),
     ("weight_decay", -1.0, "at least 0"), ("eps", 0.0, "above 0"), ("grokfast", "adam", "ema, ma"),
@@ -93,22 +87,16 @@ def test_a_wrong_value_names_the_field_the_value_and_what_is_accepted(name, valu
     assert f"default: {fields()[name].default!r}" in str(caught.value)
 
 
-@pytest.mark.parametrize("p", [5, 7, 11])
-def test_masking_every_task_is_refused(p):
-    with pytest.raises(ValueError, match=rf"masked=\(2, 3, 5, 7\) .*a prime below p={p}"):
-        TaskConfig(name="masked", p=p)
-    assert TaskConfig(name="masked", p=p, masked=(2,)).masked == (2,)
-
-
-def test_an_unknown_field_lists_the_known_ones():
-    with pytest.raises(ValueError, match=r"unknown field.*'d_modle'.*'d_model'"):
-        Config().replace(d_modle=3)
+def test_masking_every_task_is_refused():
+    with pytest.raises(ValueError, match=r"masked=\(2, 3, 5, 7\) .*a prime below p=11"):
+        TaskConfig(name="masked", p=11)
+    assert TaskConfig(name="masked", p=11, masked=(2,)).masked == (2,)
 
 
 def test_json_that_is_no_config_is_refused():
     for text, complaint in {
         "{": "not valid JSON", "[]": "must be a JSON object of the sections task, model",
-        '{"tusk": {}}': "must be a JSON object", '{"task": {"q": 3}}': r"unknown field.*'q'",
+        '{"tusk": {}}': "must be a JSON object", '{"task": {"q": 3}}': r"unknown field.*'q'.*'d_model'",
         '{"task": {"p": 4}}': "p=4", '{"task": {"train_fraction": NaN}}': "train_fraction=nan",
     }.items():  # fmt: skip
         with pytest.raises(ValueError, match=complaint):

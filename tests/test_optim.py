@@ -1,5 +1,3 @@
-from functools import partial
-
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -10,8 +8,6 @@ import pytest
 
 from miiii_core.config import Config, OptimConfig
 from miiii_core.optim import (
-    UNTRACED,
-    TracedHyperparameters,
     gradient_filter,
     grokfast_ema,
     grokfast_ma,
@@ -53,18 +49,12 @@ def test_the_windowed_filter_is_its_loop_and_waits_until_full(window):
     np.testing.assert_array_equal(found[: window - 1], GRADIENTS[: window - 1])
 
 
-@pytest.mark.parametrize(
-    "transformation",
-    [
-        grokfast_ema(0.0, start="first"),
-        grokfast_ma(0.0, 3),
-        gradient_filter(OptimConfig(grokfast="none")),
-        gradient_filter(OptimConfig(grokfast_lambda=0.0)),
-        gradient_filter(OptimConfig(grokfast="ma", grokfast_lambda=0.0)),
-    ],
-)
-def test_without_weight_the_filter_is_the_identity(transformation):
-    np.testing.assert_array_equal(filtered_by(transformation), GRADIENTS)
+def test_without_weight_the_filter_is_the_identity():
+    configs = [{"grokfast": "none"}, {"grokfast_lambda": 0.0}]
+    configs += [{"grokfast": "ma", "grokfast_lambda": 0.0}]
+    chosen = [gradient_filter(OptimConfig(**values)) for values in configs]
+    for transformation in (grokfast_ema(0.0, start="first"), grokfast_ma(0.0, 3), *chosen):
+        np.testing.assert_array_equal(filtered_by(transformation), GRADIENTS)
 
 
 FILTERS = {
@@ -91,11 +81,8 @@ TINY = Config().replace(p=5, d_model=8, n_heads=2, mlp_ratio=2, dropout=0.1)
 @pytest.fixture(scope="module")
 def tiny():
     task = task_of(TINY)
-    return (
-        Problem.of(TINY, task),
-        initial_state(TINY, task).model,
-        eqx.filter_jit(jax.grad(objective)),
-    )
+    slope = eqx.filter_jit(jax.grad(objective))
+    return Problem.of(TINY, task), initial_state(TINY, task).model, slope
 
 
 @pytest.mark.parametrize("chosen", FILTERS)
@@ -105,17 +92,10 @@ def test_fifty_steps_of_training_are_the_algorithm_by_hand(tiny, chosen):
     config = OptimConfig(learning_rate=3e-3, eps=1e-3, grokfast_alpha=0.8, **FILTERS[chosen])
     transformation = optimiser(config)
     update, state = jax.jit(transformation.update), transformation.init(model)
-    adamw = partial(
-        oracle.AdamW,
-        learning_rate=config.learning_rate,
-        weight_decay=config.weight_decay,
-        beta1=config.beta1,
-        beta2=config.beta2,
-        eps=config.eps,
-        slow=slow_by_hand(config),
-    )
+    names = ("learning_rate", "weight_decay", "beta1", "beta2", "eps")
+    values = {name: getattr(config, name) for name in names} | {"slow": slow_by_hand(config)}
     first, structure = jax.tree.flatten(model)
-    by_hand = [adamw(weight) for weight in first]
+    by_hand = [oracle.AdamW(weight, **values) for weight in first]
     for epoch in range(50):
         key = jax.random.fold_in(problem.key, epoch)
         updates, state = update(slope(model, problem, key), state, model)
@@ -128,27 +108,3 @@ def test_fifty_steps_of_training_are_the_algorithm_by_hand(tiny, chosen):
     for one, weight, start in zip(by_hand, jax.tree.leaves(model), first, strict=True):
         np.testing.assert_allclose(weight, one.weight, rtol=2e-5, atol=2e-5)
         assert np.abs(one.weight - start).max() > 1e-2
-
-
-TRACED = Config().replace(
-    dropout=0.15, learning_rate=0.03, weight_decay=0.7, grokfast_lambda=1.7, grokfast_alpha=0.83
-)
-
-
-def test_a_traced_hyperparameter_is_an_array_and_the_others_stay_constants():
-    traced = TracedHyperparameters.of(TRACED, ("seed", "weight_decay", "dropout"))
-    assert len(jax.tree.leaves(traced)) == 2 and jax.tree.leaves(UNTRACED) == []
-    assert traced.value(TRACED.optim, "weight_decay") == jnp.float32(0.7)
-    assert traced.keep == jnp.float32(0.85)
-    assert traced.value(TRACED.optim, "learning_rate") == 0.03
-
-
-def test_a_traced_lambda_of_zero_filters_nothing():
-    config = TRACED.replace(grokfast_lambda=0.0)
-    traced = TracedHyperparameters.of(config, ("grokfast_lambda",))
-    gradient = jnp.array([0.3, -2.0])
-    chosen = gradient_filter(config.optim, traced)
-    filtered, state = chosen.update(gradient, chosen.init(gradient))
-    np.testing.assert_array_equal(filtered, gradient)
-    np.testing.assert_allclose(state.memory, 0.17 * gradient, rtol=1e-5)
-    assert gradient_filter(config.optim).init(gradient) == ()

@@ -67,15 +67,11 @@ def test_gradient_norms_are_those_of_the_step_to_come(problem, state, measured):
     key = jax.random.fold_in(problem.key, 3)
     gradient = eqx.filter_jit(jax.grad(train.objective))(state.model, problem, key)
     for row, name in enumerate(WEIGHT_NAMES):
-        raw = np.asarray(gradient.weights[name], np.float64)
-        slow = np.asarray(state.opt_state[0].memory.weights[name], np.float64)
+        held = (gradient, state.opt_state[0].memory, state.model)
+        raw, slow, weight = (np.asarray(model.weights[name], float) for model in held)
         filtered = raw + 0.5 * (0.98 * slow + 0.02 * raw)
-        weight = np.asarray(state.model.weights[name], np.float64)
-        for metric, matrix in {
-            "grad_norm": raw,
-            "filtered_grad_norm": filtered,
-            "weight_norm": weight,
-        }.items():
+        matrices = {"grad_norm": raw, "filtered_grad_norm": filtered, "weight_norm": weight}
+        for metric, matrix in matrices.items():
             assert measured[metric][row] == pytest.approx(np.sqrt((matrix**2).sum()), rel=1e-4)
 
 
@@ -103,9 +99,7 @@ def test_neuron_power_is_each_neurons_share_by_numpys_transform(measured, spectr
     np.testing.assert_allclose(measured["neuron_power"], share.mean(0), atol=1e-5)
     np.testing.assert_allclose(measured["neuron_power_spread"], share.std(0), atol=1e-5)
     np.testing.assert_allclose(measured["first_neuron_power"], spectrum[0], rtol=1e-3, atol=1e-5)
-
-
-def test_active_frequencies_stand_two_deviations_above_each_neurons_mean(measured, spectrum):
+    # Active frequencies stand two deviations above the mean of their neuron.
     active = np.zeros_like(spectrum, dtype=bool)
     for neuron, power in enumerate(spectrum):
         varying = power.ravel()[1:]
@@ -133,6 +127,8 @@ def test_tables_give_attention_and_the_first_neurons_on_the_whole_grid(
     for row, (x0, x1) in enumerate(np.asarray(problem.all_digits)):
         np.testing.assert_allclose(grid[:, x0, x1].T, attention[row], atol=1e-6)
         np.testing.assert_allclose(found[:, x0, x1], neurons[row, :4], rtol=1e-4, atol=1e-5)
+    large = 1e4 * np.random.default_rng(0).normal(size=(11, 2))  # must not overflow
+    np.testing.assert_allclose(probes.attention_grid(large).sum(axis=0), 1)
 
 
 def test_residues_are_the_conditional_means_of_the_interaction(problem, measured, neurons):
@@ -159,8 +155,3 @@ def test_residues_are_the_conditional_means_of_the_interaction(problem, measured
     for name, shares in {"residue_neurons": between, "wave_neurons": waves}.items():
         expected = np.bincount(shares.argmax(1)[alive], minlength=shares.shape[1])
         np.testing.assert_array_equal(measured[name], expected)
-
-
-def test_large_scores_do_not_overflow():
-    scores = 1e4 * np.random.default_rng(0).normal(size=(11, 2))
-    np.testing.assert_allclose(probes.attention_grid(scores).sum(axis=0), 1)
