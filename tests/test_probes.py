@@ -146,11 +146,10 @@ def test_residues_are_the_conditional_means_of_the_interaction(problem, measured
             coefficient = np.exp(-2j * np.pi * k * np.arange(q) / q) @ means / q
             waves.append((1 if q == 2 else 2) * np.abs(coefficient) ** 2)
     waves = np.stack(waves, axis=1)
-    np.testing.assert_allclose(
-        measured["interaction_share"], total / grids.var((1, 2)).sum(), rtol=1e-4
-    )
-    np.testing.assert_allclose(measured["residue_share"], between.sum(0) / total, rtol=1e-4)
-    np.testing.assert_allclose(measured["wave_share"], waves.sum(0) / total, rtol=1e-4)
+    expected = {"interaction_share": total / grids.var((1, 2)).sum()}
+    expected |= {"residue_share": between.sum(0) / total, "wave_share": waves.sum(0) / total}
+    for name, share in expected.items():
+        np.testing.assert_allclose(measured[name], share, rtol=1e-4)
     alive = (varying**2).mean(1) > 1e-12
     for name, shares in {"residue_neurons": between, "wave_neurons": waves}.items():
         expected = np.bincount(shares.argmax(1)[alive], minlength=shares.shape[1])
