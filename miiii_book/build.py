@@ -22,7 +22,6 @@ from jupyter_client.manager import AsyncKernelManager
 from jupyter_core.utils import ensure_event_loop
 from nbformat import NotebookNode
 from papermill.exceptions import PapermillExecutionError, strip_color
-from tqdm import tqdm
 
 from miiii_core import runs
 from miiii_core.config import fields
@@ -30,7 +29,6 @@ from miiii_core.files import write_atomic
 from miiii_core.presets import PRESETS
 
 from . import page
-from .alt_text import FigureError, check_pictures, fill
 from .chapters import Chapter, assigned, names_runs, read_chapters
 
 PACKAGES = Path(__file__).parent.parent
@@ -57,11 +55,6 @@ class Execution(NamedTuple):
     chapter: Chapter
     given: Mapping[str, Any]
     result: Path
-
-    @property
-    def stale(self) -> bool:
-        """Whether it has yet to run."""
-        return not self.result.is_file()
 
 
 def digest_of(files: Iterable[Path]) -> str:
@@ -91,15 +84,7 @@ def imported_files(code: str, root: Path = PACKAGES) -> set[Path]:
 def plan(root: Path, names: Sequence[str], parameters: Mapping[str, Any]) -> tuple[Execution, ...]:
     """Say for every chapter what it runs with and where the result is kept.
 
-    Runs that are neither shipped nor trained yet are trained.
-
-    Args:
-        root: Folder of the book.
-        names: Chapters that the parameters are for; all if none are named.
-        parameters: Values by name, each for the chapters that have it.
-
-    Raises:
-        ValueError: for an unknown chapter or parameter, or a value of the wrong kind.
+    Runs that are neither shipped nor trained yet are trained. Arguments are those of `assigned`.
     """
     chapters = read_chapters(root)
     wanted = {n: _from_anywhere(v) if names_runs(n) else v for n, v in parameters.items()}
@@ -123,24 +108,20 @@ def execute_stale(executions: Sequence[Execution]) -> dict[str, Path]:
     Raises:
         ChapterError: when chapters fail, after the others have run and been kept.
     """
-    stale = [execution for execution in executions if execution.stale]
+    stale = [execution for execution in executions if not execution.result.is_file()]
     kernels: list[AsyncKernelManager] = []
     failures = []
-    with (
-        ThreadPoolExecutor(AT_ONCE) as pool,
-        tqdm(total=len(stale), unit="chapter", disable=not stale) as bar,
-    ):
+    with ThreadPoolExecutor(AT_ONCE) as pool:
         jobs = {pool.submit(execute, each.chapter, each.given, kernels): each for each in stale}
         try:
-            for job in as_completed(jobs):
+            for count, job in enumerate(as_completed(jobs), start=1):
                 chapter = jobs[job].chapter
-                bar.set_postfix_str(f"{chapter.name} is done")
-                bar.update()
+                print(f"chapter {count} of {len(stale)}: {chapter.name}", file=sys.stderr)
                 try:
                     _keep(jobs[job].result, job.result())
                 except PapermillExecutionError as error:
                     failures.append(_explain(chapter, error))
-                except FigureError as error:
+                except page.FigureError as error:
                     failures.append(f"chapter {chapter.name} ({chapter.path}): {error}")
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
@@ -158,24 +139,15 @@ def execute(
 ) -> NotebookNode:
     """Run a chapter in its folder, by the Python that runs this; return it with its outputs.
 
-    Args:
-        chapter: The chapter.
-        given: Parameters that replace its own.
-        kernels: List to which the kernel is added before it starts.
-
-    Raises:
-        PapermillExecutionError: when a cell raises.
-        FigureError: for a figure without a picture, unless parameters are given, or with an
-            alternative text that names a value that no cell glued.
+    The kernel is added to the list before it starts. Figures must have pictures and texts that can
+    be filled; where parameters are given, a picture may be missing.
     """
-    folders = {
-        name: str(Path(os.environ[name]).resolve()) for name in FOLDERS if name in os.environ
-    }
+    set_here = {n: str(Path(os.environ[n]).resolve()) for n in FOLDERS if n in os.environ}
 
     class Kernel(AsyncKernelManager):
         kernel_spec = KernelSpec(
             argv=[sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"],
-            env=ENVIRONMENT | folders,
+            env=ENVIRONMENT | set_here,
         )
 
         def __init__(self, **options: Any) -> None:
@@ -192,8 +164,8 @@ def execute(
     finally:
         ensure_event_loop().close()  # one was opened for this thread
     if not given:
-        check_pictures(executed)
-    fill(executed)
+        page.check_pictures(executed)
+    page.fill(executed)
     for cell in executed.cells:
         if page.MARK in str(cell.get("outputs")):  # of a cell that is hidden, show the banner
             cell.metadata.tags = ["remove-input"]

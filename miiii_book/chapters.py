@@ -1,34 +1,27 @@
 """The chapters as their sources say they are: pages, code cells, parameters."""
 
 import ast
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import jupytext
-import yaml
 from myst_nb.core.read import is_myst_markdown_notebook
 from nbformat import NotebookNode
+from sphinx_external_toc.parsing import parse_toc_yaml
 
 ALIKE = ((float, int), (list, tuple), (tuple, list))  # kinds of a default, and of what it takes
 
 
 @dataclass(frozen=True)
 class Chapter:
-    """A page that runs code.
+    """A page that runs code."""
 
-    Attributes:
-        page: Name of the page in the table of contents, such as ``book/model``.
-        path: The MyST source.
-        source: Its text.
-        defaults: What its ``parameters`` cell assigns.
-    """
-
-    page: str
-    path: Path
-    source: str
-    defaults: Mapping[str, Any]
+    page: str  #: Its name in the table of contents, such as ``book/model``
+    path: Path  #: The MyST source
+    source: str  #: Its text
+    defaults: Mapping[str, Any]  #: What its ``parameters`` cell assigns
 
     @property
     def name(self) -> str:
@@ -53,12 +46,8 @@ def find_root() -> Path:
 
 
 def read_pages(root: Path) -> tuple[str, ...]:
-    """Return the names of all pages of the table of contents, in its order.
-
-    Raises:
-        FileNotFoundError: for a page that the table names and that does not exist.
-    """
-    pages = tuple(_pages(yaml.safe_load((root / "_toc.yml").read_text())))
+    """Return the names of all pages of the table of contents, in its order; all must exist."""
+    pages = tuple(page.removesuffix(".md") for page in parse_toc_yaml(root / "_toc.yml"))
     if missing := [page for page in pages if not (root / f"{page}.md").is_file()]:
         raise FileNotFoundError(
             f"_toc.yml in {root} names pages that do not exist: {', '.join(missing)}; "
@@ -68,12 +57,7 @@ def read_pages(root: Path) -> tuple[str, ...]:
 
 
 def read_chapters(root: Path) -> tuple[Chapter, ...]:
-    """Return all pages of the table of contents that run code, in its order.
-
-    Raises:
-        FileNotFoundError: for a page that the table names and that does not exist.
-        ValueError: for a ``parameters`` cell that holds more than ``name = literal``.
-    """
+    """Return all pages of the table of contents that run code, in its order."""
     paths = {page: root / f"{page}.md" for page in read_pages(root)}
     return tuple(
         Chapter(page, path, text, _defaults(page, text))
@@ -101,23 +85,15 @@ def assigned(
 ) -> dict[str, dict[str, Any]]:
     """Return what each chapter is given that differs from its own parameters, by page.
 
-    Args:
-        chapters: All chapters.
-        names: Those that the parameters are for; all if none are named.
-        parameters: Values by name, each for the chapters that have it.
-
-    Raises:
-        ValueError: for an unknown chapter or parameter, or a value of another kind than the
-            chapter's own.
+    The parameters are for the chapters named, or for all if none are, and each for those that have
+    it. An unknown name is refused, and a value of another kind than the chapter's own.
     """
     if unknown := sorted(set(names) - {chapter.name for chapter in chapters}):
         known = ", ".join(chapter.name for chapter in chapters)
         raise ValueError(f"no chapter called {', '.join(unknown)}; chapters are {known}")
     chosen = [chapter for chapter in chapters if not names or chapter.name in names]
     for name, value in parameters.items():
-        own = {
-            chapter.name: chapter.defaults[name] for chapter in chosen if name in chapter.defaults
-        }
+        own = {c.name: c.defaults[name] for c in chosen if name in c.defaults}
         if not own:
             lines = [f"\n  {c.name}: {_shown(c.defaults)}" for c in chosen if c.defaults]
             raise ValueError(f"unknown parameter {name!r}; accepted are{''.join(lines) or ' none'}")
@@ -137,19 +113,6 @@ def assigned(
 def names_runs(parameter: str) -> bool:
     """Return whether a parameter of this name names runs: ``run``, ``nanda_run``, ``runs``."""
     return parameter.rsplit("_", 1)[-1] in ("run", "runs")
-
-
-def _pages(entry: Any) -> Iterator[str]:
-    """Yield the pages of a table of contents, or of one entry of it, in reading order."""
-    if isinstance(entry, list):
-        for item in entry:
-            yield from _pages(item)
-    elif isinstance(entry, dict):
-        for key, value in entry.items():
-            if key in ("root", "file"):
-                yield value.removesuffix(".md")
-            else:
-                yield from _pages(value)
 
 
 def _defaults(page: str, source: str) -> dict[str, Any]:

@@ -1,47 +1,138 @@
-r"""Break one task and spare the others: by neurons, by directions of the stream, by waves.
+r"""Break one task and spare the others: by its neurons, or by its directions of the stream.
 
 After the ReLU the network is linear: there sets of neurons, or of directions, are taken out by the
 thousand without another pass. Parts are chosen on inputs trained on, and scored on inputs held out,
-beside random ones.
+beside random ones. Accuracy alone says little of a task with two classes: guessing gives half of
+it. What is counted is the accuracy above guessing, as a share of what the intact network has.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache, partial
-from typing import NamedTuple
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from miiii_core.chance import random_sets
-from miiii_core.interventions import fill_of, logits_with, without_waves
-from miiii_core.model import Activations, with_weights
+from miiii_core.interventions import check_rows
+from miiii_core.model import Activations
 from miiii_core.runs import Run
 from miiii_core.schedule import GENERALISED
-from miiii_core.waves import Waves, one_digit, remove
+from miiii_core.tasks import Task
 
-from .held_out import BROKEN, HeldOut, Selectivity, choosing_rows, scoring_rows, selectivity
-from .rules import DRAWS, Formula
+from .rules import DRAWS, SAMPLE, scoring_rows
 
+Tensor = np.ndarray | Array
 Units = Int[np.ndarray, " _"]
 Basis = Float[np.ndarray, "_ d_model"]  # orthonormal directions of the stream
 Logits = Float[np.ndarray, "rows n_classes"]
 PRICES = (0.0, 1.0, 2.0, 4.0)  # of the others' evidence, in units of their mean share
+BROKEN = 0.1  # share of its accuracy above guessing up to which a task counts as broken
+KEPT = 0.9  # share from which it counts as kept
 DOSES = 64  # number of sizes of sets that are tried first, evenly spaced
 
 
-class Tail(NamedTuple):
-    """A linear end of the network, on some inputs: from the neurons on, or from the stream.
+class HeldOut(NamedTuple):
+    """Inputs to choose or to score by, and how the intact network does there."""
 
-    Attributes:
-        swing: What goes when a unit is taken out: it less its mean over all inputs, or all of it.
-        writes: What each unit adds to the logits, per unit of activation.
-        logits: Logits of the intact network.
+    rows: Int[np.ndarray, " rows"]  #: Numbers of the inputs
+    targets: Int[np.ndarray, "rows tasks"]  #: The right class of each task there
+    columns: tuple[slice, ...]  #: Packed columns of each task
+    guess: Float[np.ndarray, " tasks"]  #: Accuracy of the best constant answer there
+    whole: Float[np.ndarray, " tasks"]  #: Accuracy of the intact network there
+
+    @classmethod
+    def of(
+        cls, task: Task, logits: Float[Tensor, "n n_classes"], rows: Int[Tensor, " rows"]
+    ) -> "HeldOut":
+        """Score the intact network by its logits of all inputs; ValueError for wrong rows."""
+        chosen = check_rows(rows, len(task.digits))
+        targets, own = task.targets[chosen], np.asarray(logits)[chosen]
+        guess = np.array([np.bincount(answers).max() / len(answers) for answers in targets.T])
+        columns = zip(task.columns, targets.T, strict=True)
+        whole = np.array([_accuracy(own[:, classes], answers) for classes, answers in columns])
+        return cls(chosen, targets, task.columns, guess, whole)
+
+    def left(self, logits: Float[Tensor, "rows n_classes"]) -> Float[np.ndarray, " tasks"]:
+        """Return the share of each task's accuracy above guessing that logits keep.
+
+        It is 1 for a task that had nothing to lose, and below 0 for worse than guessing.
+        """
+        values = np.asarray(logits)
+        return np.array([self.left_of(i, values[:, own]) for i, own in enumerate(self.columns)])
+
+    def left_of(self, i: int, own: Float[np.ndarray, "rows classes"]) -> float:
+        """Return the same for task i alone, from the logits of its own classes."""
+        above = self.whole[i] - self.guess[i]
+        return (_accuracy(own, self.targets[:, i]) - self.guess[i]) / above if above > 0 else 1.0
+
+
+class Selectivity(NamedTuple):
+    """What is left of every task when parts are taken out to break each in turn."""
+
+    parts: Sequence[Any]  #: The parts taken out to break each task
+    #: Share of the task (second axis) that is left when the first is to be broken
+    left: Float[np.ndarray, "broken tasks"]
+    #: The same for random parts, as many; axes (draw, broken, task)
+    controls: Float[np.ndarray, "draws broken tasks"]
+
+    @property
+    def sizes(self) -> Int[np.ndarray, " broken"]:
+        """Number of parts taken out to break each task."""
+        return np.array([len(parts) for parts in self.parts])
+
+    @property
+    def own(self) -> Float[np.ndarray, " broken"]:
+        """What is left of the task that was to be broken."""
+        return np.diagonal(self.left).copy()
+
+    @property
+    def others(self) -> Float[np.ndarray, " broken"]:
+        """What is left of the other tasks, on average."""
+        return others_of(self.left)
+
+    @property
+    def random_own(self) -> Float[np.ndarray, " broken"]:
+        """What random parts leave of the task that was to be broken: the median draw."""
+        return np.median(np.diagonal(self.controls, axis1=1, axis2=2), axis=0)
+
+
+def others_of(left: Float[np.ndarray, "broken tasks"]) -> Float[np.ndarray, " broken"]:
+    """Average each row but for its entry on the diagonal; 1 where there is no other task."""
+    return (left.sum(axis=1) - np.diagonal(left)) / (len(left) - 1) if len(left) > 1 else np.ones(1)
+
+
+def selectivity(
+    without: Callable[[Any], Float[Tensor, "rows n_classes"]],
+    held: HeldOut,
+    chosen: Sequence[Any],
+    controls: Sequence[Sequence[Any]],
+) -> Selectivity:
+    """Measure what taking out the parts of each task does to every task, beside random parts.
+
+    ``without`` returns the logits without some parts, on inputs that these were not chosen by.
+    Controls are random parts for each task, one entry a draw.
     """
+    left = np.array([held.left(without(parts)) for parts in chosen])
+    drawn = np.array([[held.left(without(parts)) for parts in each] for each in controls])
+    return Selectivity(chosen, left, np.swapaxes(drawn, 0, 1))
 
+
+def _accuracy(own: Float[np.ndarray, "rows classes"], targets: Int[np.ndarray, " rows"]) -> float:
+    """Return how often the right class alone has the largest logit; quicker than an argmax."""
+    right = own[np.arange(len(own)), targets]
+    return float(((own >= right[:, None]).sum(axis=1) == 1).mean())
+
+
+class Tail(NamedTuple):
+    """A linear end of the network, on some inputs: from the neurons on, or from the stream."""
+
+    #: What goes when a unit is taken out: it less its mean over all inputs
     swing: Float[np.ndarray, "rows units"]
+    #: What each unit adds to the logits, per unit of activation
     writes: Float[np.ndarray, "units n_classes"]
-    logits: Logits
+    logits: Logits  #: Logits of the intact network
 
     def without(self, removed: Units) -> Logits:
         """Return the logits with some units, by number, taken out."""
@@ -52,42 +143,32 @@ class Tail(NamedTuple):
         read, written = self.swing @ basis.T, basis @ self.writes
         return self.logits - read.astype(np.float32) @ written.astype(np.float32)
 
+    def of(self, own: slice) -> "Tail":
+        """Return the tail of some columns of the logits alone."""
+        return Tail(self.swing, self.writes[:, own], self.logits[:, own])
+
 
 @dataclass(frozen=True, eq=False)
 class Bench:
-    """A run laid out for taking apart.
+    """A run laid out for taking apart."""
 
-    Attributes:
-        run: The run.
-        activations: Activations over all inputs.
-        choosing: Inputs trained on, to choose parts by.
-        scoring: Inputs held out, to score by.
-    """
-
-    run: Run
-    activations: Activations
-    choosing: HeldOut
-    scoring: HeldOut
+    run: Run  #: The run
+    activations: Activations  #: Activations over all inputs
+    choosing: HeldOut  #: Inputs trained on, to choose parts by
+    scoring: HeldOut  #: Inputs held out, to score by
 
     @property
     def solved(self) -> Bool[np.ndarray, " tasks"]:
         """Whether the intact network has solved each task, on inputs held out."""
         return self.scoring.whole >= GENERALISED
 
-    def neurons(self, rows: Units, fill: str = "mean") -> Tail:
-        """Take the network from its neurons on.
+    def neurons(self, rows: Units) -> Tail:
+        """Take the network from its neurons on, for some inputs."""
+        writes = np.asarray(self.run.model.W_out) @ np.asarray(self.run.model.W_U)
+        return self._tail(np.asarray(self.activations.neurons), writes, rows)
 
-        Args:
-            rows: The inputs to keep.
-            fill: What is left of a neuron that is taken out: its mean over all inputs, or zero.
-        """
-        neurons, model = np.asarray(self.activations.neurons), self.run.model
-        writes = np.asarray(model.W_out) @ np.asarray(model.W_U)
-        swing = neurons[rows] - fill_of(neurons, fill)
-        return Tail(swing, writes, np.asarray(self.activations.logits)[rows])
-
-    def stream(self, rows: Units, fill: str = "mean") -> Tail:
-        """Take the network from the residual stream on, in double precision; see `neurons`.
+    def stream(self, rows: Units) -> Tail:
+        """Take the network from the residual stream on, for some inputs, in double precision.
 
         The mean over the classes of each task is taken out of W_U: it moves all logits of a task
         alike, and changes nothing.
@@ -95,16 +176,18 @@ class Bench:
         reads = np.array(self.run.model.W_U, float)
         for own in self.run.task.columns:
             reads[:, own] -= reads[:, own].mean(axis=1, keepdims=True)
-        stream = np.asarray(self.activations.resid_post, float)
-        swing = stream[rows] - fill_of(stream, fill)
-        return Tail(swing, reads, np.asarray(self.activations.logits)[rows])
+        return self._tail(np.asarray(self.activations.resid_post, float), reads, rows)
+
+    def _tail(self, units: np.ndarray, writes: np.ndarray, rows: Units) -> Tail:
+        logits = np.asarray(self.activations.logits)
+        return Tail(units[rows] - units.mean(axis=0, keepdims=True), writes, logits[rows])
 
 
 @lru_cache(maxsize=1)
 def lay_out(run: Run) -> Bench:
     """Compute what taking a run apart starts from; that of the last run is kept."""
     activations, task = run.activations(), run.task
-    rows = choosing_rows(task), scoring_rows(task)
+    rows = task.train[:SAMPLE], scoring_rows(task)
     return Bench(run, activations, *(HeldOut.of(task, activations.logits, each) for each in rows))
 
 
@@ -129,49 +212,32 @@ def smallest_set(tail: Tail, held: HeldOut, i: int, order: Units) -> Units:
     """Find the first few neurons of an order that break task i, or half of all if none do.
 
     Sizes are tried in even steps, and within the first step that breaks the task by halving it.
-
-    Args:
-        tail: The network from its neurons on, on the inputs of `held`.
-        held: Inputs to choose by.
-        i: Number of the task to break.
-        order: All neurons, two or more, the first to go first.
     """
-    own, most = held.columns[i], tail.swing.shape[1] // 2
+    own, most = tail.of(held.columns[i]), len(order) // 2
 
-    def taken(left: np.ndarray, more: Units) -> np.ndarray:
-        return left - tail.swing[:, more] @ tail.writes[more, own]
+    def breaks(size: int) -> bool:
+        return held.left_of(i, own.without(order[:size])) <= BROKEN
 
-    spared, left = 0, tail.logits[:, own]  # of the largest set known not to break the task
-    for broken in np.unique(np.linspace(1, most, min(DOSES, most)).astype(int)).tolist():
-        after = taken(left, order[spared:broken])
-        if held.left_of(i, after) <= BROKEN:
+    spared, sizes = 0, np.unique(np.linspace(1, most, min(DOSES, most)).astype(int)).tolist()
+    for broken in sizes:
+        if breaks(broken):
             break
-        spared, left = broken, after
+        spared = broken
     else:
         return order[:most]
     while broken - spared > 1:
         middle = (spared + broken) // 2
-        after = taken(left, order[spared:middle])
-        if held.left_of(i, after) <= BROKEN:
-            broken = middle
-        else:
-            spared, left = middle, after
+        spared, broken = (spared, middle) if breaks(middle) else (middle, broken)
     return order[:broken]
 
 
 def breaking_set(
     tail: Tail, held: HeldOut, found: Float[np.ndarray, "neurons tasks"], i: int
 ) -> Units:
-    """Choose neurons that break task i and harm the others least.
+    """Choose neurons that break task i and harm the others least, by the `evidence` found.
 
     Neurons go in the order of their share of the task's evidence, less a price for their mean
     share of the others'; of the sets for `PRICES` the one that harms the others least is chosen.
-
-    Args:
-        tail: The network from its neurons on, on the inputs of `held`.
-        held: Inputs to choose by.
-        found: Evidence of each neuron for each task.
-        i: Number of the task to break.
     """
     share = found / np.maximum(np.abs(found).sum(axis=0), np.finfo(found.dtype).tiny)
     others = (share.sum(axis=1) - share[:, i]) / max(share.shape[1] - 1, 1)
@@ -184,20 +250,14 @@ def breaking_set(
     return min(sets, key=cost)
 
 
-@lru_cache(maxsize=1)
-def neuron_sets(bench: Bench) -> list[Units]:
-    """Choose the neurons that break each task; those of the last run are kept."""
+def break_by_neurons(bench: Bench) -> Selectivity:
+    """Break each task by a `breaking_set` of neurons, set to their means, beside random sets."""
     tail, held = bench.neurons(bench.choosing.rows), bench.choosing
+    generator = np.random.default_rng(0)
     found = evidence(tail, held)
-    return [breaking_set(tail, held, found, i) for i in range(found.shape[1])]
-
-
-def break_by_neurons(bench: Bench, fill: str = "mean") -> Selectivity:
-    """Break each task by its `neuron_sets`, set to their means or to zero, beside random sets."""
-    tail, generator = bench.neurons(bench.scoring.rows, fill), np.random.default_rng(0)
-    sets, units = neuron_sets(bench), tail.swing.shape[1]
-    controls = [list(random_sets(own, units, DRAWS, generator)) for own in sets]
-    return selectivity(tail.without, bench.scoring, sets, controls)
+    sets = [breaking_set(tail, held, found, i) for i in range(found.shape[1])]
+    controls = [list(random_sets(own, len(found), DRAWS, generator)) for own in sets]
+    return selectivity(bench.neurons(bench.scoring.rows).without, bench.scoring, sets, controls)
 
 
 def smallest_basis(tail: Tail, held: HeldOut, i: int) -> Basis:
@@ -205,24 +265,15 @@ def smallest_basis(tail: Tail, held: HeldOut, i: int) -> Basis:
 
     The task reads the stream through its columns of W_U. Directions along which its logits vary
     most over the inputs are projected out first.
-
-    Args:
-        tail: The network from the stream on, on the inputs of `held`.
-        held: Inputs to choose by.
-        i: Number of the task to break.
     """
-    own = held.columns[i]
-    read, left = tail.writes[:, own], tail.logits[:, own]
-    energy, classes = np.linalg.eigh((tail.swing @ read).T @ (tail.swing @ read))
-    there = np.linalg.eigvalsh(read.T @ read)
-    rank = int((there > 1e-10 * there.max()).sum())
+    swing, read, logits = tail.of(held.columns[i])
+    energy, classes = np.linalg.eigh((swing @ read).T @ (swing @ read))
+    rank = int(np.linalg.matrix_rank(read, rtol=1e-5))
     basis = np.linalg.qr(read @ classes[:, np.argsort(-energy)[:rank]])[0].T
-    most = min(rank, basis.shape[1] // 2)
-    along, written = tail.swing @ basis.T, basis @ read
-    for rank in range(most):
-        left = left - along[:, rank, None] * written[rank]
-        if held.left_of(i, left) <= BROKEN:
-            return basis[: rank + 1]
+    along, written, most = swing @ basis.T, basis @ read, min(rank, len(read) // 2)
+    for size in range(1, most):
+        if held.left_of(i, logits - along[:, :size] @ written[:size]) <= BROKEN:
+            return basis[:size]
     return basis[:most]
 
 
@@ -232,64 +283,15 @@ def random_basis(basis: Basis, generator: np.random.Generator) -> Basis:
     return np.linalg.qr(drawn - basis.T @ (basis @ drawn))[0].T
 
 
-class Subspaces(NamedTuple):
-    """Tasks broken by orthogonal projections of the stream, and the directions of each."""
-
-    projected: Selectivity
-    bases: tuple[Basis, ...]
-
-
 @lru_cache(maxsize=1)
-def break_by_subspaces(bench: Bench) -> Subspaces:
+def break_by_subspaces(bench: Bench) -> Selectivity:
     """Break each task by the fewest directions of the stream, beside random ones, as many."""
     tail, generator = bench.stream(bench.choosing.rows), np.random.default_rng(0)
-    every = range(len(bench.choosing.class_sizes))
-    bases = tuple(smallest_basis(tail, bench.choosing, i) for i in every)
+    every = range(len(bench.choosing.columns))
+    bases = [smallest_basis(tail, bench.choosing, i) for i in every]
     controls = [[random_basis(own, generator) for _ in range(DRAWS)] for own in bases]
     scoring = bench.stream(bench.scoring.rows)
-    return Subspaces(selectivity(scoring.projected, bench.scoring, bases, controls), bases)
-
-
-def break_by_waves(
-    bench: Bench, held: HeldOut, formulas: Sequence[Formula], generator: np.random.Generator
-) -> dict[str, Selectivity]:
-    """Take the waves that each task uses out in three places, beside as many that it does not use.
-
-    These are three experiments. Both digits read the embedding, so a wave goes from it as both
-    have it, and waves of other primes are nearly parallel to it. In the neurons, and at the end of
-    the stream, it is one function of both digits, and what follows is linear.
-
-    Args:
-        bench: The run laid out.
-        held: Inputs to score by.
-        formulas: What each task uses, fitted on other inputs.
-        generator: Source of the controls, the same in each place.
-
-    Returns:
-        Results by place; sizes are numbers of waves, and controls are NaN for a task that uses
-        more than half of its waves.
-    """
-    model, task = bench.run.model, bench.run.task
-    used = [[(int(k), one.modulus) for k in one.used] for one in formulas]
-    drawn = [[one.unused(generator) for one in formulas] for _ in range(DRAWS)]
-    controls = [
-        [None if ks is None else [(int(k), one.modulus) for k in ks] for ks in own]
-        for one, own in zip(formulas, zip(*drawn, strict=True), strict=True)
-    ]
-
-    def without(site: str, chosen: Sequence[tuple[int, int]]) -> Array:
-        waves, table = Waves.of(chosen), np.array(model.W_E, float)
-        if site == "embedding":
-            table[: task.p] = remove(table[: task.p], one_digit(waves, task.p))
-            return logits_with(with_weights(model, W_E=table), task, {}, held.rows)
-        edit = without_waves(bench.activations, waves, site, held.rows)
-        return logits_with(model, task, edit, held.rows)
-
-    sites = {"embedding": "embedding", "neurons": "neurons", "stream": "resid_post"}
-    return {
-        place: selectivity(partial(without, site), held, used, controls)
-        for place, site in sites.items()
-    }
+    return selectivity(scoring.projected, bench.scoring, bases, controls)
 
 
 class Sieve(NamedTuple):
@@ -297,17 +299,12 @@ class Sieve(NamedTuple):
 
     A number above 1 is called prime if no other modulus is said to divide it: every composite
     below p² has a prime factor below p.
-
-    Attributes:
-        prime: Whether each number below p² is prime.
-        called: Whether the intact network calls it prime.
-        broken: Whether it does with each task broken.
-        guarded: Whether each task alone refuses it: composites that no other modulus divides.
     """
 
-    prime: Bool[np.ndarray, " n"]
-    called: Bool[np.ndarray, " n"]
-    broken: Bool[np.ndarray, "tasks n"]
+    prime: Bool[np.ndarray, " n"]  #: Whether each number below p² is prime
+    called: Bool[np.ndarray, " n"]  #: Whether the intact network calls it prime
+    broken: Bool[np.ndarray, "tasks n"]  #: Whether it does with each task broken
+    #: Whether each task alone refuses it: composites that no other modulus divides
     guarded: Bool[np.ndarray, "tasks n"]
 
     @property

@@ -37,8 +37,7 @@ def book(run: str | None, pairs: tuple[str, ...], chapters: tuple[str, ...]) -> 
 @click.option("--run", "named", multiple=True, metavar="RUN", help="preset or folder; repeatable")
 @click.option("--claim", "keys", multiple=True, help="only this claim; repeatable")
 @click.option("--verbose", is_flag=True, help="criteria and the numbers of every seed as well")
-@click.option("--json", "as_json", is_flag=True, help="all of it as JSON")
-def claims(named: tuple[str, ...], keys: tuple[str, ...], verbose: bool, as_json: bool) -> None:
+def claims(named: tuple[str, ...], keys: tuple[str, ...], verbose: bool) -> None:
     """Judge the paper's claims by runs: those named, or those that come with the book.
 
     Seeds are judged by their median, those of which the book has the numbers alone as well.
@@ -50,9 +49,9 @@ def claims(named: tuple[str, ...], keys: tuple[str, ...], verbose: bool, as_json
     found = [runs.cached(run) for run in named] or runs.shipped_runs()
     seeds = () if named else ledger.stored_seeds()
     page = ledger.examine_all(ledger.gather(found), keys or None, seeds)
-    if verbose or as_json:
+    if verbose:
         page = ledger.shuffled_label_control(page)
-    click.echo(page.json() if as_json else page.verbose() if verbose else repr(page))
+    click.echo(page.verbose() if verbose else repr(page))
 
 
 @click.command()

@@ -1,10 +1,13 @@
-"""What the prose of a chapter stands on: values that it shows, and verdicts that it relies on."""
+"""What a chapter stands on: values in its prose and alternative texts, verdicts, pictures."""
 
+import ast
+import re
 from typing import Any
 
 from IPython.core.getipython import get_ipython
 from IPython.display import HTML, display
 from myst_nb import glue
+from nbformat import NotebookNode
 
 INJECTED = "# Parameters\n"  # how papermill begins the cell that gives a chapter other parameters
 MARK = "other-runs"  # class of the banner
@@ -12,15 +15,17 @@ BANNER = (
     "The prose of this page speaks of the runs that come with the book. Here they are others, so "
     "that numbers and figures may not agree with its sentences."
 )
+PLACE = re.compile(r"\{(\w+)(?::([^{}]*))?\}")  # as in the role: {share} or {share:.2f}
+GLUED = "application/papermill.record/text/plain"  # where `glue(..., display=False)` puts a value
 _told: set[int] = set()  # notebooks that have shown the banner
 
 
-def publish(**values: Any) -> None:
-    """Let the text show values by name, as in ``{glue:text}`share:.0%```, and alt texts as well.
+class FigureError(ValueError):
+    """A figure lacks its picture, or its alternative text a value that it names."""
 
-    Args:
-        values: Numbers, texts, and arrays of one number.
-    """
+
+def publish(**values: Any) -> None:
+    """Let prose and alt texts show numbers and texts by name, as in ``{glue:text}`share:.0%```."""
     for name, value in values.items():
         glue(name, _plain(name, value), display=False)
 
@@ -28,16 +33,8 @@ def publish(**values: Any) -> None:
 def expects(claim: str, verdict: str) -> None:
     """Fail if the runs that come with the book no longer say of a claim what the prose says.
 
-    On other parameters than the chapter's own nothing fails: a banner says, once, that the prose
-    speaks of other runs.
-
-    Args:
-        claim: Key of the claim, such as ``filter``.
-        verdict: The verdict, or its first word: reproduced, partly, not.
-
-    Raises:
-        AssertionError: if the verdict is another one.
-        ValueError: for a claim that the ledger does not have.
+    The verdict may be given by its first word: reproduced, partly, not. On other parameters than
+    the chapter's own nothing fails: a banner says, once, that the prose speaks of other runs.
     """
     from .ledger import examine_shipped, find_claim
 
@@ -64,6 +61,45 @@ def has_other_parameters() -> bool:
     return any(str(cell).startswith(INJECTED) for cell in cells)
 
 
+def fill(notebook: NotebookNode) -> None:
+    """Put glued values into the alternative texts of an executed notebook.
+
+    A text names a value in braces, with a format if it is to have one, as the role ``glue:text``
+    takes it; the value may be glued anywhere in the notebook.
+    """
+    values = {
+        output.metadata["scrapbook"]["name"]: output.data[GLUED]
+        for cell in notebook.cells
+        for output in cell.get("outputs", ())
+        if "scrapbook" in output.get("metadata", {}) and GLUED in output.data
+    }
+
+    def value(place: re.Match[str]) -> str:
+        name, form = place.groups(default="")
+        if name not in values:
+            raise FigureError(f"the alt text {place.string!r} names {name!r}, which nothing glues")
+        try:
+            return format(_read(values[name]), form)
+        except ValueError as error:
+            said = f"{place[0]} in an alt text will not do for {values[name]}: {error}"
+            raise FigureError(said) from error
+
+    for cell in notebook.cells:
+        image = cell.metadata.get("mystnb", {}).get("image", {})
+        if "alt" in image:
+            image["alt"] = PLACE.sub(value, image["alt"])
+
+
+def check_pictures(notebook: NotebookNode) -> None:
+    """Raise a FigureError if the cell of a figure has drawn nothing."""
+    for cell in notebook.cells:
+        figure = cell.metadata.get("mystnb", {}).get("figure")
+        kinds = [kind for output in cell.get("outputs", ()) for kind in output.get("data", ())]
+        if figure and not any(kind.startswith("image/") for kind in kinds):
+            shown = ", ".join(kinds) or "nothing"
+            raise FigureError(f"{figure['name']} shows {shown}; its cell must end with a figure")
+
+
 def _plain(name: str, value: Any) -> Any:
     """Return a value as a number or text of Python's own, whose repr a format can read."""
     if getattr(value, "size", None) == 1 and hasattr(value, "item"):
@@ -73,3 +109,8 @@ def _plain(name: str, value: Any) -> Any:
     if isinstance(value, str):
         return str(value)
     raise TypeError(f"{name} is of type {type(value).__name__}; publish numbers and texts")
+
+
+def _read(written: str) -> Any:
+    """Return a value as Python writes it; nan and inf, which are no literals, too."""
+    return float(written) if written in ("nan", "inf", "-inf") else ast.literal_eval(written)

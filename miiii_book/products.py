@@ -28,57 +28,37 @@ PURE = 0.5  # share of a neuron's interaction part in one pair, so that it belon
 
 
 class Patterns(NamedTuple):
-    """Shares of what products of waves put into the logits, by what they depend on.
+    """Shares of what products of waves put into the logits, by what they depend on."""
 
-    Attributes:
-        wanted: Share on the cosine of the sum of both angles less the class.
-        turned: Share on the sine of it.
-        mirrored: Share on the sum of both angles plus the class.
-        difference: Share on the difference of both angles.
-    """
-
-    wanted: float
-    turned: float
-    mirrored: float
-    difference: float
+    wanted: float  #: Share on the cosine of the sum of both angles less the class
+    turned: float  #: Share on the sine of it
+    mirrored: float  #: Share on the sum of both angles plus the class
+    difference: float  #: Share on the difference of both angles
 
 
 class Cluster(NamedTuple):
-    """The neurons of one wave, and the waves in each.
+    """The neurons of one wave, and the waves in each."""
 
-    Attributes:
-        modulus: Number of the classes that they write: p, or a prime below it.
-        frequency: Cycles k of their wave over the classes.
-        neurons: Numbers of the neurons.
-        digits: Waves in x0 and in x1 alone.
-        total: Wave in the sum of both angles, cos·cos - sin·sin and sin·cos + cos·sin.
-        difference: Wave in the difference of both angles.
-        written: Wave that the neuron writes along the classes.
-    """
-
-    modulus: int
-    frequency: int
-    neurons: Int[np.ndarray, " neurons"]
-    digits: Complex[np.ndarray, "neurons 2"]
-    total: Phasors
-    difference: Phasors
-    written: Phasors
+    modulus: int  #: Number of the classes that they write: p, or a prime below it
+    frequency: int  #: Cycles k of their wave over the classes
+    neurons: Int[np.ndarray, " neurons"]  #: Numbers of the neurons
+    digits: Complex[np.ndarray, "neurons 2"]  #: Waves in x0 and in x1 alone
+    total: Phasors  #: Wave in the sum of both angles, cos·cos - sin·sin and sin·cos + cos·sin
+    difference: Phasors  #: Wave in the difference of both angles
+    written: Phasors  #: Wave that the neuron writes along the classes
 
     def aligned(self, shift: int = 0) -> float:
         """Average the cosine between the phase computed and the one written, 1 if they agree.
 
-        Args:
-            shift: How many neurons further on the one that writes is; 0 for the same, 1 as control.
+        The one that writes is so many neurons further on: 0 for the same, 1 as a control.
         """
         return alignment(self.total, np.roll(self.written, shift))
 
     def locked(self, shift: int = 0) -> Float[np.ndarray, " neurons"]:
         """Return the share of each neuron's products that is cos·cos of its two digits' phases.
 
-        There are four products of waves, so unrelated phases have a quarter on average.
-
-        Args:
-            shift: How many neurons further on the phases are taken from; 0 for the neuron's own.
+        There are four products of waves, so unrelated phases have a quarter on average. The phases
+        are taken from so many neurons further on: 0 for the neuron's own.
         """
         first, second = np.roll(np.angle(self.digits), shift, axis=0).T
         # cos·cos is half a wave of the sum and half one of the difference, each 1/√2 of a unit.
@@ -91,16 +71,13 @@ class Cluster(NamedTuple):
 
     def patterns(self, *, together: bool) -> Patterns:
         """Measure what the products write: added up, so that waves cancel, or each alone."""
-        each = [
-            wave * way
-            for wave in (self.total, self.difference)
-            for way in (self.written.conj(), self.written)
-        ]
-        parts = [c.sum(keepdims=True) if together else c for c in each]
-        energies = [(parts[0].real ** 2).sum(), (parts[0].imag ** 2).sum()]
-        energies += [(np.abs(part) ** 2).sum() for part in parts[1:]]
+        ways = self.written.conj(), self.written
+        each = [wave * way for wave in (self.total, self.difference) for way in ways]
+        own, *others = (c.sum(keepdims=True) if together else c for c in each)
+        energies = [(own.real**2).sum(), (own.imag**2).sum()]
+        energies += [(np.abs(other) ** 2).sum() for other in others]
         whole = max(sum(energies), TINY)
-        wanted, turned, mirrored, *differences = (float(e / whole) for e in energies)
+        wanted, turned, mirrored, *differences = (float(energy / whole) for energy in energies)
         return Patterns(wanted, turned, mirrored, sum(differences))
 
 
@@ -116,14 +93,10 @@ def cluster(
     columns: Float[np.ndarray, "2 p 2"],
     writes: Float[np.ndarray, "neurons classes"],
 ) -> Cluster:
-    """Take the neurons of one wave apart.
+    """Take the neurons of one wave (modulus, k) apart, by grids of what they are after the ReLU.
 
-    Args:
-        wave: Modulus and k.
-        neurons: Numbers of the neurons.
-        grids: These neurons after the ReLU.
-        columns: For each digit the cosine and the sine of its wave, of length 1 and mean 0.
-        writes: What these neurons add to the logits of the task.
+    Columns are, for each digit, the cosine and the sine of its wave, of length 1 and mean 0; the
+    neurons write what they add to the logits of the task.
     """
     values, (first, second) = np.asarray(grids, float), columns
     values = values - values.mean(axis=(1, 2), keepdims=True)
@@ -157,14 +130,9 @@ def remainder_clusters(
 ) -> list[Cluster]:
     """Find the neurons that multiply two waves of one n mod q, by q and k.
 
-    Args:
-        task: A task of remainders.
-        neurons: Neurons after the ReLU, over all inputs.
-        writes: W_out·W_U, packed as the logits are.
-
-    Returns:
-        A cluster for each wave with two neurons or more that have half of their interaction part
-        in its products; k below q/2, as k and q - k are one wave, and that of q = 2 has no phase.
+    There is a cluster for each wave with two neurons or more that have half of their interaction
+    part in its products; k is below q/2, as k and q - k are one wave, and that of q = 2 has no
+    phase. Neurons are after the ReLU, over all inputs, and write W_out·W_U.
     """
     moduli, clusters = remainder_moduli(task), []
     q, k = (np.asarray(each, int) for each in (waves_of(moduli).modulus, waves_of(moduli).k))

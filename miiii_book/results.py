@@ -5,7 +5,6 @@
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
@@ -45,24 +44,19 @@ class Curve(NamedTuple):
         return NEVER if found is None else float(found)
 
 
-def find_results(name: str) -> Path | None:
-    """Return the path of a file of stored results; None where it is not, as outside the book."""
-    root = shipped_root()
-    path = root.parent / "results" / name if root else None
-    return path if path and path.is_file() else None
-
-
-def read_results(path: Path | None, parse: Callable[[Row], T]) -> list[T]:
-    """Read a file of results: a JSON list, or one JSON object a line.
+def read_results(name: str, parse: Callable[[Row], T]) -> list[T]:
+    """Read a file of stored results: a JSON list, or one JSON object a line.
 
     Args:
-        path: The file, such as from `find_results`; None gives no results.
+        name: Name of the file. Where it is not, as outside the book, there are no results.
         parse: Function from one object to one result.
 
     Raises:
         RunError: if the file cannot be read; names it.
     """
-    if path is None:
+    root = shipped_root()
+    path = root.parent / "results" / name if root else None
+    if path is None or not path.is_file():
         return []
     try:
         text = path.read_text("utf-8")
@@ -98,16 +92,8 @@ def neighbour_steps(config: Config) -> dict[tuple[str, Any], Config]:
     return {step: one for step, one in found.items() if step not in APART}
 
 
-def stored_neighbours(config: Config, path: Path | None = None) -> list[Neighbour]:
-    """Return the stored neighbours of a configuration, of whatever seed.
-
-    Args:
-        config: The configuration in the middle.
-        path: Another file than the book's.
-
-    Raises:
-        RunError: if the file is damaged.
-    """
+def stored_neighbours(config: Config) -> list[Neighbour]:
+    """Return the stored neighbours of a configuration, of whatever seed."""
     seed = config.train.seed
     steps = {one.replace(**RECORDING): step for step, one in neighbour_steps(config).items()}
 
@@ -116,7 +102,7 @@ def stored_neighbours(config: Config, path: Path | None = None) -> list[Neighbou
         step = steps.get(own.replace(seed=seed))
         return Neighbour(*step, own.train.seed, curve_of(row)) if step else None
 
-    return [one for one in read_results(path or find_results(NEIGHBOURS), parse) if one]
+    return [one for one in read_results(NEIGHBOURS, parse) if one]
 
 
 class Training(NamedTuple):
@@ -136,28 +122,20 @@ class Base(NamedTuple):
     last: int
 
 
-def trainings_of(runs: Sequence[Run], path: Path | None = None) -> list[Training]:
-    """Return the trainings of one recipe, by p and seed: runs, and what is stored.
+def trainings_of(runs: Sequence[Run]) -> list[Training]:
+    """Return the trainings of one recipe, by p and seed: runs of T_miiii, and what is stored.
 
     A recipe is all but base, seed, length and what is recorded on the way. Of the recipes that
     the runs have it is the one with the most bases. A run counts before what is stored of its
     base and seed.
-
-    Args:
-        runs: Runs of T_miiii.
-        path: Another file than the book's.
-
-    Raises:
-        RunError: if the file is damaged.
     """
-    return _fullest(runs, path)[1]
+    return _fullest(runs)[1]
 
 
-def renamed_of(runs: Sequence[Run], path: Path | None = None) -> list[Training]:
+def renamed_of(runs: Sequence[Run]) -> list[Training]:
     """Return the stored trainings of that recipe with the tokens of one digit renamed."""
     recipe, _ = _fullest(runs)
-    stored = read_results(path or find_results(RENAMED), _training)
-    return [] if recipe is None else _alike(recipe, stored)
+    return _alike(recipe, read_results(RENAMED, _training)) if recipe else []
 
 
 def by_base(trainings: Iterable[Training]) -> dict[int, Base]:
@@ -169,9 +147,9 @@ def by_base(trainings: Iterable[Training]) -> dict[int, Base]:
     return {p: Base(len(own), medians[p], max(x.last for x in own)) for p, own in several.items()}
 
 
-def _fullest(runs: Sequence[Run], path: Path | None = None) -> tuple[Config | None, list[Training]]:
+def _fullest(runs: Sequence[Run]) -> tuple[Config | None, list[Training]]:
     """Return the recipe with the most bases, and its trainings; None if there are no runs."""
-    stored = read_results(path or find_results(BASES), _training)
+    stored = read_results(BASES, _training)
     own = [
         (run.config, Training(run.task.p, run.config.train.seed, run.learned_at(), run.epoch))
         for run in runs

@@ -48,16 +48,9 @@ class Result(NamedTuple):
 
 
 def search(
-    base: Config,
-    space: Space,
-    n_trials: int,
-    *,
-    name: str | None = None,
-    storage: str | None = None,
-    batch: int = 1,
-    seed: int = 0,
-    progress: bool = True,
-) -> optuna.Study:
+    base: Config, space: Space, n_trials: int, *, name: str | None = None,
+    storage: str | None = None, batch: int = 1, seed: int = 0, progress: bool = True,
+) -> optuna.Study:  # fmt: skip
     """Run trials until a study has so many, those of earlier calls and other machines included.
 
     Args:
@@ -69,10 +62,6 @@ def search(
         batch: Number of trials trained side by side; those of equal shapes as one program.
         seed: Seed of the sampler.
         progress: Whether to show a bar.
-
-    Raises:
-        ValueError: for a field or a value that the configuration does not take.
-        RunError: if the storage cannot be opened or holds another search of that name.
     """
     for field, values in space.items():
         if field not in fields() or field in RECORDING:
@@ -84,9 +73,8 @@ def search(
         raise ValueError(f"n_trials={n_trials}, batch={batch} will not do; each is at least 1")
     study = open_study(base, space, name=name, storage=storage, seed=seed)
     with tqdm(total=n_trials, unit="trial", disable=not progress) as bar:
-        while (done := len(found := results(study))) < n_trials:
+        while (done := len(results(study))) < n_trials:
             bar.update(done - bar.n)
-            bar.set_postfix_str(f"best loss {found[0].loss:.3f}" if found else "")
             run_trials(study, min(batch, n_trials - done), base, space)
         bar.update(n_trials - bar.n)
     return study

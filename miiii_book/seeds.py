@@ -7,9 +7,7 @@ join the evidence for a claim that is put to runs which differ from them in the 
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -20,7 +18,7 @@ from miiii_core.schedule import NEVER
 
 from .claims import LEDGER
 from .claims.claim import CannotTell, Claim, Measured, Values
-from .results import Curve, config_of, find_results, read_results
+from .results import Curve, Row, config_of, read_results
 
 FILE = "seeds.json"
 BESIDE = ("nanda", "basis")  # shipped runs of the first seed, to compare with
@@ -29,44 +27,36 @@ DIGITS = 4  # of accuracies in the curves; a thousand inputs tell them no finer
 Evidence = Mapping[str, Sequence[Run]]
 
 
-@dataclass(frozen=True)
-class StoredRun:
+class StoredRun(NamedTuple):
     """One run without its weights: what was trained, and how it came along."""
 
     config: Config
     curve: Curve
 
 
-@dataclass(frozen=True)
-class Seed:
-    """All that is stored of one seed.
+class Seed(NamedTuple):
+    """All that is stored of one seed."""
 
-    Attributes:
-        seed: Seed of these runs.
-        runs: The runs, by kind.
-        beside: Digests of the shipped runs, such as controls, that were measured beside them.
-        claims: The numbers of each claim, by its key.
-    """
-
-    seed: int
-    runs: Mapping[str, StoredRun]
+    seed: int  #: Seed of these runs
+    runs: Mapping[str, StoredRun]  #: The runs, by kind
+    #: Digests of the shipped runs, such as controls, that were measured beside them
     beside: Mapping[str, str]
-    claims: Mapping[str, Values]
+    claims: Mapping[str, Values]  #: The numbers of each claim, by its key
 
     def speaks_of(self, claim: Claim, evidence: Evidence) -> bool:
-        """Return whether it says something of a claim that the runs at hand do not themselves."""
-        return claim.key in self.claims and all(
-            self._fits(kind, evidence.get(kind, ())) for kind in claim.kinds
-        )
+        """Return whether it says something of a claim that the runs at hand do not themselves.
 
-    def _fits(self, kind: str, runs: Sequence[Run]) -> bool:
-        """Return whether the runs of a kind are of another seed, or were measured beside it."""
-        first = runs[0].config if runs else None
-        if first is None or kind not in self.runs:
-            return first is not None and first.digest == self.beside.get(kind)
-        own = self.runs[kind].config
-        there = {run.config.digest for run in runs}  # such a seed speaks for itself
-        return own.replace(seed=first.train.seed) == first and own.digest not in there
+        Of each kind it must have a run of another seed, or have been measured beside the one here.
+        """
+
+        def fits(kind: str) -> bool:
+            there = [run.config for run in evidence.get(kind, ())]
+            if not there or kind not in self.runs:
+                return bool(there) and there[0].digest == self.beside.get(kind)
+            own = self.runs[kind].config  # if it is there, such a seed speaks for itself
+            return own.replace(seed=there[0].train.seed) == there[0] and own not in there
+
+        return claim.key in self.claims and all(map(fits, claim.kinds))
 
 
 def kind_of(run: Run) -> str:
@@ -74,16 +64,9 @@ def kind_of(run: Run) -> str:
     return nearest_preset(run.config)[0].removesuffix("-small")
 
 
-def stored_seeds(path: Path | None = None) -> list[Seed]:
-    """Return what is stored with the book, by seed; nothing outside it.
-
-    Args:
-        path: Another file than the book's.
-
-    Raises:
-        RunError: if the file is damaged.
-    """
-    return sorted(read_results(path or find_results(FILE), _seed), key=lambda one: one.seed)
+def stored_seeds() -> list[Seed]:
+    """Return what is stored with the book, by seed; RunError if the file is damaged."""
+    return sorted(read_results(FILE, _seed), key=lambda one: one.seed)
 
 
 def curves_of(run: Run, seeds: Sequence[Seed]) -> dict[int, Curve]:
@@ -99,11 +82,9 @@ def curves_of(run: Run, seeds: Sequence[Seed]) -> dict[int, Curve]:
 
 
 def row_of(seed: int, own: Mapping[str, Run]) -> dict[str, Any]:
-    """Measure all claims on the runs of one seed, as `stored_seeds` reads it.
+    """Measure all claims on the runs of one seed, by kind, as `stored_seeds` reads it.
 
-    Args:
-        seed: Seed of the runs.
-        own: The runs, by kind. What a claim compares with and is not there is a shipped run.
+    What a claim compares with and is not there is a shipped run.
     """
     beside = {kind: cached(kind) for kind in BESIDE if kind not in own}
     told = {one.key: _numbers(one, own, beside) for one in LEDGER if one.key != DERIVED}
@@ -133,22 +114,17 @@ def _numbers(claim: Claim, own: Mapping[str, Run], beside: Mapping[str, Run]) ->
 
 
 def _row_of_run(run: Run) -> dict[str, Any]:
-    accuracy = run.metrics.split("accuracy", "validation")
+    epochs, accuracy = Curve.of(run)
     return {
         "config": json.loads(run.config.to_json()),
-        "epochs": run.metrics["epoch"].tolist(),
-        "accuracy": accuracy.mean(axis=1).astype(float).round(DIGITS).tolist(),
-        "final": accuracy[-1].astype(float).round(DIGITS).tolist(),
-        "origin": {key: run.info[key] for key in ("device", "wall_seconds")},
+        "epochs": epochs.tolist(),
+        "accuracy": accuracy.astype(float).round(DIGITS).tolist(),
     }
 
 
-def _seed(row: Mapping[str, Any]) -> Seed:
+def _seed(row: Row) -> Seed:
     runs = {
-        kind: StoredRun(
-            config_of(one),
-            Curve(np.array(one["epochs"], int), np.array(one["accuracy"], float)),
-        )
+        kind: StoredRun(config_of(one), Curve(np.array(one["epochs"]), np.array(one["accuracy"])))
         for kind, one in row["runs"].items()
     }
     claims = {

@@ -1,46 +1,59 @@
-"""Build the site from executed chapters, and only when something has changed."""
+"""Build the site from executed chapters, and only when something has changed.
+
+Where the repository is published is known from the clone: written nowhere, never guessed.
+"""
 
 import hashlib
 import importlib.metadata
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 
 from .build import OURS, PACKAGES, digest_of
-from .repository import find_repository
 
 SPHINX = "from jupyter_book.cli.main import main; main()"
 OPTIONS = ("-W", "-n", "--keep-going", "-q")
 NOTEBOOKS = "notebooks"  # folder of the chapters as notebooks without outputs
 DOWNLOADS = "downloads"  # folder, while the pages are built, of what readers may download
+VARIABLE = "MIIII_REPOSITORY"
+# https, ssh or git, with or without a user, a port or .git; or git@github.com:owner/name
+ADDRESS = re.compile(
+    r"(?:(?:https?|ssh|git)://)?(?:[^@/\s]+@)?(?:www\.|ssh\.)?github\.com(?::\d+/|[:/])"
+    r"(?P<owner>[\w-]+)/(?P<name>[\w.-]+?)(?:\.git)?/?"
+)
 
 
 class SiteError(RuntimeError):
     """Sphinx had something to complain about."""
 
 
+class Repository(NamedTuple):
+    """A public repository on GitHub, and the branch that links lead to."""
+
+    owner: str
+    name: str
+    branch: str = "main"
+
+    @property
+    def url(self) -> str:
+        """Address of its page."""
+        return f"https://github.com/{self.owner}/{self.name}"
+
+
 def build_site(root: Path, executed: Mapping[str, Path]) -> Path:
-    """Build ``_build/html`` from executed chapters, unless it is there already.
+    """Build ``_build/html`` from executed chapters, unless it is there; return the page to open.
 
-    The pages are built in a folder of their own and moved into place when complete.
-
-    Args:
-        root: Folder of the book.
-        executed: Executed notebook of each page that runs code.
-
-    Returns:
-        The page to open.
-
-    Raises:
-        SiteError: when Sphinx warns; the earlier site is left as it was.
+    The pages are built in a folder of their own and moved into place when complete. When Sphinx
+    warns, the earlier site is left as it was. Executed notebooks are given by page.
     """
     index, record = root / "_build" / "html" / "index.html", root / "_run" / "site.json"
     key = site_key(root, executed)
@@ -89,6 +102,32 @@ def site_key(root: Path, executed: Mapping[str, Path]) -> str:
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
+def parse_address(address: str, branch: str = "main") -> Repository | None:
+    """Return the repository that the address of a git remote means; None if not on GitHub."""
+    found = ADDRESS.fullmatch(address.strip())
+    return Repository(found["owner"], found["name"], branch) if found else None
+
+
+def find_repository(root: Path) -> Repository | None:
+    """Return what ``$MIIII_REPOSITORY`` or the remote ``origin`` names, on the current branch.
+
+    The root is the top folder of the clone; a folder inside another repository is not that one.
+    """
+    in_clone = Path(_git(root, "rev-parse", "--show-toplevel") or os.devnull) == root.resolve()
+    branch = (in_clone and _git(root, "branch", "--show-current")) or "main"
+    if (given := os.environ.get(VARIABLE)) is not None:
+        known = parse_address(given, branch) or parse_address(f"github.com/{given}", branch)
+        if given and not known:
+            raise ValueError(
+                f"{VARIABLE}={given!r} will not do; give a repository on GitHub, such as "
+                "OWNER/NAME, or nothing for a site without links to one"
+            )
+        return known
+    # As it was set: `git remote get-url` would name a mirror that this machine clones from.
+    origin = in_clone and _git(root, "config", "--get", "remote.origin.url")
+    return parse_address(origin, branch) if origin else None
+
+
 def _configuration(root: Path) -> dict[str, Any]:
     """Return the book's configuration, execution off, with links to where it is published."""
     config = yaml.safe_load((root / "_config.yml").read_text())
@@ -116,3 +155,12 @@ def _run_sphinx(folder: Path) -> None:
     if done.returncode:
         said = (done.stderr + done.stdout).replace(f"{folder}/", "")
         raise SiteError(f"the site was not built; Sphinx said\n\n{said.strip()}")
+
+
+def _git(root: Path, *words: str) -> str:
+    """Return what git answers; nothing where there is no git, no clone, or no such entry."""
+    try:
+        done = subprocess.run(["git", "-C", str(root), *words], capture_output=True, text=True)
+    except OSError:
+        return ""
+    return done.stdout.strip() if done.returncode == 0 else ""

@@ -19,20 +19,12 @@ TABLE_1: Space = {
 SMALL: Space = {**TABLE_1, "d_model": (32, 64), "learning_rate": (3e-3, 1e-3)}
 # What a training records changes nothing of its loss, so trials record as little as will do.
 RECORDING: dict[str, Any] = {
-    "probes": (),
-    "n_snapshots": 0,
-    "evals_per_octave": 2,
-    "wide_per_octave": 1,
-}
+    "probes": (), "n_snapshots": 0, "evals_per_octave": 2, "wide_per_octave": 1,
+}  # fmt: skip
 
 
 def neighbours(config: Config, space: Space) -> dict[tuple[str, Any], Config]:
-    """Return the configurations with another value in one field, by that field and value.
-
-    Args:
-        config: The configuration in the middle.
-        space: Values to choose from, by field.
-    """
+    """Return the configurations with another value of a space in one field, by field and value."""
     return {
         (field, value): config.replace(**{field: value})
         for field, values in space.items()

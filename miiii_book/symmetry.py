@@ -13,8 +13,10 @@ from jaxtyping import Bool, Float, Int
 
 from miiii_core.tasks import primes_below
 
+from .results import Base
+
 FIRST = 5  # 2 and 3 have symmetric digits in every base, and tell nothing
-Epochs = Mapping[int, Float[np.ndarray, " _"]]  # when each task was learned, by base
+DRAWS = 10_000  # number of random choices that tell chance
 
 
 def digit_sign(p: int, moduli: Sequence[int]) -> Int[np.ndarray, " tasks"]:
@@ -24,22 +26,15 @@ def digit_sign(p: int, moduli: Sequence[int]) -> Int[np.ndarray, " tasks"]:
 
 
 class Lead(NamedTuple):
-    """How much sooner tasks with symmetric digits are learned than others of as many classes.
+    """How much sooner tasks with symmetric digits are learned than others of as many classes."""
 
-    Attributes:
-        octaves: Doublings of the epoch by which they are ahead; negative: behind.
-        p_value: Share of random choices, for each q of as many bases, that are as far ahead.
-        symmetric: Number of tasks with symmetric digits, over all bases.
-        others: Number of tasks without.
-    """
-
-    octaves: float
-    p_value: float
-    symmetric: int
-    others: int
+    octaves: float  #: Doublings of the epoch by which they are ahead; negative: behind
+    p_value: float  #: Share of random choices, for each q of as many bases, that are as far ahead
+    symmetric: int  #: Number of tasks with symmetric digits, over all bases
+    others: int  #: Number of tasks without
 
 
-def lead(epochs: Epochs, last: Mapping[int, int], *, draws: int = 10_000, seed: int = 0) -> Lead:
+def lead_of(bases: Mapping[int, Base], *, draws: int = DRAWS, seed: int = 0) -> Lead | None:
     r"""Compare the same q in bases where its digits are symmetric and in bases where they are not.
 
     Least squares on $\log_2$ of the epoch with one term for each base (its training is faster or
@@ -49,22 +44,20 @@ def lead(epochs: Epochs, last: Mapping[int, int], *, draws: int = 10_000, seed: 
     other. 2 and 3 are left out: every larger prime is 1 or -1 modulo either.
 
     Args:
-        epochs: When each prime below a base was learned, by base; infinite for never.
-        last: Epoch at which training ended, by base. A task never learned counts as learned
-            then, which is too early.
+        bases: Trainings by base. A task never learned counts as learned at the last epoch, which
+            is too early.
         draws: Number of random choices.
         seed: Seed of the random choices.
 
-    Raises:
-        ValueError: if no q has symmetric digits in one base and not in another, or as `standings`.
+    Returns:
+        The lead; None if no q has symmetric digits in one base and not in another.
     """
-    _, modulus, symmetric, octave, left = _table(epochs, last)
+    if len(bases) < 2:
+        return None
+    _, modulus, symmetric, octave, left = _table(bases)
     found = _last_term(left, symmetric[:, None], octave)
     if not np.isfinite(found[0]):
-        raise ValueError(
-            f"bases {sorted(epochs)} have no prime from 5 on whose digits are symmetric in one "
-            "and not in another; add a base, such as 29 beside 31"
-        )
+        return None
     generator = np.random.default_rng(seed)
     drawn = np.repeat(symmetric[:, None], draws, axis=1)
     for column in drawn.T:
@@ -77,54 +70,36 @@ def lead(epochs: Epochs, last: Mapping[int, int], *, draws: int = 10_000, seed: 
 
 
 class Standings(NamedTuple):
-    """Tasks of several bases, from q = 5 on, a row each.
+    """Tasks of several bases, from q = 5 on, a row each."""
 
-    Attributes:
-        base: Base p.
-        modulus: Prime q.
-        symmetric: Whether its digits are symmetric.
-        epoch: When it was learned; the last of its base for never.
-        ahead: Octaves by which it was learned sooner than base and q say, by least squares.
-    """
-
-    base: Int[np.ndarray, " rows"]
-    modulus: Int[np.ndarray, " rows"]
-    symmetric: Bool[np.ndarray, " rows"]
-    epoch: Float[np.ndarray, " rows"]
+    base: Int[np.ndarray, " rows"]  #: Base p
+    modulus: Int[np.ndarray, " rows"]  #: Prime q
+    symmetric: Bool[np.ndarray, " rows"]  #: Whether its digits are symmetric
+    epoch: Float[np.ndarray, " rows"]  #: When it was learned; the last of its base for never
+    #: Octaves by which it was learned sooner than base and q say, by least squares
     ahead: Float[np.ndarray, " rows"]
 
 
-def standings(epochs: Epochs, last: Mapping[int, int]) -> Standings:
+def standings(bases: Mapping[int, Base]) -> Standings:
     """Return what one term for each base and one for each q leave of when tasks were learned.
 
-    A q that is in one base only is left out, as its term leaves nothing. Arguments as in `lead`.
-
-    Raises:
-        ValueError: if there are fewer than two bases, or one has other than its number of tasks.
+    A q that is in one base only is left out, as its term leaves nothing.
     """
-    base, modulus, symmetric, octave, left = _table(epochs, last)
+    base, modulus, symmetric, octave, left = _table(bases)
     several = (modulus[:, None] == modulus).sum(axis=1) > 1
-    columns = (base, modulus, symmetric, 2**octave, -left @ octave)
-    return Standings(*(rows[several] for rows in columns))
+    return Standings(*(x[several] for x in (base, modulus, symmetric, 2**octave, -left @ octave)))
 
 
-def _table(epochs: Epochs, last: Mapping[int, int]) -> tuple[np.ndarray, ...]:
+def _table(bases: Mapping[int, Base]) -> tuple[np.ndarray, ...]:
     """Return base, q, symmetry and log2 of the epoch of each task, and what the terms leave."""
-    if len(epochs) < 2:
-        raise ValueError(f"runs of bases {sorted(epochs)} were given; give two bases or more")
     rows = []
-    for p, found in sorted(epochs.items()):
+    for p, found in sorted(bases.items()):
         moduli = primes_below(p)
-        if len(found) != len(moduli):
-            raise ValueError(
-                f"{len(found)} epochs were given for the {len(moduli)} tasks of base {p}"
-            )
-        octaves = np.log2(np.clip(found, 1, last[p]))
+        octaves = np.log2(np.clip(found.learned, 1, found.last))
         columns = zip(moduli, digit_sign(p, moduli) != 0, octaves, strict=True)
         rows += [(p, *row) for row in columns if row[0] >= FIRST]
     base, modulus, symmetric, octave = map(np.array, zip(*rows, strict=True))
-    terms = [(values[:, None] == np.unique(values)).astype(float) for values in (base, modulus)]
-    design = np.hstack(terms)
+    design = np.hstack([x[:, None] == np.unique(x) for x in (base, modulus)]).astype(float)
     return base, modulus, symmetric, octave, np.eye(len(base)) - design @ np.linalg.pinv(design)
 
 

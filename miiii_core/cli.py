@@ -291,9 +291,10 @@ def run_page(run: "Run") -> str:
     rows: list[tuple[str, ...]] = [header]
     for i, modulus in enumerate(run.task.moduli):
         both = [run.metrics.split("accuracy", split)[:, i] for split in ("train", "validation")]
-        reached = [first_epoch(run.metrics["epoch"], accuracy) for accuracy in both]
-        rows.append((f"mod {modulus}", *(f"{a[-1]:.3f}" for a in both), *map(str, reached)))
-    note = f"(at {MASTERED}: first recorded epoch of that accuracy, None for never)"
+        epochs = (first_epoch(run.metrics["epoch"], accuracy) for accuracy in both)
+        reached = ("-" if epoch is None else f"{epoch:,}" for epoch in epochs)
+        rows.append((f"mod {modulus}", *(f"{a[-1]:.3f}" for a in both), *reached))
+    note = f"(at {MASTERED}: first recorded epoch of that accuracy, - for never)"
     return "\n".join([*lines, "", *aligned(rows), note])
 
 

@@ -481,7 +481,7 @@ def _record(recorders: Sequence["_Recorder"], news: News, progress: bool) -> Non
                 if now.metrics is not None:
                     _, validation, _ = now.metrics["accuracy"]
                     means = f"{validation.mean():.3f} on average, {validation.min():.2f} at worst"
-                    bar.set_postfix_str(f"validation accuracy {means}")
+                    bar.set_postfix_str(f"validation accuracy {means}", refresh=False)
                 if stopped.is_set():
                     recorder.save(now, "interrupted")
                 elif late or now.last:

@@ -1,4 +1,4 @@
-"""The built site in a browser, from the disk: it loads, fits, speaks and moves.
+"""The built site in a browser, from the disk: it loads, fits and speaks.
 
 These tests look at ``_build/html``. Where there is no browser or no site they skip, and say what
 to do; with ``MIIII_BROWSER=required`` in the environment they fail instead.
@@ -9,15 +9,11 @@ import os
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-import numpy as np
 import pytest
 from check_site import check_site
 from selenium.webdriver.common.by import By
-from selenium.webdriver.common.keys import Keys
-from selenium.webdriver.support.select import Select
 from selenium.webdriver.support.wait import WebDriverWait
 
-from miiii_book import explorer as controls
 from miiii_book.chapters import read_pages
 from tools import browser
 
@@ -158,86 +154,6 @@ def test_the_check_for_everyone_finds_faults(chrome, tmp_path):
     browser.show(chrome, tmp_path / "page.html")
     found = {fault.split(":")[0] for fault in faults(chrome)}
     assert found >= {"color-contrast", "label", *HEADINGS}
-
-
-@pytest.fixture
-def explorers(chrome, tmp_path):
-    """Explorers with every kind of choice and panel, on a page of their own."""
-    generator = np.random.default_rng(0)
-    epochs, maps = 2 ** np.arange(9), generator.random((2, 9, 7, 7))
-    words = {"alt": "a picture", "label": "share"}
-    made = [
-        controls.explorer(choices, panels, caption="Move it.")
-        for choices, panels in [
-            ([controls.menu("head", [1, 2]), controls.slider("epoch", epochs, play=True)],
-             [controls.heat_map(maps, **words)]),
-            ([controls.slider("epoch", epochs)],
-             [controls.bars(maps[0, :, 0], each="bar", **words),
-              controls.heat_map(maps[0], common=False, **words)]),
-            ([controls.boxes("task", ["a", "b", "c"], start=(0, -1))],
-             [controls.lines(epochs, maps[0, 0, :3, :1] * epochs, ["a", "b", "c"], **words)]),
-        ]
-    ]  # fmt: skip
-    body = "".join(one._repr_html_() for one in made)
-    page = tmp_path / "page.html"
-    page.write_text(f"<html lang=en><meta charset=utf-8><title>x</title><h1>x</h1>{body}</html>")
-    browser.show(chrome, page)
-    return chrome.find_elements(By.CSS_SELECTOR, ".miiii-explorer")
-
-
-def seen(explorer):
-    """What an explorer draws and says: shapes and pixels, and the sentence."""
-    drawn = explorer.parent.execute_script(
-        "return [...arguments[0].querySelectorAll('.data svg')].map((s) => s.outerHTML).concat("
-        "[...arguments[0].querySelectorAll('canvas')].map((c) => c.toDataURL()))", explorer,
-    )  # fmt: skip
-    return drawn, explorer.find_element(By.CSS_SELECTOR, "output").text
-
-
-def changes(explorer, act):
-    """Whether an act changes both what is drawn and what is said."""
-    before = seen(explorer)
-    act()
-    return all(now != then for now, then in zip(seen(explorer), before, strict=True))
-
-
-def test_every_control_moves(explorers, chrome):
-    assert complaints(chrome) == [] and faults(chrome) == []
-    first, second, third = explorers
-    menu = Select(first.find_element(By.CSS_SELECTOR, "select"))
-    assert changes(first, lambda: menu.select_by_index(1))
-    for explorer in (first, second):
-        slider = explorer.find_element(By.CSS_SELECTOR, "input")
-        slider.send_keys(Keys.HOME)
-        assert changes(explorer, lambda slider=slider: slider.send_keys(Keys.END))
-        assert "epoch 256" in seen(explorer)[1]
-        assert slider.get_attribute("aria-valuetext") == "256"
-        step = explorer.find_element(By.CSS_SELECTOR, "[data-step='-1']")
-        assert changes(explorer, step.click) and "epoch 128" in seen(explorer)[1]
-    play = first.find_element(By.CSS_SELECTOR, ".play")
-    first.find_element(By.CSS_SELECTOR, "input").send_keys(Keys.HOME)
-    play.click()
-    assert play.text == "Pause"
-    WebDriverWait(chrome, 10).until(lambda _: play.text == "Play")  # at the end
-    assert "head 2, epoch 256" in seen(first)[1]
-    for box in third.find_elements(By.CSS_SELECTOR, "input:checked"):
-        box.click()
-    assert "none chosen" in seen(third)[1]
-    assert third.find_elements(By.CSS_SELECTOR, ".chosen") == []
-    for count, box in enumerate(third.find_elements(By.CSS_SELECTOR, "input"), start=1):
-        assert changes(third, lambda box=box: box.send_keys(Keys.SPACE))
-        assert len(third.find_elements(By.CSS_SELECTOR, ".chosen")) == count
-
-
-def test_without_scripts_there_is_a_picture_and_no_dead_control(explorers, chrome):
-    browser.command(chrome, "Emulation.setScriptExecutionDisabled", value=True)
-    try:
-        chrome.refresh()
-        for explorer in chrome.find_elements(By.CSS_SELECTOR, ".miiii-explorer"):
-            assert explorer.find_element(By.CSS_SELECTOR, ".plot img").is_displayed()
-            assert not explorer.find_element(By.CSS_SELECTOR, ".choices").is_displayed()
-    finally:
-        browser.command(chrome, "Emulation.setScriptExecutionDisabled", value=False)
 
 
 def test_the_search_finds_pages_from_the_disk(chrome, pages):

@@ -15,7 +15,7 @@ import pytest
 from filelock import FileLock
 from tiny_book import PLAIN, REPOSITORY, WAVES, write_book
 
-from miiii_book import alt_text, build, chapters
+from miiii_book import build, chapters, page
 
 # What the real chapters run with here: long enough to record, too short to learn.
 TINY = {"p": 13, "epochs": 24, "d_model": 16, "seed": 3, "live_epochs": 24}
@@ -33,8 +33,8 @@ def root(tmp_path, monkeypatch):
         "miiii_core/fourier.py": "power = 2",
         "miiii_core/tasks.py": "",
         "miiii_book/__init__.py": "",
-        "miiii_book/explorer.py": "from miiii_core import waves",
-        "miiii_book/explorer.js": "",
+        "miiii_book/claims.py": "from miiii_core import waves",
+        "miiii_book/claims.toml": "",
     }.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(text)
@@ -68,8 +68,10 @@ def test_chapters_are_the_pages_of_the_table_that_run_code(root):
     waves, plain = chapters.read_chapters(root)
     assert (waves.name, waves.defaults) == ("waves", {"p": 7, "run": "first", "scale": 1.0})
     assert (plain.name, plain.defaults) == ("plain", {"p": 7})
-    table = '{"root": "book/index", "parts": [{"chapters": [{"file": "book/plain", "sections": '
-    (root / "_toc.yml").write_text(table + '[{"file": "book/waves.md"}]}]}]}')
+    table = '{"format": "jb-book", "root": "book/index", "parts": [{"chapters": ['
+    (root / "_toc.yml").write_text(
+        table + '{"file": "book/plain", "sections": [{"file": "book/waves.md"}]}]}]}'
+    )
     assert [chapter.name for chapter in chapters.read_chapters(root)] == ["plain", "waves"]
     (root / "book" / "plain.md").unlink()
     with pytest.raises(FileNotFoundError, match="book/plain"):
@@ -159,14 +161,14 @@ def changes(root, **files):
 
 
 def test_a_chapter_is_stale_when_what_it_stands_on_has_changed(root):
-    code = "from miiii_book.explorer import slider\n%matplotlib inline\nprint("
+    code = "from miiii_book.claims import find_claim\n%matplotlib inline\nprint("
     (root / "book" / "waves.md").write_text(WAVES.replace("print(", code))
     assert changes(root) == set()
     assert changes(root, **{"book/plain.md": PLAIN + "\nMore.\n"}) == {"plain"}
-    for module in ("miiii_book/explorer.py", "miiii_core/waves.py", "miiii_core/fourier.py"):
+    for module in ("miiii_book/claims.py", "miiii_core/waves.py", "miiii_core/fourier.py"):
         text = (root / module).read_text()
         assert changes(root, **{module: f"{text}\n# changed"}) == {"waves"}, module
-    assert changes(root, **{"miiii_book/explorer.js": "changed"}) == {"waves"}
+    assert changes(root, **{"miiii_book/claims.toml": "changed"}) == {"waves"}
     assert changes(root, **{"miiii_core/tasks.py": "changed"}) == set()
     assert changes(root, **{"book/results/seeds.json": "one"}) == {"waves", "plain"}
     assert changes(root, **{"book/runs/other/run.json": "new"}) == {"waves", "plain"}
@@ -184,10 +186,11 @@ def fake_execution(monkeypatch):
     return calls
 
 
-def test_only_the_stale_are_executed_and_earlier_parameters_are_kept(root, monkeypatch):
+def test_only_the_stale_are_executed_and_earlier_parameters_are_kept(root, monkeypatch, capsys):
     calls = fake_execution(monkeypatch)
     for p in (7, 5, 7):
         pages = build.execute_stale(plan(root, p=p))
+    assert len(capsys.readouterr().err.splitlines()) == len(calls)
     assert sorted(calls) == ["plain", "plain", "waves", "waves"]
     assert set(pages) == {"book/waves", "book/plain"} and all(f.is_file() for f in pages.values())
     for p in range(10, 20):
@@ -231,7 +234,7 @@ def test_a_failing_chapter_is_explained_and_the_others_are_kept(root):
     for part in ("chapter waves", "answer = 1 / (p - 7)", "ZeroDivisionError: division by zero"):
         assert part in str(caught.value)
     waves, plain = plan(root)
-    assert waves.stale and not plain.stale
+    assert not waves.result.is_file() and plain.result.is_file()
 
 
 def test_two_chapters_run_at_once(root):
@@ -292,7 +295,7 @@ def figure(outputs=(), alt="a wave", **values):
     shown = [nbformat.v4.new_output("display_data", data={kind: ""}) for kind in outputs]
     cells = [nbformat.v4.new_code_cell(metadata=metadata, outputs=shown)]
     for name, value in values.items():
-        data, own = {alt_text.GLUED: repr(value)}, {"scrapbook": {"name": name}}
+        data, own = {page.GLUED: repr(value)}, {"scrapbook": {"name": name}}
         output = nbformat.v4.new_output("display_data", data=data, metadata=own)
         cells.append(nbformat.v4.new_code_cell(outputs=[output]))
     return nbformat.v4.new_notebook(cells=cells)
@@ -303,7 +306,7 @@ def test_alt_texts_are_filled_in_with_their_formats():
         alt="{what}: {share:.0%} of {count:,}, {none:.1f}", what="waves", share=0.2, count=1451,
         none=np.nan,
     )  # fmt: skip
-    alt_text.fill(notebook)
+    page.fill(notebook)
     assert notebook.cells[0].metadata.mystnb.image.alt == "waves: 20% of 1,451, nan"
 
 
@@ -312,14 +315,14 @@ def test_alt_texts_are_filled_in_with_their_formats():
     [("{share} of all", "names 'share', which"), ("{what:.2f}", "{what:.2f} .* do for 'waves'")],
 )
 def test_an_alt_text_that_cannot_be_filled_is_refused(alt, why):
-    with pytest.raises(alt_text.FigureError, match=why):
-        alt_text.fill(figure(alt=alt, what="waves"))
+    with pytest.raises(page.FigureError, match=why):
+        page.fill(figure(alt=alt, what="waves"))
 
 
 def test_a_figure_without_a_picture_fails_unless_parameters_are_given(root):
-    alt_text.check_pictures(figure(["text/plain", "image/png"]))
-    with pytest.raises(alt_text.FigureError, match="fig-x shows text/plain"):
-        alt_text.check_pictures(figure(["text/plain"]))
+    page.check_pictures(figure(["text/plain", "image/png"]))
+    with pytest.raises(page.FigureError, match="fig-x shows text/plain"):
+        page.check_pictures(figure(["text/plain"]))
     text = WAVES.replace("figure, axes = plt", "if p == 7: plt = None\nfigure, axes = plt")
     text = text.replace("figure, axes = plt.subplots()\naxes.plot", "print").replace("));", "))")
     (root / "book" / "waves.md").write_text(text)

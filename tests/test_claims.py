@@ -12,10 +12,10 @@ from tiny import TINY
 
 from miiii_book import ledger, results
 from miiii_book.claims import LEDGER, find_claim, training, variations
-from miiii_book.claims.addition import FORMS, LATEST, NANDA
-from miiii_book.claims.claim import Verdict, decide
+from miiii_book.claims.addition import FORMS, NANDA
+from miiii_book.claims.claim import Verdict, says
 from miiii_book.claims.embeddings import best_frequency_share, frequencies_for
-from miiii_book.claims.neurons import explained_by_difference, looks, records_at, spiked
+from miiii_book.claims.neurons import explained_by_difference, looks, spiked
 from miiii_book.claims.training import settled_at
 from miiii_book.results import Curve, Neighbour, Training, neighbour_steps
 from miiii_core import runs
@@ -31,90 +31,64 @@ AS_PUBLISHED = {
 } | {"key frequencies": 5.0}
 # Numbers that fulfil each criterion, then changes of them with the verdict that follows.
 CRITERIA = {
-    "hyperparameters": (
-        {"fields": 6, "fields in which one ends higher": 0},
+    "hyperparameters": ({"fields": 6, "fields in which one ends higher": 0},
         ({"fields in which one ends higher": 2}, PARTLY),
-        ({"fields in which one ends higher": 3}, NO),
-    ),
-    "all-tasks": (
-        {"tasks": 29, "tasks at 0.999": 29, "tasks at 0.99": 29}, ({"tasks at 0.999": 28}, PARTLY),
-        ({"tasks at 0.999": 28, "tasks at 0.99": 26}, NO),
-    ),
-    "order": (
-        {"p": 113, "epoch of mod 2": 100, "epoch of mod 3": 100, "epoch of mod 5": 300,
+        ({"fields in which one ends higher": 3}, NO)),
+    "all-tasks": ({"tasks": 29, "tasks at 0.999": 29, "tasks at 0.99": 29},
+        ({"tasks at 0.999": 28}, PARTLY), ({"tasks at 0.999": 28, "tasks at 0.99": 26}, NO)),
+    "order": ({"p": 113, "epoch of mod 2": 100, "epoch of mod 3": 100, "epoch of mod 5": 300,
         "epoch of mod 7": 400, "first of the others": 500, "median of the others": 40_000,
         "p-value of that": 0.5}, ({"first of the others": 399}, PARTLY),
         ({"epoch of mod 5": 401}, PARTLY), ({"p-value of that": 0.01}, PARTLY),
         ({"median of the others": 10_000}, PARTLY),
         ({"median of the others": 10_000, "p": 31}, YES),
         ({"median of the others": NEVER, "p": 31}, PARTLY), ({"epoch of mod 7": NEVER}, OPEN),
-        ({"epoch of mod 2": 900, "median of the others": 5, "p-value of that": 0.01}, NO),
-    ),
-    "filter": (
-        {"mean validation accuracy": 0.99, "the same without filter": 0.7},
+        ({"epoch of mod 2": 900, "median of the others": 5, "p-value of that": 0.01}, NO)),
+    "filter": ({"mean validation accuracy": 0.99, "the same without filter": 0.7},
         ({"the same without filter": 0.985}, PARTLY), ({"the same without filter": 0.995}, NO),
-        ({"mean validation accuracy": 0.97}, OPEN),
-    ),
-    "dropout": (
-        {"least training accuracy": 1.0, "tasks generalised": 29,
+        ({"mean validation accuracy": 0.97}, OPEN)),
+    "dropout": ({"least training accuracy": 1.0, "tasks generalised": 29,
         "tasks generalised without dropout": 2, "those beside 2 and 3": 0},
         ({"those beside 2 and 3": 1}, PARTLY),
         ({"tasks generalised without dropout": 3, "those beside 2 and 3": 1}, PARTLY),
         ({"tasks generalised without dropout": 29, "those beside 2 and 3": 27}, NO),
-        ({"least training accuracy": 0.9}, OPEN), ({"tasks generalised": 2}, OPEN),
-    ),
-    "masked": (
-        {"last of 11, 13, 17, 19": 800, "first of the larger": 800, "median of the larger": 1200,
-        "the same with all tasks": 1000, "spike": 1.2, "spike with all tasks": 1.3},
-        ({"first of the larger": 700}, PARTLY), ({"spike": 1.4}, PARTLY),
-        ({"median of the larger": 1300}, PARTLY),
+        ({"least training accuracy": 0.9}, OPEN), ({"tasks generalised": 2}, OPEN)),
+    "masked": ({"last of 11, 13, 17, 19": 800, "first of the larger": 800,
+        "median of the larger": 1200, "the same with all tasks": 1000, "spike": 1.2,
+        "spike with all tasks": 1.3}, ({"first of the larger": 700}, PARTLY),
+        ({"spike": 1.4}, PARTLY), ({"median of the larger": 1300}, PARTLY),
         ({"first of the larger": 7, "spike": 2, "median of the larger": NEVER}, NO),
-        ({"the same with all tasks": NEVER}, OPEN), ({"last of 11, 13, 17, 19": NEVER}, OPEN),
-    ),
-    "gradients": (
-        {"attention settles after epoch": 500, "the rest settles after epoch": 1000},
+        ({"the same with all tasks": NEVER}, OPEN), ({"last of 11, 13, 17, 19": NEVER}, OPEN)),
+    "gradients": ({"attention settles after epoch": 500, "the rest settles after epoch": 1000},
         ({"attention settles after epoch": 600}, PARTLY),
-        ({"attention settles after epoch": 1000}, NO),
-    ),
-    "positions": (
-        {"Pearson, T_nanda": 0.95, "Pearson, T_miiii": -0.64}, ({"Pearson, T_nanda": 0.4}, PARTLY),
-        ({"Pearson, T_miiii": 0.1}, PARTLY),
-        ({"Pearson, T_nanda": 0.4, "Pearson, T_miiii": 0.1}, NO),
-    ),
-    "singular-values": (
-        {"the same over p, 50 %, T_nanda": 0.1, "the same over p, 50 %, T_miiii": 0.3,
-        "the same over p, 90 %, T_nanda": 0.2, "the same over p, 90 %, T_miiii": 0.6},
-        ({"the same over p, 90 %, T_miiii": 0.2}, PARTLY),
-        ({"the same over p, 90 %, T_miiii": 0.2, "the same over p, 50 %, T_nanda": 0.3}, NO),
-    ),
-    "singular-vectors": (
-        {"vectors over p, T_nanda": 0.05, "vectors over p, T_miiii": 0.2,
+        ({"attention settles after epoch": 1000}, NO)),
+    "positions": ({"Pearson, T_nanda": 0.95, "Pearson, T_miiii": -0.64},
+        ({"Pearson, T_nanda": 0.4}, PARTLY), ({"Pearson, T_miiii": 0.1}, PARTLY),
+        ({"Pearson, T_nanda": 0.4, "Pearson, T_miiii": 0.1}, NO)),
+    "singular-values": ({"the same over p, 50 %, T_nanda": 0.1,
+        "the same over p, 50 %, T_miiii": 0.3, "the same over p, 90 %, T_nanda": 0.2,
+        "the same over p, 90 %, T_miiii": 0.6}, ({"the same over p, 90 %, T_miiii": 0.2}, PARTLY),
+        ({"the same over p, 90 %, T_miiii": 0.2, "the same over p, 50 %, T_nanda": 0.3}, NO)),
+    "singular-vectors": ({"vectors over p, T_nanda": 0.05, "vectors over p, T_miiii": 0.2,
         "best frequency's share, T_nanda": 0.9, "largest in random order, T_nanda": 0.1,
         "best frequency's share, T_miiii": 0.5, "largest in random order, T_miiii": 0.1},
         ({"best frequency's share, T_miiii": 0.1}, PARTLY),
         ({"vectors over p, T_miiii": 0.05}, PARTLY),
         ({"best frequency's share, T_miiii": 0.1, "best frequency's share, T_nanda": 0.1,
-        "vectors over p, T_miiii": 0.05}, NO),
-    ),
-    "embedding-spectra": (
-        {"share for 90 %, T_nanda": 0.1, "share for 90 %, T_miiii": 0.6, "Gini, T_miiii": 0.5,
-        "largest Gini in random order, T_miiii": 0.2, "Gini, T_basis": 0.11,
+         "vectors over p, T_miiii": 0.05}, NO)),
+    "embedding-spectra": ({"share for 90 %, T_nanda": 0.1, "share for 90 %, T_miiii": 0.6,
+        "Gini, T_miiii": 0.5, "largest Gini in random order, T_miiii": 0.2, "Gini, T_basis": 0.11,
         "mean Gini in random order, T_basis": 0.1}, ({"share for 90 %, T_nanda": 0.3}, PARTLY),
         ({"Gini, T_miiii": 0.2}, PARTLY), ({"Gini, T_basis": 0.2}, PARTLY),
         ({"share for 90 %, T_nanda": 0.3, "share for 90 %, T_miiii": 0.2,
-        "Gini, T_basis": 0.2}, NO),
-    ),
-    "periodic-neurons": (
-        {"best block, T_miiii": 0.6, "in random order, T_miiii": 0.2, "best block, T_basis": 0.2,
-        "in random order, T_basis": 0.2}, ({"best block, T_miiii": 0.45}, NO),
-        ({"in random order, T_miiii": 0.3}, NO), ({"best block, T_basis": 0.6}, NO),
-    ),
-    "spike": (
-        {"spike": 1, "spike, public code": 1}, ({"spike": 0}, PARTLY), ({"spike": 0.5}, PARTLY),
-        ({"spike": 0.5, "spike, public code": 0.5}, NO),
-    ),
-    "spike-time": (
-        {"first task generalises (epoch)": 256, "last task generalises (epoch)": 60_000,
+         "Gini, T_basis": 0.2}, NO)),
+    "periodic-neurons": ({"best block, T_miiii": 0.6, "in random order, T_miiii": 0.2,
+        "best block, T_basis": 0.2, "in random order, T_basis": 0.2},
+        ({"best block, T_miiii": 0.45}, NO), ({"in random order, T_miiii": 0.3}, NO),
+        ({"best block, T_basis": 0.6}, NO)),
+    "spike": ({"spike": 1, "spike, public code": 1}, ({"spike": 0}, PARTLY),
+        ({"spike": 0.5}, PARTLY), ({"spike": 0.5, "spike, public code": 0.5}, NO)),
+    "spike-time": ({"first task generalises (epoch)": 256, "last task generalises (epoch)": 60_000,
         "peak at epoch, ours": 256, "peak at epoch, public code": 60_000,
         "at 1/256 of the epochs": 0, "at 1/64 of the epochs": 0.9, "at 1/16 of the epochs": 1,
         "at 1/4 of the epochs": 18, "at 1/1 of the epochs": 10, "public code, 1/256": 0,
@@ -124,149 +98,97 @@ CRITERIA = {
         ({"at 1/64 of the epochs": 1}, PARTLY), ({"at 1/16 of the epochs": 0.9}, PARTLY),
         ({"public code, 1/16": 18}, PARTLY), ({"public code, 1/1": 18}, PARTLY),
         ({"peak at epoch, ours": 255, "public code, 1/4": 1}, NO),
-        ({"first task generalises (epoch)": NEVER, "last task generalises (epoch)": NEVER}, OPEN),
-    ),
-    "reuse": (
-        {"spike": 1, "before over after": 1.0}, ({"before over after": 0.7}, NO),
-        ({"before over after": 1.3}, NO), ({"spike": 0}, OPEN), ({"spike": 0.5}, OPEN),
-    ),
-    "mechanism": (
-        {"tasks generalised": 29, "logits explained by n - c": 0.95,
+        ({"first task generalises (epoch)": NEVER, "last task generalises (epoch)": NEVER}, OPEN)),
+    "reuse": ({"spike": 1, "before over after": 1.0}, ({"before over after": 0.7}, NO),
+        ({"before over after": 1.3}, NO), ({"spike": 0}, OPEN), ({"spike": 0.5}, OPEN)),
+    "mechanism": ({"tasks generalised": 29, "logits explained by n - c": 0.95,
         "of the interaction, n mod q": 0.9}, ({"logits explained by n - c": 0.8}, PARTLY),
         ({"logits explained by n - c": 0.8, "of the interaction, n mod q": 0.4}, NO),
-        ({"tasks generalised": 0}, OPEN),
-    ),
-    "attention": (
-        {"heads, T_miiii": 4, "on one digit, T_miiii": 4, "on both and periodic, T_nanda": 1},
-        ({"on one digit, T_miiii": 3}, PARTLY),
-        ({"on one digit, T_miiii": 3, "on both and periodic, T_nanda": 0}, NO),
-    ),
-    "attention-little": (
-        {"accuracy, T_nanda": 1.0, "accuracy with patterns fixed, T_nanda": 0.96,
+        ({"tasks generalised": 0}, OPEN)),
+    "attention": ({"heads, T_miiii": 4, "on one digit, T_miiii": 4,
+        "on both and periodic, T_nanda": 1}, ({"on one digit, T_miiii": 3}, PARTLY),
+        ({"on one digit, T_miiii": 3, "on both and periodic, T_nanda": 0}, NO)),
+    "attention-little": ({"accuracy, T_nanda": 1.0, "accuracy with patterns fixed, T_nanda": 0.96,
         "accuracy, T_miiii": 1.0, "accuracy with patterns fixed, T_miiii": 0.96},
         ({"accuracy with patterns fixed, T_nanda": 0.9}, PARTLY),
         ({"accuracy with patterns fixed, T_nanda": 0.9,
-        "accuracy with patterns fixed, T_miiii": 0.9}, NO),
-    ),
-    "nanda-circuit": (
-        AS_PUBLISHED | {FORMS: 1}, ({FORMS: 0}, PARTLY), ({FORMS: 0.5}, PARTLY),
+         "accuracy with patterns fixed, T_miiii": 0.9}, NO)),
+    "nanda-circuit": (AS_PUBLISHED | {FORMS: 1}, ({FORMS: 0}, PARTLY), ({FORMS: 0.5}, PARTLY),
         ({"restricted loss over loss": 1.5}, PARTLY),
         ({"circuit formation ends (epoch)": nan}, PARTLY), ({"key frequencies": 0.0}, OPEN),
-        (dict.fromkeys(AS_PUBLISHED, nan) | {"key frequencies": 9.0, FORMS: 0}, NO),
-    ),
-    "rule": (
-        {"tasks solved": 10, "kept by the rule alone": 10, "broken without it": 10},
-        ({"kept by the rule alone": 9}, PARTLY), ({"broken without it": 9}, PARTLY),
-        ({"kept by the rule alone": 9, "broken without it": 0}, NO),
-        ({"tasks solved": 0, "kept by the rule alone": 0, "broken without it": 0}, OPEN),
-    ),
-    "own-neurons": (
-        {"tasks solved": 10, "broken": 10, "of these, not by random sets": 10, "others spared": 10,
-        "median size": 40.0}, ({"others spared": 9}, PARTLY),
+        (dict.fromkeys(AS_PUBLISHED, nan) | {"key frequencies": 9.0, FORMS: 0}, NO)),
+    "own-neurons": ({"tasks solved": 10, "broken": 10, "of these, not by random sets": 10,
+        "others spared": 10, "median size": 40.0}, ({"others spared": 9}, PARTLY),
         ({"of these, not by random sets": 9}, PARTLY), ({"broken": 9, "others spared": 9}, NO),
-        ({"tasks solved": 0}, OPEN),
-    ),
-    "own-subspace": (
-        {"tasks solved": 10, "broken": 10, "of these, not by random sets": 10, "others spared": 10,
-        "median size": 40.0}, ({"others spared": 9}, PARTLY),
-        ({"of these, not by random sets": 9}, PARTLY), ({"broken": 9, "others spared": 9}, NO),
-        ({"tasks solved": 0}, OPEN),
-    ),
-    "prime-sieve": (
-        {"tasks solved": 10, "precision on numbers held out": 0.96,
+        ({"tasks solved": 0}, OPEN)),
+    "prime-sieve": ({"tasks solved": 10, "precision on numbers held out": 0.96,
         "recall on numbers held out": 0.96, "of what slips, the task's own": 0.9,
         "of the task's own, slipped": 0.8}, ({"precision on numbers held out": 0.9}, PARTLY),
         ({"of what slips, the task's own": 0.8}, PARTLY),
         ({"recall on numbers held out": 0.9, "of what slips, the task's own": 0.8}, NO),
-        ({"tasks solved": 0}, OPEN),
-    ),
-    "remainder-blocks": (
-        {"pairs of n mod q, whole": 0.6, "pairs of the p-DFT, whole": 0.4,
+        ({"tasks solved": 0}, OPEN)),
+    "remainder-blocks": ({"pairs of n mod q, whole": 0.6, "pairs of the p-DFT, whole": 0.4,
         "largest with wrong partners, whole": 0.3, "pairs of n mod q, both": 0.55,
         "pairs of the p-DFT, both": 0.3, "largest with wrong partners, both": 0.1},
         ({"pairs of n mod q, both": 0.4}, PARTLY),
         ({"largest with wrong partners, whole": 0.7}, PARTLY),
-        ({"pairs of n mod q, whole": 0.3, "pairs of n mod q, both": 0.2}, NO),
-    ),
-    "remainder-embedding": (
-        {"waves of the p-DFT": 11, "waves of n mod q": 8, "least waves at random": 9},
-        ({"least waves at random": 8}, PARTLY), ({"waves of n mod q": 11}, NO),
-    ),
-    "spike-in-waves": (
-        {"spike": 1, "spike, μ + 2σ": 1}, ({"spike": 0}, PARTLY), ({"spike, μ + 2σ": 0.5}, PARTLY),
-        ({"spike": 0.5, "spike, μ + 2σ": 0.5}, NO),
-    ),
-    "one-task-neurons": (
-        {"with a prime above chance": 100, "with exactly one": 50, "largest prime over all": 0.5},
-        ({"with exactly one": 49}, PARTLY),
+        ({"pairs of n mod q, whole": 0.3, "pairs of n mod q, both": 0.2}, NO)),
+    "spike-in-waves": ({"spike": 1, "spike, μ + 2σ": 1}, ({"spike": 0}, PARTLY),
+        ({"spike, μ + 2σ": 0.5}, PARTLY), ({"spike": 0.5, "spike, μ + 2σ": 0.5}, NO)),
+    "one-task-neurons": ({"with a prime above chance": 100, "with exactly one": 50,
+        "largest prime over all": 0.5}, ({"with exactly one": 49}, PARTLY),
         ({"with exactly one": 49, "largest prime over all": 0.4}, NO),
-        ({"with a prime above chance": 0}, OPEN),
-    ),
-    "few-frequencies": (
-        {"dimensions of the stream": 256, "waves there are": 1451, "directions of all tasks": 256,
-        "median overlap": 0.5, "least overlap by chance": 0.9},
+        ({"with a prime above chance": 0}, OPEN)),
+    "few-frequencies": ({"dimensions of the stream": 256, "waves there are": 1451,
+        "directions of all tasks": 256, "median overlap": 0.5, "least overlap by chance": 0.9},
         ({"directions of all tasks": 257}, PARTLY),
         ({"directions of all tasks": 257, "median overlap": 0.9}, NO),
-        ({"waves there are": 119}, OPEN),
-    ),
-    "cosine-formula": (
-        {"tasks generalised": 29, "logits explained by the formula": 0.9,
+        ({"waves there are": 119}, OPEN)),
+    "cosine-formula": ({"tasks generalised": 29, "logits explained by the formula": 0.9,
         "least accuracy of the formula": 1.0, "accuracy left without own waves": 0.1,
         "accuracy left without others' waves": 0.95},
         ({"logits explained by the formula": 0.8}, PARTLY),
         ({"accuracy left without others' waves": 0.8}, PARTLY),
         ({"logits explained by the formula": 0.8, "least accuracy of the formula": 0.9,
-        "accuracy left without own waves": 0.6}, NO), ({"tasks generalised": 0}, OPEN),
-    ),
-    "wave-products": (
-        {"share of neurons in clusters": 0.5, "clusters": 40, "phases written as computed": 0.9,
-        "as computed by another neuron": 0.5, "wanted wave, single neurons": 0.25,
-        "wanted wave, clusters": 0.9}, ({"share of neurons in clusters": 0.4}, PARTLY),
+         "accuracy left without own waves": 0.6}, NO),
+        ({"tasks generalised": 0}, OPEN)),
+    "wave-products": ({"share of neurons in clusters": 0.5, "clusters": 40,
+        "phases written as computed": 0.9, "as computed by another neuron": 0.5,
+        "wanted wave, single neurons": 0.25, "wanted wave, clusters": 0.9},
+        ({"share of neurons in clusters": 0.4}, PARTLY),
         ({"phases written as computed": 0.8}, PARTLY),
         ({"as computed by another neuron": 0.6}, PARTLY), ({"wanted wave, clusters": 0.8}, PARTLY),
         ({"wanted wave, single neurons": 0.6}, PARTLY),
         ({"share of neurons in clusters": 0.4, "phases written as computed": 0.8,
-        "wanted wave, clusters": 0.8}, NO),
-    ),
-    "symmetric": (
-        {"bases": 4, "symmetric tasks": 5, "other tasks": 25, "lead in octaves": 0.5,
+         "wanted wave, clusters": 0.8}, NO)),
+    "symmetric": ({"bases": 4, "symmetric tasks": 5, "other tasks": 25, "lead in octaves": 0.5,
         "p-value": 0.01}, ({"p-value": 0.2}, NO), ({"lead in octaves": -0.5}, NO),
-        ({"symmetric tasks": 0, "lead in octaves": 0.0, "p-value": 1.0}, OPEN),
-    ),
-    "shared-table": (
-        {"lead in octaves": 1.0, "p-value": 0.01, "lead with digits renamed": 0.4,
+        ({"symmetric tasks": 0, "lead in octaves": 0.0, "p-value": 1.0}, OPEN)),
+    "shared-table": ({"lead in octaves": 1.0, "p-value": 0.01, "lead with digits renamed": 0.4,
         "p-value with digits renamed": 0.2}, ({"lead with digits renamed": 0.6}, PARTLY),
         ({"p-value with digits renamed": 0.01}, PARTLY),
         ({"lead with digits renamed": 0.9, "p-value with digits renamed": 0.01}, NO),
-        ({"p-value": 0.2}, OPEN), ({"lead in octaves": -1.0}, OPEN),
-    ),
-    "own-tables": (
-        {"pairs": 9, "octaves, median": 0.5, "p-value": 0.01}, ({"octaves, median": 0.1}, PARTLY),
-        ({"p-value": 0.3}, PARTLY), ({"octaves, median": 0.1, "p-value": 0.3}, NO),
-        ({"pairs": 4}, OPEN),
-    ),
-    "classes": (
-        {"bases": 4, "median rank correlation": 0.7, "least rank correlation": 0.2,
+        ({"p-value": 0.2}, OPEN), ({"lead in octaves": -1.0}, OPEN)),
+    "own-tables": ({"pairs": 9, "octaves, median": 0.5, "p-value": 0.01},
+        ({"octaves, median": 0.1}, PARTLY), ({"p-value": 0.3}, PARTLY),
+        ({"octaves, median": 0.1, "p-value": 0.3}, NO), ({"pairs": 4}, OPEN)),
+    "classes": ({"bases": 4, "median rank correlation": 0.7, "least rank correlation": 0.2,
         "bases with p below 0.05": 3}, ({"bases with p below 0.05": 2}, PARTLY),
         ({"median rank correlation": 0.4}, PARTLY),
-        ({"median rank correlation": 0.4, "bases with p below 0.05": 0}, NO),
-    ),
-    "larger-base": (
-        {"tasks": 8, "of them in the larger base too": 6, "times the epoch, median": 1.5},
-        ({"of them in the larger base too": 5}, PARTLY), ({"times the epoch, median": 2.1}, PARTLY),
-        ({"times the epoch, median": 0.4}, PARTLY),
+        ({"median rank correlation": 0.4, "bases with p below 0.05": 0}, NO)),
+    "larger-base": ({"tasks": 8, "of them in the larger base too": 6,
+        "times the epoch, median": 1.5}, ({"of them in the larger base too": 5}, PARTLY),
+        ({"times the epoch, median": 2.1}, PARTLY), ({"times the epoch, median": 0.4}, PARTLY),
         ({"of them in the larger base too": 5, "times the epoch, median": 2.1}, NO),
-        ({"tasks": 4}, OPEN),
-    ),
-    "divisible": (
-        {"tasks that T_divisible learned": 3, "frequencies used by T_divisible": 0.9,
+        ({"tasks": 4}, OPEN)),
+    "divisible": ({"tasks that T_divisible learned": 3, "frequencies used by T_divisible": 0.9,
         "tasks that T_miiii learned": 9, "frequencies used by T_miiii": 0.5},
         ({"frequencies used by T_divisible": 0.7}, PARTLY),
         ({"frequencies used by T_miiii": 0.95}, PARTLY),
         ({"frequencies used by T_divisible": 0.4}, NO),
-        ({"tasks that T_divisible learned": 2}, OPEN),
-    ),
+        ({"tasks that T_divisible learned": 2}, OPEN)),
 }  # fmt: skip
+CRITERIA["own-subspace"] = CRITERIA["own-neurons"]
 every_claim = pytest.mark.parametrize("claim", LEDGER, ids=lambda claim: claim.key)
 
 
@@ -280,22 +202,24 @@ def test_each_criterion_can_be_met_and_missed(claim):
     assert NO in {verdict for _, verdict in changes}
 
 
+def test_the_ledger_is_the_golden_one_but_for_claims_that_left():
+    left = "families smallest-circuits transient-waves learning-circuits grokfast-waves"
+    left += " grokfast-controls rule remainder-embedding"
+    assert {claim.key for claim in LEDGER} == set(GOLDEN) - set(left.split())
+
+
 @pytest.mark.parametrize(
-    ("parts", "given", "verdict"),
-    [
-        ([True, True], True, YES),
-        ([True, False], True, PARTLY),
-        ([False], True, NO),
-        ([True], False, OPEN),
-    ],
-)
-def test_a_verdict_follows_from_the_parts(parts, given, verdict):
-    assert decide(*parts, given=given) is verdict
+    ("text", "holds"),
+    [("", True), ("a > 1; b < 3", True), ("a > 1; b > 3", False), ("1 < a <= 2 × b == 4", False),
+     ("1 < a <= 2 × b == 5", True), ("b < inf", True), ("never < 1", False), ("nan >= a", False)],
+)  # fmt: skip
+def test_a_criterion_is_read_as_it_is_written(text, holds):
+    assert says(text, {"a": 2, "b": 2.5, "never": NEVER, "nan": nan}) is holds
 
 
-def test_what_cannot_be_decided_or_found_is_refused():
-    with pytest.raises(ValueError, match="at least one"):
-        decide()
+def test_what_is_not_there_is_refused():
+    with pytest.raises(KeyError, match="c"):
+        says("c > 1", {"a": 2})
     with pytest.raises(ValueError, match="'spikes'.*positions"):
         find_claim("spikes")
 
@@ -339,11 +263,6 @@ def test_a_claim_measures_what_it_is_judged_by(claim, found):
     # A phase that cannot be placed has no epoch; all else is a number.
     blank = {name for name, value in finding.values.items() if np.isnan(value)}
     assert all("(epoch)" in name for name in blank)
-
-
-def test_the_end_of_a_phase_and_nothing_else_has_a_latest_epoch(found):
-    late = [name for name in found["nanda-circuit"].values if name.endswith(LATEST)]
-    assert len(late) == 3 and all("ends (epoch)" in name for name in late)
 
 
 @every_claim
@@ -431,16 +350,6 @@ class TestMeasures:
         expected = sum(len(v) * np.mean(v) ** 2 for v in cells.values()) / (own**2).sum()
         assert explained_by_difference(logits, task)[0] == pytest.approx(expected)
 
-    def test_a_table_of_shuffled_labels_is_no_function_of_the_difference(self, found):
-        task, generator = found.evidence["miiii"][0].task, np.random.default_rng(0)
-        for labels, low, high in (
-            (np.asarray(task.targets), 0.99, 1.0),
-            (generator.permutation(np.asarray(task.targets)), 0.0, 0.1),
-        ):
-            table = [np.eye(q)[own] for q, own in zip(task.class_sizes, labels.T, strict=True)]
-            shares = explained_by_difference(np.concatenate(table, axis=1), task)
-            assert (shares > low).all() and (shares < high).all()
-
     def test_settling_is_the_last_loud_epoch(self):
         norms = np.array([[10.0, 1.0], [2.0, 9.0], [0.5, 0.2], [0.4, 0.95]])
         assert settled_at(np.array([1, 2, 4, 8]), norms).tolist() == [2, 8]
@@ -450,9 +359,6 @@ class TestMeasures:
         assert not spiked(np.array([5.0, 4.0, 3.0]))
         assert not spiked(np.array([1.0, 4.9, 4.0]))
 
-    def test_records_within_parts_of_the_training(self):
-        assert records_at(np.array([0, 1, 3, 16, 64, 200, 256])).tolist() == [1, 2, 3, 4, 6]
-
     def test_heads_that_look_at_one_digit(self):
         swinging = 0.5 + 0.4 * np.cos(2 * np.pi * 2 * np.arange(7) / 7)
         maps = np.zeros((2, 7, 7, 3))
@@ -460,13 +366,6 @@ class TestMeasures:
         maps[1, ..., 1] = 1
         seen = looks(maps, "x")
         assert seen == {"heads, x": 2, "on one digit, x": 1, "on both and periodic, x": 1}
-
-    def test_answers_of_one_wave_are_spread_over_one_frequency(self, found):
-        task = found.evidence["miiii"][0].task
-        numbers = np.arange(task.p**2)[:, None]
-        waves = [np.cos(2 * np.pi * (numbers - np.arange(q)) / q) for q in task.class_sizes]
-        spread = variations.spread_of(np.concatenate(waves, axis=1), task)
-        np.testing.assert_allclose(spread * (np.array(task.moduli) // 2), 1, atol=1e-6)
 
 
 class TestLargerBase:
@@ -486,11 +385,6 @@ class TestLargerBase:
             "of them in the larger base too": 1,
             "times the epoch, median": (30 / 10 + 80 / 20) / 2,
         }
-
-    def test_the_largest_base_has_nothing_beside_it(self, found, monkeypatch):
-        run = found.evidence["miiii"][0]
-        finding = self.examine(run, monkeypatch, (23, [1] * 8, 100), (13, [1] * 5, 100))
-        assert "no larger base than 23 is known" in finding.reason
 
 
 class TestNeighbours:
@@ -513,9 +407,6 @@ class TestNeighbours:
         assert (values["best λ"], values["best d"]) == (0.5, TINY.model.d_model)  # as they were
         assert values["neighbours that end higher"] == 2 and finding.verdict is PARTLY
 
-    def test_without_a_higher_one_the_choice_is_the_best(self, tiny_run, monkeypatch):
-        assert self.examine(tiny_run, monkeypatch, set()).verdict is YES
-
     def test_the_book_has_all_neighbours_of_the_shipped_run_whatever_the_seed(self):
         config = runs.cached("miiii").config
         stored = results.stored_neighbours(config)
@@ -530,11 +421,6 @@ def test_gains_are_octaves_of_the_median_task():
     renamed = Training(11, 0, np.array([1, 1, 4, 8.0]), 64)
     gains = variations.gains_of({(11, 0): (usual, renamed)})
     assert gains == {(11, 0): pytest.approx(np.log2(36 / 6))}
-
-
-def test_order_is_told_by_rank_from_five_on():
-    assert variations.order_of(np.array([9, 9, 1, 2, 3, NEVER]), (2, 3, 5, 7, 11, 13))[0] == 1
-    assert variations.order_of(np.full(6, NEVER), (2, 3, 5, 7, 11, 13)) == (0.0, 1.0)
 
 
 def assert_agrees(finding, golden):

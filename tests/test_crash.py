@@ -97,10 +97,11 @@ def test_killed_at_random_moments_a_run_goes_on_to_the_same_end(tmp_path, go_on,
     moments, kills, epochs = random.Random(0), 0, set()
     folders = (tmp_path / f"run{i}" for i in itertools.count())
     folder = next(folders)
-    while kills < n_kills:
+    # Kills shall fall into training, not only before it.
+    while kills < n_kills or (len(epochs) <= 3 < n_kills and kills < 3 * n_kills):
         when = "start" if kills % 5 == 4 else "training"
         ended, _ = go_on(folder, when, moments.uniform(0, seconds))
-        assert ended in (0, -signal.SIGKILL)
+        assert ended in (0, -signal.SIGKILL), f"after {kills} kills a child failed"
         kills += ended == -signal.SIGKILL
         if (folder / "run.json").exists():
             run = runs.load(folder)
@@ -114,7 +115,7 @@ def test_killed_at_random_moments_a_run_goes_on_to_the_same_end(tmp_path, go_on,
     if not (folder / "run.json").exists() or not runs.load(folder).finished:
         assert go_on(folder)[0] == 0
     assert_same_run(runs.load(folder), whole)
-    assert n_kills < 10 or len(epochs) > 3, "kills fell into training, not only before"
+    assert n_kills < 10 or len(epochs) > 3
 
 
 INTERRUPTED = """

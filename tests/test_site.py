@@ -15,8 +15,8 @@ from pypdf import PdfReader, PdfWriter
 from pypdf.annotations import Link
 from tiny_book import FRONT, PLAIN, REPOSITORY, write_book
 
-from miiii_book import build, repository, site
-from miiii_book.repository import Repository, find_repository, parse_address
+from miiii_book import build, site
+from miiii_book.site import Repository, find_repository, parse_address
 from tools import notebooks, print_book
 from tools.plain_markdown import find_places, plain
 
@@ -178,18 +178,18 @@ def test_a_clone_knows_its_remote_and_the_variable_comes_first(tmp_path, monkeyp
     def git(*words):
         subprocess.run(["git", "-C", clone, *words], check=True, capture_output=True)
 
-    monkeypatch.delenv(repository.VARIABLE, raising=False)
+    monkeypatch.delenv(site.VARIABLE, raising=False)
     clone = tmp_path / "clone"
     (clone / "copy").mkdir(parents=True)
     git("init", "--quiet", "--initial-branch", "trunk")
     git("remote", "add", "origin", "git@github.com:ada/engine.git")
     assert find_repository(clone) == Repository("ada", "engine", "trunk")
     assert find_repository(clone / "copy") is None and find_repository(tmp_path) is None
-    monkeypatch.setenv(repository.VARIABLE, "eve/fork")
+    monkeypatch.setenv(site.VARIABLE, "eve/fork")
     assert find_repository(clone) == Repository("eve", "fork", "trunk")
-    monkeypatch.setenv(repository.VARIABLE, "")
+    monkeypatch.setenv(site.VARIABLE, "")
     assert find_repository(clone) is None
-    monkeypatch.setenv(repository.VARIABLE, "a/b/c")
+    monkeypatch.setenv(site.VARIABLE, "a/b/c")
     with pytest.raises(ValueError, match="a/b/c.*OWNER/NAME"):
         find_repository(clone)
 

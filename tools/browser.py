@@ -17,15 +17,12 @@ BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stab
 # Nothing but the page itself may be fetched, and no profile of the user's is touched.
 OPTIONS = """--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --hide-scrollbars
 --disable-background-networking --disable-component-update --disable-sync""".split()
-# Resolved once MathJax, if the page has it, has set all formulas, all images are there, and all
-# explorers are awake.
+# Resolved once MathJax, if the page has it, has set all formulas and all images are there.
 SETTLED = """
 const done = arguments[arguments.length - 1];
 const images = [...document.images].map((image) => image.decode().catch(() => {}));
 const formulas = window.MathJax?.startup?.promise;
-const asleep = ".miiii-explorer > .choices[hidden]";
-const wait = () => requestAnimationFrame(document.querySelector(asleep) ? wait : done);
-Promise.all([...images, formulas, document.fonts.ready]).then(wait);
+Promise.all([...images, formulas, document.fonts.ready]).then(done);
 """
 
 

@@ -17,7 +17,7 @@ from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from miiii_book.chapters import Chapter, read_chapters, read_pages
-from miiii_book.repository import find_repository
+from miiii_book.site import find_repository
 from tools.plain_markdown import Places, figure_of, find_places, plain
 
 FOLDER = "notebooks"

@@ -10,8 +10,7 @@ from urllib.parse import quote
 
 from sphinx.application import Sphinx
 
-from miiii_book.repository import Repository, parse_address
-from miiii_book.site import DOWNLOADS, NOTEBOOKS
+from miiii_book.site import DOWNLOADS, NOTEBOOKS, Repository, parse_address
 
 
 def name_sources(app: Sphinx, page: str, template: str, context: dict[str, Any], tree: Any) -> None:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from miiii_core.addition import Phases, measures
 from miiii_core.runs import Run
 
-from .claim import Measured, Rules, Values, Verdict, decide, measure, mostly, require_course
+from .claim import Judge, Measured, Values, Verdict, decide, require_course
 
 FORMS = "circuit formation: restricted loss and weights fall, excluded loss rises"
 LATEST = ", at the latest"  # of the end of a phase, which lies between two records
@@ -66,7 +66,8 @@ def _judge_circuit(v: Values) -> Verdict:
         v[what] <= high and v.get(what + LATEST, v[what]) >= low
         for what, low, high in NANDA.values()
     )
-    return decide(*agree, mostly(v[FORMS]), given=v["key frequencies"] > 0)
+    return decide(*agree, v[FORMS] > 0.5, given=v["key frequencies"] > 0)
 
 
-RULES: Rules = {"nanda-circuit": (measure(_circuit, "nanda"), _judge_circuit)}
+MEASURES = {"nanda-circuit": _circuit}
+JUDGES: dict[str, Judge] = {"nanda-circuit": _judge_circuit}

@@ -5,10 +5,13 @@ was looked at, unless its chapter says otherwise. The judge sees numbers only, s
 show it numbers of either kind. Of several seeds each number is the median.
 """
 
-from collections.abc import Callable, Mapping
+import operator
+import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property, lru_cache, partial
+from itertools import pairwise
 from typing import NamedTuple, Optional
 
 import numpy as np
@@ -18,6 +21,9 @@ from miiii_core.runs import Run
 
 Measured = Mapping[str, float | int | np.number | np.bool_]
 Values = Mapping[str, float]
+COMPARISONS: dict[str, Callable[[float, float], bool]] = {
+    "<=": operator.le, ">=": operator.ge, "==": operator.eq, "<": operator.lt, ">": operator.gt,
+}  # fmt: skip
 
 
 class CannotTell(ValueError):
@@ -34,37 +40,30 @@ class Verdict(StrEnum):
 
 
 class Measure(NamedTuple):
-    """Numbers taken from runs.
+    """Numbers taken from runs."""
 
-    Attributes:
-        kinds: Kinds of run, by the names of their presets without size.
-        take: Function from one run of each kind, of one seed and in that order, to numbers by
-            name. It raises `CannotTell` where a run has nothing to measure.
-        together: Whether `take` is given all runs of its kind at once instead.
-    """
-
-    kinds: tuple[str, ...]
+    kinds: tuple[str, ...]  #: Kinds of run, by the names of their presets without size
+    #: Function from one run of each kind, of one seed and in that order, to numbers by
+    #: name. It raises `CannotTell` where a run has nothing to measure
     take: Callable[..., Measured]
-    together: bool = False
+    together: bool = False  #: Whether `take` is given all runs of its kind at once instead
 
 
 Judge = Callable[[Values], Verdict]
-Rules = dict[str, tuple[tuple[Measure, ...], Judge]]  # how claims are measured and judged, by key
 
 
-def measure(take: Callable[..., Measured], *kinds: str) -> tuple[Measure, ...]:
-    """Return the one measure of a claim that compares runs of several kinds, or has one kind."""
-    return (Measure(kinds, take),)
+def measures_of(
+    take: Callable[..., Measured], kinds: Sequence[str], taken: str
+) -> tuple[Measure, ...]:
+    """Return the measures of a claim, whose function is given runs of some kinds in one way.
 
-
-def each(take: Callable[..., Measured], *kinds: str) -> tuple[Measure, ...]:
-    """Return a measure for each kind, of runs that need not be pairs.
-
-    Args:
-        take: Function from a run, and the `name` by which its numbers call it, to numbers.
-        kinds: Kinds of run; ``miiii`` is called ``T_miiii``.
+    They are taken ``beside`` each other, one of each kind; ``together``, all runs of one kind; or
+    ``each`` by itself, a measure for each kind, with the ``name`` by which its numbers call it:
+    ``miiii`` is called ``T_miiii``.
     """
-    return tuple(Measure((kind,), partial(take, name=f"T_{kind}")) for kind in kinds)
+    if taken == "each":
+        return tuple(Measure((kind,), partial(take, name=f"T_{kind}")) for kind in kinds)
+    return (Measure(tuple(kinds), take, taken == "together"),)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,7 +93,7 @@ class Claim:
 
 
 class Row(NamedTuple):
-    """One row of the table of a claim: what one measure found on the runs of one seed."""
+    """What one measure of a claim found on the runs of one seed."""
 
     kinds: tuple[str, ...]
     seed: int
@@ -103,20 +102,13 @@ class Row(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
-    """A claim after it was put to runs.
+    """A claim after it was put to runs."""
 
-    Attributes:
-        claim: What was asked.
-        rows: What was measured, measure by measure and seed by seed.
-        bases: The p of the runs.
-        reason: Why the runs that are there cannot tell; empty if they can.
-        control: The same claim put to a run with shuffled labels; None if it was not.
-    """
-
-    claim: Claim
-    rows: tuple[Row, ...] = ()
-    bases: tuple[int, ...] = ()
-    reason: str = ""
+    claim: Claim  #: What was asked
+    rows: tuple[Row, ...] = ()  #: What was measured, measure by measure and seed by seed
+    bases: tuple[int, ...] = ()  #: The p of the runs
+    reason: str = ""  #: Why the runs that are there cannot tell; empty if they can
+    #: The same claim put to a run with shuffled labels; None if it was not
     control: Optional["Finding"] = None
 
     @cached_property
@@ -155,25 +147,39 @@ class Finding:
 
 
 def decide(*parts: bool, given: bool = True) -> Verdict:
-    """Judge a claim by its parts: all hold, some do, or none.
-
-    Args:
-        parts: Whether each statement that the claim is made of holds.
-        given: Whether the runs can tell at all.
-
-    Raises:
-        ValueError: if there is nothing to decide by.
-    """
-    if not parts:
-        raise ValueError("decide() got no parts; give at least one statement that holds or fails")
+    """Judge a claim by its parts, one or more: all hold, some do, or none; or none can be told."""
     if not given:
         return Verdict.OPEN
     return Verdict.REPRODUCED if all(parts) else Verdict.PARTLY if any(parts) else Verdict.NOT
 
 
-def mostly(share: float) -> bool:
-    """Return whether more than half of the seeds have something, by the median of 0s and 1s."""
-    return share > 0.5
+def judge_by(holds: Sequence[str], given: str = "") -> Judge:
+    """Return the judge of a criterion that is written down, as `says` reads it."""
+    return lambda v: decide(*(says(part, v) for part in holds), given=says(given, v))
+
+
+def says(text: str, v: Values) -> bool:
+    """Return whether all comparisons of a text hold, such as ``0.5 × tasks <= solved < 1; x > 2``.
+
+    Comparisons are separated by semicolons. What is compared are numbers, measured ones by name,
+    or a number times a measured one.
+    """
+
+    def value(term: str) -> float:
+        factor, _, name = term.rpartition(" × ")
+        if name in v:
+            return float(factor or 1) * v[name]
+        try:
+            return float(term)
+        except ValueError:
+            raise KeyError(term) from None
+
+    for part in filter(None, text.split("; ")):
+        first, *rest = re.split(r" (<=|>=|==|<|>) ", part)
+        ends = list(pairwise([value(first), *map(value, rest[1::2])]))
+        if not all(COMPARISONS[sign](*pair) for sign, pair in zip(rest[::2], ends, strict=True)):
+            return False
+    return True
 
 
 @lru_cache(maxsize=3)

@@ -5,22 +5,13 @@ from collections.abc import Callable
 import numpy as np
 from jaxtyping import Float
 
+from miiii_core import fourier
 from miiii_core.chance import DRAWS
-from miiii_core.fourier import (
-    cosine_similarity,
-    fourier_gini,
-    frequency_power,
-    key_frequencies,
-    pearson,
-    ranks_for,
-    singular_spectrum,
-)
 from miiii_core.runs import Run
 
-from .claim import Measured, Rules, decide, each
+from .claim import Judge, Measured, Values, Verdict, decide
 
 Embedding = Float[np.ndarray, "p d"]
-BOTH = ("T_nanda", "T_miiii")
 
 
 def digits_embedding(run: Run) -> Embedding:
@@ -30,13 +21,13 @@ def digits_embedding(run: Run) -> Embedding:
 
 def best_frequency_share(columns: Float[np.ndarray, "p columns"]) -> float:
     """Return the median over columns of the variance that a column's best frequency explains."""
-    power = frequency_power(columns - columns.mean(axis=0))[1:]
+    power = fourier.frequency_power(columns - columns.mean(axis=0))[1:]
     return float(np.median(power.max(axis=0) / power.sum(axis=0)))
 
 
 def frequencies_for(embedding: Embedding, share: float = 0.9) -> float:
     """Return the fewest frequencies that hold a share of W_E's energy, over all (p-1)/2."""
-    energy = np.sort(key_frequencies(embedding).share)[::-1]
+    energy = np.sort(fourier.key_frequencies(embedding).share)[::-1]
     return float((np.cumsum(energy) < share).sum() + 1) / (len(embedding) // 2)
 
 
@@ -50,22 +41,22 @@ def random_orders(
 
 def half_of_left(run: Run) -> Float[np.ndarray, "p vectors"]:
     """Return the left singular vectors of W_E that hold half of σ²."""
-    spectrum = singular_spectrum(digits_embedding(run))
-    return np.asarray(spectrum.left)[:, : int(ranks_for(spectrum.cumulative, 0.5))]
+    spectrum = fourier.singular_spectrum(digits_embedding(run))
+    return np.asarray(spectrum.left)[:, : int(fourier.ranks_for(spectrum.cumulative, 0.5))]
 
 
 def _positions(run: Run, name: str) -> Measured:
     first, second = np.asarray(run.model.W_pos)[:2]
     return {
-        f"Pearson, {name}": float(pearson(first, second)),
-        f"cosine, {name}": float(cosine_similarity(first, second)),
+        f"Pearson, {name}": float(fourier.pearson(first, second)),
+        f"cosine, {name}": float(fourier.cosine_similarity(first, second)),
     }
 
 
 def _ranks(run: Run, name: str) -> Measured:
     embedding = digits_embedding(run)
-    cumulative = singular_spectrum(embedding).cumulative
-    ranks = {percent: int(ranks_for(cumulative, percent / 100)) for percent in (50, 90)}
+    cumulative = fourier.singular_spectrum(embedding).cumulative
+    ranks = {percent: int(fourier.ranks_for(cumulative, percent / 100)) for percent in (50, 90)}
     return {f"ranks for {percent} %, {name}": many for percent, many in ranks.items()} | {
         f"the same over p, {percent} %, {name}": many / len(embedding)
         for percent, many in ranks.items()
@@ -83,43 +74,28 @@ def _vectors(run: Run, name: str) -> Measured:
 
 def _spectra(run: Run, name: str) -> Measured:
     embedding = digits_embedding(run)
-    chance = random_orders(fourier_gini, embedding)
+    chance = random_orders(fourier.fourier_gini, embedding)
     return {
-        f"key frequencies, {name}": int(key_frequencies(embedding).active.sum()),
+        f"key frequencies, {name}": int(fourier.key_frequencies(embedding).active.sum()),
         f"share for 90 %, {name}": frequencies_for(embedding),
-        f"Gini, {name}": fourier_gini(embedding),
+        f"Gini, {name}": fourier.fourier_gini(embedding),
         f"mean Gini in random order, {name}": chance.mean(),
         f"largest Gini in random order, {name}": chance.max(),
     }
 
 
-RULES: Rules = {
-    "positions": (
-        each(_positions, "nanda", "miiii"),
-        lambda v: decide(v["Pearson, T_nanda"] > 0.5, v["Pearson, T_miiii"] < 0),
-    ),
-    "singular-values": (
-        each(_ranks, "nanda", "miiii"),
-        lambda v: decide(
-            v["the same over p, 50 %, T_miiii"] > v["the same over p, 50 %, T_nanda"],
-            v["the same over p, 90 %, T_miiii"] > v["the same over p, 90 %, T_nanda"],
-        ),
-    ),
-    "singular-vectors": (
-        each(_vectors, "nanda", "miiii"),
-        lambda v: decide(
-            *(v[f"best frequency's share, {n}"] > v[f"largest in random order, {n}"] for n in BOTH),
-            v["vectors over p, T_miiii"] > v["vectors over p, T_nanda"],
-        ),
-    ),
-    "embedding-spectra": (
-        each(_spectra, "nanda", "miiii", "basis"),
-        lambda v: decide(
-            v["share for 90 %, T_nanda"] <= 0.25,
-            v["share for 90 %, T_miiii"] > v["share for 90 %, T_nanda"]
-            and v["Gini, T_miiii"] > v["largest Gini in random order, T_miiii"],
-            v["Gini, T_basis"] - v["mean Gini in random order, T_basis"]
-            < 0.25 * (v["Gini, T_miiii"] - v["mean Gini in random order, T_basis"]),
-        ),
-    ),
-}
+def _judge_spectra(v: Values) -> Verdict:
+    by_chance = v["mean Gini in random order, T_basis"]
+    return decide(
+        v["share for 90 %, T_nanda"] <= 0.25,
+        v["share for 90 %, T_miiii"] > v["share for 90 %, T_nanda"]
+        and v["Gini, T_miiii"] > v["largest Gini in random order, T_miiii"],
+        v["Gini, T_basis"] - by_chance < 0.25 * (v["Gini, T_miiii"] - by_chance),
+    )
+
+
+MEASURES = {
+    "positions": _positions, "singular-values": _ranks, "singular-vectors": _vectors,
+    "embedding-spectra": _spectra,
+}  # fmt: skip
+JUDGES: dict[str, Judge] = {"embedding-spectra": _judge_spectra}

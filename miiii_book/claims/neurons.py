@@ -1,7 +1,6 @@
 """Claims about neurons and heads: periods, the spike, the mechanism, and where attention goes."""
 
 from functools import lru_cache
-from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int, Real
@@ -15,17 +14,7 @@ from miiii_core.shares import best_block, centred_power, unit_grids, varying
 from miiii_core.tasks import Task
 
 from ..rules import folded
-from .claim import (
-    Measured,
-    Rules,
-    Values,
-    activations,
-    decide,
-    each,
-    measure,
-    mostly,
-    require_probe,
-)
+from .claim import Judge, Measured, Values, Verdict, activations, decide, require_probe
 
 PARTS = (256, 64, 16, 4, 1)  # of the training, at which Table 3 of the paper counts
 ONE_DIGIT = 0.9  # share of the attention on digits from which a head looks at one of them
@@ -51,17 +40,9 @@ def _periodic(v: Values, name: str) -> bool:
     return share >= 0.5 and share > 2 * chance
 
 
-class PublicOmega(NamedTuple):
-    """What the authors' code counts and what it prints, per column of its log-time map."""
-
-    epochs: Int[np.ndarray, " columns"]
-    active: Int[np.ndarray, " columns"]
-    label: Int[np.ndarray, " columns"]
-
-
 def public_code_omega(
     power: Real[np.ndarray, "epoch k0 k1"], epochs: Int[np.ndarray, " epoch"]
-) -> PublicOmega:
+) -> tuple[Int[np.ndarray, " columns"], ...]:
     """Count |ω| as the paper's public code counts it, to show what that reading does.
 
     One neuron's amplitudes are averaged over k0; columns are 3·K log-spaced epochs; each
@@ -71,6 +52,9 @@ def public_code_omega(
     Args:
         power: One neuron's `frequency_power_2d` at each record, not normalised per epoch.
         epochs: Epoch of each record, increasing.
+
+    Returns:
+        Epoch, count and label of each column.
 
     Deviations: a column shows the last record up to its epoch, not a mean over three epochs;
     energies of ±k0 are added before the root; the grid keeps its first row and column.
@@ -83,7 +67,7 @@ def public_code_omega(
     rows = rows / np.where(total > 0, total, 1)
     active = (rows > rows.mean() + rows.std()).sum(axis=0)
     label = np.sqrt(np.sqrt(active.astype(float) ** 3)).astype(int)
-    return PublicOmega(columns.astype(int), active, label)
+    return columns.astype(int), active, label
 
 
 def omega(run: Run) -> dict[str, Float[np.ndarray, " wide_ticks"]]:
@@ -95,12 +79,12 @@ def omega(run: Run) -> dict[str, Float[np.ndarray, " wide_ticks"]]:
         log time, and the number that the code prints for it.
     """
     epochs = run.metrics["wide_epoch"]
-    public = public_code_omega(run.metrics["first_neuron_power"], epochs)
-    column = np.maximum(np.searchsorted(public.epochs, epochs, side="right") - 1, 0)
+    columns, active, label = public_code_omega(run.metrics["first_neuron_power"], epochs)
+    column = np.maximum(np.searchsorted(columns, epochs, side="right") - 1, 0)
     return {
         "ours": run.metrics["active_per_neuron"],
-        "public count": np.asarray(public.active[column], float),
-        "public label": np.asarray(public.label[column], float),
+        "public count": active[column].astype(float),
+        "public label": label[column].astype(float),
     }
 
 
@@ -109,11 +93,9 @@ def spiked(counts: Float[np.ndarray, " ticks"]) -> bool:
     return bool(counts.max() > 1.25 * counts[-1] and counts.max() > counts[0])
 
 
-def records_at(
-    epochs: Int[np.ndarray, " ticks"], parts: tuple[int, ...] = PARTS
-) -> Int[np.ndarray, " parts"]:
-    """Return the last record within each part of the training: 1/256 of it, and so on."""
-    return np.array([np.searchsorted(epochs, epochs[-1] / n, side="right") - 1 for n in parts])
+def records_at(epochs: Int[np.ndarray, " ticks"]) -> Int[np.ndarray, " parts"]:
+    """Return the last record within each of the `PARTS` of the training: 1/256 of it, and so on."""
+    return np.array([np.searchsorted(epochs, epochs[-1] / n, side="right") - 1 for n in PARTS])
 
 
 def _spike(run: Run) -> Measured:
@@ -138,20 +120,10 @@ def _spike(run: Run) -> Measured:
 
 
 def _timing(run: Run) -> Measured:
-    found, epochs = _spike(run), run.learned_at()
-    ever = epochs[epochs < NEVER]
-    return {
-        **found,
-        "first task generalises (epoch)": ever.min(initial=NEVER),
-        "last task generalises (epoch)": ever.max() if len(ever) else NEVER,
-    }
-
-
-def _in_time(v: Values, by: str, count: str) -> bool:
-    early, second, third, fourth, end = (v[count.format(part)] for part in PARTS)
-    first, last = (v[f"{which} task generalises (epoch)"] for which in ("first", "last"))
-    peaks = first <= v[f"peak at epoch, {by}"] <= last
-    return peaks and max(early, second) < 1 <= third < fourth and end < fourth
+    epochs = run.learned_at()
+    first, last = epochs.min(), max(epochs[epochs < NEVER], default=NEVER)
+    times = {"first task generalises (epoch)": first, "last task generalises (epoch)": last}
+    return {**_spike(run), **times}
 
 
 def explained_by_difference(
@@ -213,48 +185,17 @@ def _little(run: Run, name: str) -> Measured:
     return {f"accuracy, {name}": before, f"accuracy with patterns fixed, {name}": after}
 
 
-def _is_little(v: Values, name: str) -> bool:
-    return v[f"accuracy, {name}"] - v[f"accuracy with patterns fixed, {name}"] < LITTLE
+def _judge_little(v: Values) -> Verdict:
+    names = "T_nanda", "T_miiii"
+    lost = (v[f"accuracy, {n}"] - v[f"accuracy with patterns fixed, {n}"] for n in names)
+    return decide(*(share < LITTLE for share in lost))
 
 
-RULES: Rules = {
-    "periodic-neurons": (
-        each(_periods, "miiii", "basis"),
-        lambda v: decide(_periodic(v, "T_miiii") and not _periodic(v, "T_basis")),
-    ),
-    "spike": (
-        measure(_spike, "miiii"),
-        lambda v: decide(mostly(v["spike"]), mostly(v["spike, public code"])),
-    ),
-    "spike-time": (
-        measure(_timing, "miiii"),
-        lambda v: decide(
-            _in_time(v, "ours", "at 1/{} of the epochs"),
-            _in_time(v, "public code", "public code, 1/{}"),
-            given=v["first task generalises (epoch)"] < NEVER,
-        ),
-    ),
-    "reuse": (
-        measure(_spike, "miiii"),
-        lambda v: decide(0.8 <= v["before over after"] <= 1.25, given=mostly(v["spike"])),
-    ),
-    "mechanism": (
-        measure(_mechanism, "miiii"),
-        lambda v: decide(
-            v["logits explained by n - c"] >= 0.9,
-            v["of the interaction, n mod q"] >= 0.5,
-            given=v["tasks generalised"] > 0,
-        ),
-    ),
-    "attention": (
-        each(_digits, "miiii", "nanda"),
-        lambda v: decide(
-            v["on one digit, T_miiii"] == v["heads, T_miiii"],
-            v["on both and periodic, T_nanda"] >= 1,
-        ),
-    ),
-    "attention-little": (
-        each(_little, "miiii", "nanda"),
-        lambda v: decide(_is_little(v, "T_nanda"), _is_little(v, "T_miiii")),
-    ),
+MEASURES = {
+    "periodic-neurons": _periods, "spike": _spike, "spike-time": _timing, "reuse": _spike,
+    "mechanism": _mechanism, "attention": _digits, "attention-little": _little,
+}  # fmt: skip
+JUDGES: dict[str, Judge] = {
+    "periodic-neurons": lambda v: decide(_periodic(v, "T_miiii") and not _periodic(v, "T_basis")),
+    "attention-little": _judge_little,
 }

@@ -10,14 +10,13 @@ from miiii_core.schedule import GENERALISED, MASTERED, NEVER, SETTLED
 
 from ..results import Curve, neighbour_steps, stored_neighbours
 from ..spaces import TABLE_1
-from .claim import CannotTell, Measured, Rules, Values, Verdict, decide, measure, require_probe
+from .claim import CannotTell, Judge, Measured, Values, Verdict, decide, require_probe
 
 # What the numbers of the best value of each field are called.
 NAMES = dict(
     zip(TABLE_1, ("dropout", "λ", "weight decay", "d", "learning rate", "heads"), strict=True)
 )
 EASY, NEXT = (2, 3, 5, 7), (11, 13, 17, 19)
-CONVERGED = 0.98  # mean validation accuracy of a training that has come to its end
 ATTENTION = ("W_Q", "W_K", "W_V", "W_O")
 TRAINED, VALIDATED = 0, 1  # splits
 
@@ -166,49 +165,8 @@ def _median(values: Float[np.ndarray, " _"]) -> float:
     return float(np.median(values)) if len(values) else NEVER
 
 
-RULES: Rules = {
-    "hyperparameters": (
-        measure(_best, "miiii"),
-        lambda v: decide(
-            v["fields in which one ends higher"] == 0,
-            2 * v["fields in which one ends higher"] < v["fields"],
-        ),
-    ),
-    "all-tasks": (
-        measure(_final, "miiii"),
-        lambda v: decide(v["tasks at 0.999"] == v["tasks"], v["tasks at 0.99"] >= 0.9 * v["tasks"]),
-    ),
-    "order": (measure(_order, "miiii"), _judge_order),
-    "filter": (
-        measure(_filter, "miiii", "no-grokfast"),
-        lambda v: decide(
-            v["the same without filter"] < CONVERGED,
-            v["the same without filter"] < v["mean validation accuracy"],
-            given=v["mean validation accuracy"] >= CONVERGED,
-        ),
-    ),
-    "dropout": (
-        measure(_dropout, "miiii", "no-dropout"),
-        lambda v: decide(
-            v["tasks generalised without dropout"] == 2 and v["those beside 2 and 3"] == 0,
-            v["tasks generalised without dropout"] < v["tasks generalised"],
-            given=v["least training accuracy"] >= MASTERED and v["tasks generalised"] > 2,
-        ),
-    ),
-    "masked": (
-        measure(_masked, "miiii", "masked"),
-        lambda v: decide(
-            v["last of 11, 13, 17, 19"] <= v["first of the larger"],
-            v["spike"] < v["spike with all tasks"],
-            v["median of the larger"] <= 1.25 * v["the same with all tasks"],
-            given=max(v["last of 11, 13, 17, 19"], v["the same with all tasks"]) < NEVER,
-        ),
-    ),
-    "gradients": (
-        measure(_gradients, "miiii"),
-        lambda v: decide(
-            v["attention settles after epoch"] <= v["the rest settles after epoch"] / 2,
-            v["attention settles after epoch"] < v["the rest settles after epoch"],
-        ),
-    ),
-}
+MEASURES = {
+    "hyperparameters": _best, "all-tasks": _final, "order": _order, "filter": _filter,
+    "dropout": _dropout, "masked": _masked, "gradients": _gradients,
+}  # fmt: skip
+JUDGES: dict[str, Judge] = {"order": _judge_order}

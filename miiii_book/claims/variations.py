@@ -9,28 +9,15 @@ from scipy.stats import binomtest, spearmanr
 from miiii_core.runs import Run
 from miiii_core.schedule import GENERALISED
 from miiii_core.tasks import Task, primes_below
+from miiii_core.waves import class_means
 
 from ..results import Base, Training, by_base, renamed_of, trainings_of
-from ..rules import folded, frequencies_used, knowledge, residue_means
-from ..symmetry import FIRST, Lead, lead
-from .claim import CannotTell, Measure, Measured, Rules, activations, decide, measure
+from ..rules import folded, frequencies_used
+from ..symmetry import FIRST, Lead, lead_of
+from .claim import CannotTell, Measured, activations
 
-BASES = ("bases",)  # all runs of T_miiii, of which those of one recipe are compared
 SEEN = 0  # the seed in which it was seen what renaming does, which does not testify to it
-PAIRS = 5  # of trainings, from which on all of them falling one way is no accident
-MARKED = 0.25  # octaves of the epoch from which a difference counts
-ENOUGH = 5  # tasks learned in time from which two bases can be compared
 KNOWN = 0.9  # share of the answers' entropy removed, from which a task of T_divisible is learned
-FEW = 3  # tasks from which a median over them says something
-
-
-def lead_of(bases: Mapping[int, Base]) -> Lead | None:
-    """Return how much sooner symmetric tasks were learned; None if these bases cannot tell."""
-    try:
-        learned = {p: base.learned for p, base in bases.items()}
-        return lead(learned, {p: base.last for p, base in bases.items()})
-    except ValueError:
-        return None
 
 
 def order_of(learned: Float[np.ndarray, " tasks"], moduli: Sequence[int]) -> tuple[float, float]:
@@ -112,10 +99,8 @@ def gains_of(
 ) -> dict[tuple[int, int], float]:
     """Return the octaves by which the median task from 5 on came sooner with digits renamed.
 
-    A task never learned counts as learned at the end.
-
-    Args:
-        pairs: Trainings without and with renamed digits, by p and seed.
+    Trainings without and with renamed digits are given by p and seed; a task never learned counts
+    as learned at the end.
     """
 
     def middle(one: Training) -> float:
@@ -134,9 +119,8 @@ def _sooner(*runs: Run) -> Measured:
     told = np.array([gain for (_, seed), gain in gains.items() if seed != SEEN])
     if not len(told):
         raise CannotTell(
-            "no pair of trainings with and without renamed digits is stored of other seeds than "
-            f"{SEEN}; python -m benchmarks.trainings renamed --seeds 2 computes those of "
-            "miiii-small"
+            "no pair of trainings with and without renamed digits is stored of other seeds than 0; "
+            "python -m benchmarks.trainings renamed --seeds 2 computes those of miiii-small"
         )
     sooner = int((told > 0).sum())
     return {
@@ -168,25 +152,29 @@ def _larger(run: Run) -> Measured:
     }
 
 
-def knowledge_of(run: Run) -> Float[np.ndarray, " tasks"]:
-    """Return the share of the answers' entropy that a run has removed, on validation inputs."""
-    return knowledge(run.metrics.split("loss", "validation")[-1], run.task)
+def knowledge_of(run: Run, split: str = "validation") -> Float[np.ndarray, " tasks"]:
+    """Return the share of the answers' entropy that a run has removed at its end, by split.
+
+    It is 0 for guessing by frequency, 1 for certainty, and below 0 for worse than guessing. An
+    accuracy on T_divisible would be (q - 1) / q for whoever always says no.
+    """
+    shares = (np.bincount(answers) / len(answers) for answers in run.task.targets.T)
+    entropy = np.array([-(f[f > 0] * np.log(f[f > 0])).sum() for f in shares])
+    return 1 - run.metrics.split("loss", split)[-1] / entropy
 
 
 def spread_of(logits: Float[np.ndarray, "n n_classes"], task: Task) -> Float[np.ndarray, " tasks"]:
     """Return the frequencies that each task's answers are made of, over the q // 2 there are.
 
-    Args:
-        logits: Packed logits of all inputs.
-        task: T_divisible, of which yes above no counts, or a task of remainders.
+    Of T_divisible yes above no counts; else it is a task of remainders. Logits are of all inputs.
     """
-    used = []
+    used, numbers = [], np.arange(len(logits))
     for q, own in zip(task.moduli, task.columns, strict=True):
         each = np.asarray(logits[:, own], float)
         if task.config.name == "divisible":
-            profile = residue_means(each[:, 1] - each[:, 0], q)
+            profile = np.asarray(class_means((each[:, 1] - each[:, 0])[None], numbers, (q,)))[0]
         else:
-            profile = folded(each, np.arange(len(each)))
+            profile = folded(each, numbers)
         used.append(frequencies_used(profile) / (q // 2))
     return np.array(used)
 
@@ -210,47 +198,7 @@ def _divisible(divisible: Run, full: Run) -> Measured:
     return found
 
 
-RULES: Rules = {
-    "symmetric": (
-        (Measure(BASES, _symmetric, together=True),),
-        lambda v: decide(
-            v["lead in octaves"] > 0 and v["p-value"] < 0.05, given=v["symmetric tasks"] > 0
-        ),
-    ),
-    "shared-table": (
-        (Measure(BASES, _shared, together=True),),
-        lambda v: decide(
-            v["lead with digits renamed"] < v["lead in octaves"] / 2,
-            v["p-value with digits renamed"] >= 0.05,
-            given=v["lead in octaves"] > 0 and v["p-value"] < 0.05,
-        ),
-    ),
-    "own-tables": (
-        (Measure(BASES, _sooner, together=True),),
-        lambda v: decide(
-            v["octaves, median"] >= MARKED, v["p-value"] < 0.05, given=v["pairs"] >= PAIRS
-        ),
-    ),
-    "classes": (
-        (Measure(BASES, _classes, together=True),),
-        lambda v: decide(
-            v["median rank correlation"] >= 0.5, 2 * v["bases with p below 0.05"] > v["bases"]
-        ),
-    ),
-    "larger-base": (
-        measure(_larger, "sample-dropout"),
-        lambda v: decide(
-            v["of them in the larger base too"] >= 0.75 * v["tasks"],
-            0.5 <= v["times the epoch, median"] <= 2,
-            given=v["tasks"] >= ENOUGH,
-        ),
-    ),
-    "divisible": (
-        measure(_divisible, "divisible", "miiii"),
-        lambda v: decide(
-            v["frequencies used by T_divisible"] >= 0.8,
-            v["frequencies used by T_divisible"] > v["frequencies used by T_miiii"],
-            given=v["tasks that T_divisible learned"] >= FEW,
-        ),
-    ),
-}
+MEASURES = {
+    "symmetric": _symmetric, "shared-table": _shared, "own-tables": _sooner, "classes": _classes,
+    "larger-base": _larger, "divisible": _divisible,
+}  # fmt: skip

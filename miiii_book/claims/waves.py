@@ -1,24 +1,133 @@
 """Claims of ours: what T_miiii looks like in the waves of n mod q, in place of the p-DFT's."""
 
+from collections.abc import Sequence
+from itertools import combinations
+from typing import NamedTuple
+
+import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Float, Int
 
 from miiii_core.chance import active, chance, levels
+from miiii_core.fourier import ranks_for
 from miiii_core.model import logit_map
 from miiii_core.runs import Run
 from miiii_core.schedule import GENERALISED
 from miiii_core.shares import Purity, compare, interaction_of, prime_anova, unit_grids
-from miiii_core.waves import project
+from miiii_core.waves import Projection, project
 
-from ..dictionaries import compare_dictionaries, needed
-from ..history import known_epochs, recall
 from ..products import remainder_clusters
-from ..rules import trial
-from ..subspaces import overlaps, pairs_of, random_overlaps, task_spaces
-from .claim import Measured, Rules, Values, activations, decide, measure, mostly, require_course
+from ..rules import DRAWS, trial
+from .claim import Measured, activations, require_course
 from .neurons import spiked
 
-DRAWS = 20  # random controls
-SHARE = 0.9  # of the variance of W_E that waves shall hold
+EPOCHS, PREFIX = "snapshot_epoch", "counts/"  # what a run records: the epochs, and the counts
+Epochs = Int[np.ndarray, " moments"]
+COUNTED = 256  # units in random order that tell chance
+SHARE = 0.9  # share of the energy of a task's waves that counts as all of it
+
+
+def wave_history(run: Run) -> tuple[Epochs, dict[str, Float[np.ndarray, " moments"]]]:
+    """Return the epochs at which the waves of a run are known, and each of `count_waves` there.
+
+    At the paper's size the weights of 24 epochs take 57 MB, and the counts next to nothing: a
+    shipped run brings the counts along. Of another the snapshots are measured now.
+    """
+    if recorded := [name for name in run.metrics if name.startswith(PREFIX)]:
+        counts = {name.removeprefix(PREFIX): run.metrics[name] for name in recorded}
+        return np.array(run.metrics[EPOCHS], int), counts
+    epochs, digits = run.snapshot_epochs, jnp.asarray(run.task.digits)
+    # The weights of the end are there unrounded.
+    models = (run.model if epoch == run.epoch else run.snapshot(epoch) for epoch in epochs)
+    found = [
+        count_waves(model.activations(digits).neurons, run.task.moduli, np.random.default_rng(0))
+        for model in models
+    ]
+    names = found[0] if found else ()
+    return np.array(epochs, int), {name: np.array([each[name] for each in found]) for name in names}
+
+
+def count_waves(
+    neurons: Float[np.ndarray | Array, "n neurons"],
+    moduli: Sequence[int],
+    generator: np.random.Generator,
+) -> dict[str, float]:
+    """Count the waves of n mod q in the interaction part of all neurons.
+
+    Chance is known from `COUNTED` units in random order, and checked on as many others.
+
+    Returns:
+        ``active``: waves above chance, mean over all neurons. ``distinct``: waves that one neuron
+        in twenty has, or more. ``by_rule``: waves above μ + 2σ of their neuron, mean over all
+        neurons: the paper's rule (Fig. 16), with waves of n mod q in place of the p-DFT's.
+        ``by_chance``: waves above chance in neurons in random order once more: what is meant by
+        none, and near `chance.FALSE_FINDS` if the levels are right.
+    """
+    parts = np.asarray(interaction_of(neurons))
+    found = prime_anova(parts, moduli)
+    if not len(found.numbers):
+        return dict.fromkeys(("active", "distinct", "by_rule", "by_chance"), 0.0)
+    alive, units = parts[:, found.numbers], parts.shape[1]
+    above = levels(chance(alive, moduli, generator, COUNTED))
+    fresh = active(chance(alive, moduli, generator, COUNTED), above).waves
+    waves = active(found, above).waves
+    mean, spread = (f(found.waves, axis=1, keepdims=True) for f in (np.mean, np.std))
+    return {
+        "active": float(waves.sum() / units),
+        "distinct": int((waves.sum(axis=0) >= units / 20).sum()),
+        "by_rule": float((found.waves > mean + 2 * spread).sum() / units),
+        "by_chance": float(fresh.sum() / len(fresh)),
+    }
+
+
+class TaskSpace(NamedTuple):
+    """What the stream holds of the waves of one task."""
+
+    #: Energy of each wave k = 1..q//2, all coordinates added; mean square, roughly
+    energy: Float[np.ndarray, " k"]
+    directions: Float[np.ndarray, "rank d"]  #: Orthonormal rows that hold `SHARE` of it
+
+
+def task_spaces(projection: Projection, moduli: Sequence[int]) -> list[TaskSpace]:
+    """Find the space of each task from the fit of all coordinates of a stream by all waves.
+
+    That waves of two primes are not quite at right angles is accounted for in the fit.
+    """
+    spaces, start = [], 0
+    for q in moduli:  # a cosine for q = 2, else a cosine and a sine for each k
+        own = projection.coefficients[start : start + q - 1]
+        energy = (own**2).sum(axis=1)
+        energy = energy if q == 2 else energy.reshape(-1, 2).sum(axis=1) / 2
+        _, size, right = np.linalg.svd(own, full_matrices=False)
+        spaces.append(TaskSpace(energy, right[: counted(size**2)]))
+        start += q - 1
+    return spaces
+
+
+def counted(energy: Float[np.ndarray, " parts"]) -> int:
+    """Count how many of the largest parts hold `SHARE` of the sum; 0 if there is nothing."""
+    if energy.sum() <= 0:
+        return 0
+    return int(ranks_for(np.cumsum(np.sort(energy)[::-1]) / energy.sum(), SHARE))
+
+
+def overlaps(bases: Sequence[Float[np.ndarray, "_ d"]]) -> Float[np.ndarray, " pairs"]:
+    r"""Compare each pair of spaces: mean squared cosine, over what random ones of their ranks have.
+
+    $$\mathrm{tr}(P_q P_r) \,/\, \frac{\mathrm{rank}_q \mathrm{rank}_r}{d}$$
+
+    It is 0 at right angles, 1 as by chance, and d over the larger rank if one lies in the other.
+    A space is given by orthonormal rows.
+    """
+    common = [((a @ b.T) ** 2).sum() / max(1, len(a) * len(b)) for a, b in combinations(bases, 2)]
+    return bases[0].shape[1] * np.array(common)
+
+
+def random_overlaps(
+    ranks: Sequence[int], d: int, generator: np.random.Generator
+) -> Float[np.ndarray, " pairs"]:
+    """Return the same for spaces of these ranks, d at most, in random position: the control."""
+    return overlaps([np.linalg.qr(generator.normal(size=(d, rank)))[0].T for rank in ranks])
 
 
 def _purity(run: Run) -> Measured:
@@ -35,27 +144,9 @@ def _purity(run: Run) -> Measured:
     return numbers
 
 
-def _purer(v: Values, part: str) -> bool:
-    others = v[f"pairs of the p-DFT, {part}"], v[f"largest with wrong partners, {part}"]
-    return v[f"pairs of n mod q, {part}"] > max(others)
-
-
-def _embedding(run: Run) -> Measured:
-    table, generator = np.asarray(run.model.W_E)[: run.task.p], np.random.default_rng(0)
-    found = compare_dictionaries(table, run.task.moduli, generator, DRAWS)
-    grid, at_random = needed(found.grid.explained, SHARE), [needed(x, SHARE) for x in found.random]
-    return {
-        "waves of the p-DFT": grid,
-        "waves of n mod q": needed(found.remainders.explained, SHARE),
-        "least waves at random": min(at_random),
-        "random dictionaries": len(at_random),
-        "of these, fewer waves than the p-DFT": sum(waves < grid for waves in at_random),
-    }
-
-
 def _counts(run: Run) -> Measured:
-    require_course(run, len(known_epochs(run, "counts")))
-    found = recall(run, "counts")
+    epochs, found = wave_history(run)
+    require_course(run, len(epochs))
     above, by_rule = found["active"], found["by_rule"]
     return {
         "waves above chance, last": above[-1],
@@ -88,12 +179,12 @@ def _spaces(run: Run) -> Measured:
     stream = np.asarray(interaction_of(activations(run).resid_post))
     bases = [space.directions for space in task_spaces(project(stream, moduli), moduli)]
     d, ranks = stream.shape[1], [len(basis) for basis in bases]
-    drawn = [np.median(pairs_of(random_overlaps(ranks, d, generator))) for _ in range(DRAWS)]
+    drawn = [np.median(random_overlaps(ranks, d, generator)) for _ in range(DRAWS)]
     return {
         "dimensions of the stream": d,
         "waves there are": sum(moduli) - len(moduli),
         "directions of all tasks": sum(ranks),
-        "median overlap": float(np.median(pairs_of(overlaps(bases)))),
+        "median overlap": float(np.median(overlaps(bases))),
         "least overlap by chance": min(drawn),
     }
 
@@ -142,59 +233,7 @@ def _products(run: Run) -> Measured:
     }
 
 
-RULES: Rules = {
-    "remainder-blocks": (
-        measure(_purity, "miiii"),
-        lambda v: decide(
-            v["pairs of n mod q, whole"] >= 0.5,
-            _purer(v, "whole"),
-            v["pairs of n mod q, both"] >= 0.5,
-            _purer(v, "both"),
-        ),
-    ),
-    "remainder-embedding": (
-        measure(_embedding, "miiii"),
-        lambda v: decide(
-            v["waves of n mod q"] < v["waves of the p-DFT"],
-            v["waves of n mod q"] < v["least waves at random"],
-        ),
-    ),
-    "spike-in-waves": (
-        measure(_counts, "miiii"),
-        lambda v: decide(mostly(v["spike"]), mostly(v["spike, μ + 2σ"])),
-    ),
-    "one-task-neurons": (
-        measure(_service, "miiii"),
-        lambda v: decide(
-            v["with exactly one"] >= 0.5 * v["with a prime above chance"],
-            v["largest prime over all"] >= 0.5,
-            given=v["with a prime above chance"] > 0,
-        ),
-    ),
-    "few-frequencies": (
-        measure(_spaces, "miiii"),
-        lambda v: decide(
-            v["directions of all tasks"] <= v["dimensions of the stream"],
-            v["median overlap"] < v["least overlap by chance"],
-            given=v["waves there are"] > v["dimensions of the stream"],
-        ),
-    ),
-    "cosine-formula": (
-        measure(_formula, "miiii"),
-        lambda v: decide(
-            v["logits explained by the formula"] >= 0.9,
-            v["least accuracy of the formula"] >= 0.99,
-            v["accuracy left without own waves"] <= 0.5
-            and v["accuracy left without others' waves"] >= 0.9,
-            given=v["tasks generalised"] > 0,
-        ),
-    ),
-    "wave-products": (
-        measure(_products, "miiii"),
-        lambda v: decide(
-            v["share of neurons in clusters"] >= 0.5,
-            v["phases written as computed"] >= 0.9 and v["as computed by another neuron"] <= 0.5,
-            v["wanted wave, clusters"] >= 0.9 and v["wanted wave, single neurons"] <= 0.5,
-        ),
-    ),
-}
+MEASURES = {
+    "remainder-blocks": _purity, "spike-in-waves": _counts, "one-task-neurons": _service,
+    "few-frequencies": _spaces, "cosine-formula": _formula, "wave-products": _products,
+}  # fmt: skip

@@ -1,6 +1,11 @@
 """Arrays in, matplotlib figures out; nothing here saves or shows.
 
 A figure shows itself as the last line of a notebook cell; any array will do: NumPy, JAX, lists.
+
+Arguments that several functions share: `label` says what values are, with the unit, and `labels`
+what the vertical and the horizontal axis are; `log` asks for a log scale of the values; `levels`
+are values to compare with, by name, and drawn as dashed lines; `controls` are drawn in grey; at
+most `columns` panels stand in a row; `axes` is where to draw, a new figure by default.
 """
 
 from .effects import bar_panels, by_prime, dot_rows
@@ -10,9 +15,8 @@ from .tables import table
 from .training import curves, grokking_figure, progress_figure, ranking, training_maps
 from .waves import phase_panels, polar_naturals, wave_chart
 
-__all__ = [ 
-    "bar_panels", "by_prime", "dot_rows",
-    "grid_plots", "heat_maps", "input_grid", "neuron_panel", "panels", "table",
-    "curves", "grokking_figure", "progress_figure", "ranking", "training_maps",
-    "phase_panels", "polar_naturals", "wave_chart",
+__all__ = [
+    "bar_panels", "by_prime", "curves", "dot_rows", "grid_plots", "grokking_figure", "heat_maps",
+    "input_grid", "neuron_panel", "panels", "phase_panels", "polar_naturals", "progress_figure",
+    "ranking", "table", "training_maps", "wave_chart",
 ]  # fmt: skip

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
 from . import style
-from .style import checked, checked_all, look, panel, panels, symbols
+from .style import Groups, checked, checked_all, look, panel, panels, symbols
 
 MARKS = {"o": "●", "s": "■", "D": "◆", "^": "▲", "v": "▼"}
 
@@ -18,17 +18,15 @@ MARKS = {"o": "●", "s": "■", "D": "◆", "^": "▲", "v": "▼"}
 @look()
 def by_prime(
     moduli: ArrayLike,
-    values: Mapping[str, ArrayLike],
+    values: Groups,
     label: str,
     *,
-    full: Mapping[str, ArrayLike] | None = None,
+    full: Groups | None = None,
     joined: bool = False,
     log: bool = False,
     levels: Mapping[str, float] | None = None,
     never: str = "never",
     controls: Collection[str] = (),
-    title: str = "",
-    axes: Axes | None = None,
 ) -> Figure:
     """Draw a value for each prime, as marks along a log axis of the primes.
 
@@ -36,22 +34,16 @@ def by_prime(
         moduli: The prime of each value.
         values: Values (task,) by group, of the first primes if there are fewer; NaN is left out,
             and infinite ones stand on a line above all others.
-        label: Label of the vertical axis, with its unit.
         full: Truth (task,) by group, of the marks that are full; the others are hollow.
         joined: Whether lines join the marks, the later a group the darker.
-        log: Whether the vertical axis has a log scale.
-        levels: Heights to compare with, by name; dashed.
         never: Name of the line of infinite values.
-        controls: Names of groups that are controls; grey.
-        title: What the figure shows.
-        axes: Where to draw; a new figure by default.
     """
     primes = checked(moduli, "moduli", "task")
     groups = checked_all(values, "values", "task")
     style.checked_keys(full, groups, "full")
     looks = style.looks(groups, controls)
     shades = matplotlib.colormaps[style.SEQUENTIAL](np.linspace(1, 0.4, len(groups))[::-1])
-    figure, axes = panel(axes, 3.8)
+    figure, axes = panel(None, 3.8)
     handles = style.level_lines(axes, levels)
     found = np.concatenate([group.astype(float) for group in groups.values()])
     above = float(np.max(found[np.isfinite(found)], initial=1.0)) * (2.0 if log else 1.1)
@@ -70,8 +62,14 @@ def by_prime(
         handles.append(axes.axhline(above, color=style.GREY, linewidth=0.8, label=never, zorder=0))
     if log:
         style.plain_log(axes.yaxis)
-    axes.set(ylabel=label, title=title)
-    style.prime_axis(axes, primes)
+    axes.set_ylabel(label)
+    named: list[int] = []  # as many primes as have room
+    for q in np.unique(primes).tolist():
+        if not named or q / named[-1] > 1.22:
+            named.append(q)
+    axes.set(xlabel="prime q", xscale="log")
+    axes.set_xticks(named, [str(q) for q in named])
+    axes.set_xticks(np.unique(primes), [], minor=True)
     style.name_ends(axes, handles if len(handles) > 1 else [])
     return figure
 
@@ -81,22 +79,17 @@ def dot_rows(
     values: Mapping[str, Any],
     label: str,
     *,
-    controls: Mapping[str, ArrayLike] | None = None,
+    controls: Groups | None = None,
     baseline: float | None = None,
     log: bool = False,
-    title: str = "",
     axes: Axes | None = None,
 ) -> Figure:
     """Draw a row for each condition: a dot for each seed, a bar at their median, controls in grey.
 
     Args:
         values: Values (seed,), or one number, by condition from the top; a row may be empty.
-        label: Label of the horizontal axis, with its unit.
         controls: Values (draw,) of random controls by condition.
         baseline: Value without any change, drawn as a line.
-        log: Whether the horizontal axis has a log scale.
-        title: What the figure shows.
-        axes: Where to draw; a new figure by default.
     """
     if not values:
         raise ValueError("values is empty; give at least one {condition: (seed,)}")
@@ -117,14 +110,14 @@ def dot_rows(
     axes.set_yticks(range(len(values)), [symbols(name) for name in values])
     if log:
         style.plain_log(axes.xaxis)
-    axes.set(xlabel=label, ylim=(len(values) - 0.5, -0.5), title=title)
+    axes.set(xlabel=label, ylim=(len(values) - 0.5, -0.5))
     axes.grid(axis="x", color=style.PALE, linewidth=0.5, alpha=0.5)
     return figure
 
 
 @look()
 def bar_panels(
-    values: Mapping[str, ArrayLike],
+    values: Groups,
     across: str,
     *,
     label: str = "",
@@ -136,7 +129,6 @@ def bar_panels(
     Args:
         values: Values (bar,) by the title of their panel, from the top.
         across: Label of the horizontal axis, with its unit.
-        label: Label of the vertical axes, with its unit.
         key: Places of the bars that are named and in colour, the others grey; all by default.
         cuts: By title, the last bar up to a line by the name of the line.
     """
@@ -145,6 +137,7 @@ def bar_panels(
     alike = len(set(map(len, rows.values()))) == 1
     figure, axes = panels(len(rows), 1, 0.6 + 1.35 * len(rows), sharex=alike)
     words: dict[str, Any] = {"textcoords": "offset points", "fontsize": 10}
+    words["bbox"] = {"facecolor": "white", "edgecolor": "none", "pad": 0.5, "alpha": 0.8}
     for cell, (title, heights) in zip(axes[:, 0], rows.items(), strict=True):
         places = np.arange(1, len(heights) + 1)
         colours = [style.COLOURS[0] if key is None or k in key else style.PALE for k in places]

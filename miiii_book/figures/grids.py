@@ -1,6 +1,6 @@
 """Functions of (x0, x1) and other matrices: squares in the paper's manner, heat maps."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike
 
 from . import style
-from .style import X0, X1, checked, checked_all, checked_names, label_outside, look, panels
+from .style import X0, X1, Groups, checked, checked_all, checked_names, label_outside, look, panels
 
 CORNER = 37  # side of the part of a neuron's grid that the paper's Fig. 14 shows
 Names = Sequence[object] | np.ndarray | None
@@ -21,18 +21,12 @@ Names = Sequence[object] | np.ndarray | None
 
 @look()
 def grid_plots(
-    grids: Mapping[str, ArrayLike],
-    *,
-    columns: int = 3,
-    labels: tuple[str, str] = (X0, X1),
-    shared: bool = True,
+    grids: Groups, *, columns: int = 3, labels: tuple[str, str] = (X0, X1), shared: bool = True
 ) -> Figure:
     """Draw matrices as squares: area is magnitude, filled is positive, hollow is negative.
 
     Args:
         grids: Values by title, axes (row, column), first row on top.
-        columns: Most panels in a row.
-        labels: Labels of the vertical and the horizontal axis.
         shared: Whether a square that fills its cell is as large a value in all panels.
     """
     arrays = checked_all(grids, "grids", "row", "column")
@@ -47,7 +41,7 @@ def grid_plots(
 
 @look()
 def heat_maps(
-    maps: Mapping[str, ArrayLike],
+    maps: Groups,
     *,
     label: str = "activation",
     labels: tuple[str, str] = (X0, X1),
@@ -55,19 +49,14 @@ def heat_maps(
     signed: bool = False,
     limits: tuple[float, float] | None = None,
     names: tuple[Names, Names] = (None, None),
-    extent: tuple[float, float, float, float] | None = None,
 ) -> Figure:
     """Draw matrices as colours on one scale; if they are not square, they are stretched.
 
     Args:
         maps: Values by title, axes (row, column), first row on top.
-        label: What the colours measure, with its unit.
-        labels: Labels of the vertical and the horizontal axis.
-        columns: Most panels in a row.
         signed: Whether colours diverge from 0.
         limits: Values at the ends of the colours; all that occur by default.
         names: Names of the rows and of the columns; numbers by default.
-        extent: Left, right, bottom and top of each map; its first row is then at the bottom.
     """
     arrays = checked_all(maps, "maps", "row", "column")
     every = np.concatenate([grid.ravel() for grid in arrays.values()])
@@ -80,9 +69,6 @@ def heat_maps(
     norm = Normalize(*limits or span)
     for cell, grid in zip(cells, arrays.values(), strict=True):
         image = _draw_image(cell, grid, norm, signed)
-        if extent:
-            image.set_extent((*extent[:2], *extent[:1:-1]))  # the first row is at extent[2]
-            cell.set(xlim=extent[:2], ylim=extent[2:])
         cell.set_aspect("auto" if stretched else "equal")
         image.set_interpolation("nearest" if stretched else "auto")
         for axis, given, count in zip((cell.yaxis, cell.xaxis), names, grid.shape, strict=True):
@@ -105,7 +91,8 @@ def neuron_panel(neurons: ArrayLike, powers: ArrayLike, titles: Sequence[str]) -
 
     Args:
         neurons: Activations, axes (neuron, x0, x1).
-        powers: Energies, axes (neuron, k0, k1), drawn as shares of each neuron's total.
+        powers: Energies, axes (neuron, k0, k1), drawn as shares of each neuron's total; a dot
+            makes a share of over 3 % larger.
         titles: One for each neuron.
     """
     maps = checked(neurons, "neurons", "neuron", "x0", "x1", square=True)
@@ -123,6 +110,10 @@ def neuron_panel(neurons: ArrayLike, powers: ArrayLike, titles: Sequence[str]) -
             top = _draw_image(cell, maps[column, :side, :side], activations, False)
             cell.set(xlabel=X1, ylabel="" if column else X0)
         bottom = _draw_image(axes[-1, column], shares[column], roots, False)
+        k0, k1 = np.nonzero(shares[column] > 0.03)  # a single strong cell would not be seen
+        strong = shares[column][k0, k1]
+        looks: dict[str, Any] = {"c": strong, "s": 200 * strong, "linewidths": 0, "clip_on": False}
+        axes[-1, column].scatter(k1, k0, norm=roots, cmap=style.SEQUENTIAL, **looks)
         axes[0, column].set_title(name)
         axes[-1, column].set(xlabel="$k_1$ (cycles per $p$)")
     axes[-1, 0].set_ylabel("$k_0$ (cycles per $p$)")

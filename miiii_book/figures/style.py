@@ -12,10 +12,11 @@ from matplotlib.axes import Axes
 from matplotlib.axis import Axis, XAxis
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from numpy.typing import ArrayLike
 from scipy.optimize import isotonic_regression
 
+Groups = Mapping[str, ArrayLike]  # arrays by the name of their line, row or panel
 WIDTH = 6.4  # inches: at 390 px on a phone, 11 pt type is still 9 px high
 X0, X1 = "$x_0$", "$x_1$"
 # From the colour of the ground to its contrary: in the dark both are turned around, hues kept.
@@ -172,24 +173,6 @@ def plain_log(axis: Axis) -> None:
     axis.set_major_locator(LogLocator(10, (1, 2, 5) if high < 30 * low else (1,), numticks=8))
     axis.set_major_formatter(FuncFormatter(lambda value, _: short_number(value)))
     axis.set_minor_formatter(NullFormatter())
-
-
-def log_time(axes: Axes) -> None:
-    """Make the horizontal axis one of epochs on a log scale."""
-    plain_log(axes.xaxis)
-    axes.set_xlabel("epoch (log scale)")
-
-
-def prime_axis(axes: Axes, primes: np.ndarray) -> None:
-    """Put primes along a log axis, and name as many as have room."""
-    axes.set(xlabel="prime q", xscale="log")
-    named: list[int] = []
-    for q in np.unique(primes).tolist():
-        if not named or q / named[-1] > 1.22:
-            named.append(q)
-    axes.set_xticks(named, [str(q) for q in named])
-    axes.xaxis.set_minor_locator(FixedLocator(np.unique(primes).tolist()))
-    axes.xaxis.set_minor_formatter(NullFormatter())
 
 
 def inches(axis: Axis) -> float:

@@ -40,21 +40,13 @@ class Table:
         return "\n".join(form.format(*row).rstrip() for row in self.rows)
 
 
-def table(columns: Mapping[str, Iterable[Any]], *, digits: int = 3) -> Table:
-    """Return a table of columns.
-
-    Args:
-        columns: Values of each column from the top, by its name; None and NaN become a dash.
-        digits: Significant digits of numbers that are not whole.
-
-    Raises:
-        ValueError: If there are no columns, or not all are of one length.
-    """
+def table(columns: Mapping[str, Iterable[Any]]) -> Table:
+    """Return a table of columns, their values from the top; None and NaN become a dash."""
     values = {name: list(column) for name, column in columns.items()}
     lengths = {name: len(column) for name, column in values.items()}
     if len(set(lengths.values())) != 1:
         raise ValueError(f"columns have lengths {lengths}; give at least one, all of one length")
-    texts = [[name, *(_text(v, digits) for v in column)] for name, column in values.items()]
+    texts = [[name, *map(_text, column)] for name, column in values.items()]
     number = int | float | np.integer | np.floating | None
     numeric = (
         all(isinstance(v, number) and not isinstance(v, bool) for v in column)
@@ -63,8 +55,8 @@ def table(columns: Mapping[str, Iterable[Any]], *, digits: int = 3) -> Table:
     return Table(tuple(zip(*texts, strict=True)), tuple(numeric))
 
 
-def _text(value: Any, digits: int) -> str:
-    """Return whole numbers in full, others to so many digits, the rest as they are."""
+def _text(value: Any) -> str:
+    """Return whole numbers in full, others to three digits, the rest as they are."""
     if isinstance(value, np.generic):
         value = value.item()
     if value is None or (isinstance(value, float) and np.isnan(value)):
@@ -72,4 +64,4 @@ def _text(value: Any, digits: int) -> str:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return str(value)
     whole = isinstance(value, int) or (value.is_integer() and 1 <= abs(value) < 1e15)
-    return f"{value:,.0f}" if whole else f"{value:.{digits}g}"
+    return f"{value:,.0f}" if whole else f"{value:.3g}"

@@ -12,20 +12,15 @@ from numpy.typing import ArrayLike
 from miiii_core.schedule import GENERALISED, first_epoch
 
 from . import style
-from .style import checked, checked_all, checked_epochs, checked_names, look, panel, panels
+from .style import Groups, checked, checked_all, checked_epochs, checked_names, look, panel, panels
 
+EPOCH = "epoch (log scale)"
 Curve = tuple[ArrayLike, ArrayLike]  # places and the values there
 
 
 @look()
 def grokking_figure(
-    epochs: ArrayLike,
-    train: ArrayLike,
-    validation: ArrayLike,
-    moduli: Sequence[Any] | np.ndarray,
-    *,
-    threshold: float = GENERALISED,
-    title: str = "accuracy: mean (thick) and each task (thin)",
+    epochs: ArrayLike, train: ArrayLike, validation: ArrayLike, moduli: Sequence[Any] | np.ndarray
 ) -> Figure:
     """Draw accuracy in training and on unseen inputs, and for each task the delay between them.
 
@@ -34,8 +29,6 @@ def grokking_figure(
         train: Accuracy on the training inputs in [0, 1], axes (epoch, task).
         validation: Accuracy on unseen inputs in [0, 1], axes (epoch, task).
         moduli: One name for each task.
-        threshold: Accuracy from which a task counts as learned.
-        title: What the figure shows.
     """
     ticks, kept = checked_epochs(epochs)
     seen = checked(train, "train", len(kept), "task")
@@ -56,12 +49,14 @@ def grokking_figure(
         at, away = rise if np.isfinite(rise) else ticks[-1], (8 if right else -8, 4)
         side |= {"xytext": away, "textcoords": "offset points", "color": colour}
         top.annotate(f"{name} inputs", (at, min(0.5, mean[-1])), **side)
-    top.set(ylabel="accuracy", ylim=(-0.02, 1.03), title=title)
-    _delays(bottom, ticks, seen, unseen, threshold)
+    top.set(ylabel="accuracy", ylim=(-0.02, 1.03))
+    top.set_title("accuracy: mean (thick) and each task (thin)")
+    _delays(bottom, ticks, seen, unseen)
     bottom.set(ylim=(len(names) - 0.4, -0.6), ylabel="remainder mod")
-    bottom.set_title(f"accuracy {threshold:g} reached: ● training inputs, ◆ unseen inputs")
+    bottom.set_title(f"accuracy {GENERALISED:g} reached: ● training inputs, ◆ unseen inputs")
     style.name_ticks(bottom.yaxis, names)
-    style.log_time(bottom)
+    style.plain_log(bottom.xaxis)
+    bottom.set_xlabel(EPOCH)
     bottom.set_xlim(ticks[0], ticks[-1] * 1.25)
     return figure
 
@@ -69,7 +64,7 @@ def grokking_figure(
 @look()
 def training_maps(
     epochs: ArrayLike,
-    maps: Mapping[str, ArrayLike],
+    maps: Groups,
     names: Sequence[Any] | np.ndarray,
     label: str,
     *,
@@ -84,7 +79,6 @@ def training_maps(
         epochs: Recorded epochs, increasing; epoch 0 is left out.
         maps: Values by title, axes (epoch, row).
         names: One name for each row: moduli, matrices, or frequencies.
-        label: What the colours measure, with its unit.
         log: Whether colours are on a log scale, over six decades at most; otherwise they run from
             0 to at least 1.
         root: Whether colours are on a square-root scale from 0, which shows what is weak.
@@ -110,7 +104,8 @@ def training_maps(
         mesh = cell.pcolormesh(edges, lines, values.T, **cmap)
         cell.set(title=style.symbols(title), ylim=(len(names) - 0.5, -0.5), ylabel=rows)
         style.name_ticks(cell.yaxis, row_names)
-    style.log_time(cells[-1])
+    style.plain_log(cells[-1].xaxis)
+    cells[-1].set_xlabel(EPOCH)
     figure.colorbar(mesh, ax=cells, label=label, aspect=18 * len(shown))
     return figure
 
@@ -127,7 +122,6 @@ def curves(
     band: ArrayLike | None = None,
     levels: Mapping[str, float] | None = None,
     controls: Collection[str] = (),
-    title: str = "",
     axes: Axes | None = None,
 ) -> Figure:
     """Draw lines over one axis, most often log-time, each named at its end.
@@ -136,15 +130,9 @@ def curves(
         x: Places of the values, increasing; a log axis leaves out those that are not above 0.
         lines: Values (x,) by name, or a tuple of other places and the values there; train,
             validation and test have their own colours.
-        label: Label of the vertical axis, with its unit.
         across: Label of the horizontal axis, with its unit.
         log_x: Whether the horizontal axis has a log scale.
-        log: Whether the vertical axis has a log scale.
         band: Values of controls, axes (draw, x); their range and median are drawn in grey.
-        levels: Heights to compare with, by name; dashed.
-        controls: Names of lines that are controls; grey.
-        title: What the figure shows.
-        axes: Where to draw; a new figure by default.
     """
     if not lines:
         raise ValueError("lines is empty; give at least one {name: values}")
@@ -164,29 +152,17 @@ def curves(
         style.plain_log(axes.xaxis)
     if log:
         style.plain_log(axes.yaxis)
-    axes.set(xlabel=f"{across} (log scale)" if log_x else across, ylabel=label, title=title)
+    axes.set(xlabel=f"{across} (log scale)" if log_x else across, ylabel=label)
     axes.margins(x=0)
     style.name_ends(axes, handles)
     return figure
 
 
-def ranking(
-    values: Mapping[str, ArrayLike],
-    label: str,
-    *,
-    log: bool = False,
-    controls: Collection[str] = (),
-) -> Figure:
-    """Draw the values (unit,) of each group from the largest to the smallest against their rank.
-
-    The other arguments are those of `curves`; log is of both axes.
-    """
-    groups = {n: np.sort(v)[::-1] for n, v in checked_all(values, "values", "unit").items()}
-    if log:
-        groups = {name: group[group > 0] for name, group in groups.items()}
-    lines = {name: (np.arange(1, 1 + len(group)), group) for name, group in groups.items()}
-    across: dict[str, Any] = {"across": "rank, largest first", "log_x": log, "log": log}
-    return curves((), lines, label, controls=controls, **across)
+def ranking(values: Groups, label: str, *, controls: Collection[str] = ()) -> Figure:
+    """Draw the values (unit,) of each group from the largest to the smallest against their rank."""
+    groups = checked_all(values, "values", "unit")
+    lines = {name: (1 + np.arange(len(v)), np.sort(v)[::-1]) for name, v in groups.items()}
+    return curves((), lines, label, across="rank, largest first", log_x=False, controls=controls)
 
 
 @look()
@@ -259,12 +235,10 @@ def _first(epochs: np.ndarray, values: np.ndarray, threshold: float) -> float:
     return float("nan") if record is None else float(epochs[record])
 
 
-def _delays(
-    axes: Axes, epochs: np.ndarray, seen: np.ndarray, unseen: np.ndarray, threshold: float
-) -> None:
+def _delays(axes: Axes, epochs: np.ndarray, seen: np.ndarray, unseen: np.ndarray) -> None:
     """Draw two marks a task, joined; an arrow to the right edge where the second is missing."""
     for row in range(seen.shape[1]):
-        start, stop = (_first(epochs, each[:, row], threshold) for each in (seen, unseen))
+        start, stop = (_first(epochs, each[:, row], GENERALISED) for each in (seen, unseen))
         end = stop if np.isfinite(stop) else epochs[-1] * 1.12
         axes.plot([start, end], [row, row], color=style.PALE, linewidth=1.8, zorder=1)
         axes.plot(start, row, "o", color=style.SPLITS["train"], markersize=6)

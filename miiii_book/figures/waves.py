@@ -9,19 +9,14 @@ from matplotlib.ticker import FuncFormatter, MultipleLocator
 from numpy.typing import ArrayLike
 
 from . import style
-from .style import checked, checked_all, checked_names, look
+from .style import Groups, checked, checked_all, checked_names, look
 
-AREA = 150.0  # points², of a wave that holds all of its task
 HALF_TURNS = {-2: "−π", -1: "−π/2", 0: "0", 1: "π/2", 2: "π"}
 
 
 @look()
 def polar_naturals(
-    sets: Mapping[str, ArrayLike | Mapping[str, ArrayLike]],
-    *,
-    turns: ArrayLike | None = None,
-    columns: int = 2,
-    shared_radius: bool = True,
+    sets: Mapping[str, ArrayLike | Groups], *, turns: ArrayLike | None = None
 ) -> Figure:
     """Draw natural numbers, n at radius n and at the angle of n steps, a panel a set: Fig. 1.
 
@@ -29,8 +24,6 @@ def polar_naturals(
         sets: Numbers of each panel by its title; or several sets of them by name, a colour each,
             one called "others" in grey.
         turns: Full turns per step of 1, for each panel; one radian by default, as in the paper.
-        columns: Most panels in a row.
-        shared_radius: Whether all panels reach to the largest number of any.
     """
     named = {t: dict(s) if isinstance(s, Mapping) else {"n": s} for t, s in sets.items()}
     groups = [checked_all(group, f"sets[{t!r}]", "numbers") for t, group in named.items()]
@@ -39,10 +32,9 @@ def polar_naturals(
         raise ValueError(f"panels of {count} sets were given; give panels of 1 to {most} sets")
     radian = np.full(len(sets), 1 / (2 * np.pi))
     steps = radian if turns is None else checked(turns, "turns", len(sets))
-    polar: dict[str, Any] = {"subplot_kw": {"projection": "polar"}}
-    figure, cells, _ = style.multiples(sets, columns, 1.0, **polar)
-    reach = [max(int(n.max()) for n in group.values()) for group in groups]
-    for spiral, group, step, own in zip(cells, groups, steps, reach, strict=True):
+    figure, cells, _ = style.multiples(sets, 2, 1.0, subplot_kw={"projection": "polar"})
+    reach = max(int(n.max()) for group in groups for n in group.values())
+    for spiral, group, step in zip(cells, groups, steps, strict=True):
         colours, crowd = iter(style.COLOURS), sum(map(len, group.values()))
         for name, n in group.items():
             colour = style.PALE if name == "others" else next(colours)
@@ -51,7 +43,7 @@ def polar_naturals(
             angle, dots["zorder"] = 2 * np.pi * (n * step % 1), 1 if name == "others" else 2
             spiral.scatter(angle, n, color=colour, label=name, rasterized=True, **dots)
         spiral.set(xticks=[], yticks=[])
-        spiral.set_rmax(max(reach) if shared_radius else own)
+        spiral.set_rmax(reach)
         spiral.spines["polar"].set_color(style.PALE)
     looks: dict[str, Any] = {"loc": "outside upper center", "ncols": 4, "markerscale": 3}
     if len(handles := cells[0].collections) > 1:
@@ -62,13 +54,7 @@ def polar_naturals(
 
 
 @look()
-def phase_panels(
-    phases: Mapping[str, ArrayLike],
-    across: str,
-    up: str,
-    *,
-    controls: Mapping[str, ArrayLike] | None = None,
-) -> Figure:
+def phase_panels(phases: Groups, across: str, up: str, *, controls: Groups | None = None) -> Figure:
     """Draw two phases of each unit against each other around the circle, a panel a group.
 
     Points on the rising diagonal, which goes on from edge to edge, have equal phases.
@@ -114,7 +100,7 @@ def wave_chart(moduli: Sequence[int], shares: Sequence[ArrayLike], label: str) -
         values = checked(given, f"shares of mod {q}", q // 2)
         height, x = np.arange(1, q // 2 + 1) / q, np.full(q // 2, place)
         axes.scatter(x, height, s=3, color=style.PALE, linewidths=0)
-        sizes = AREA * values / (values.sum() or 1.0)
+        sizes = 150 * values / (values.sum() or 1.0)  # points², of one wave alone 150
         axes.scatter(x, height, s=sizes, color=style.COLOURS[0], alpha=0.75, linewidths=0)
     style.name_ticks(axes.xaxis, names)
     axes.set(xlabel="prime q", ylabel="k/q (cycles per step of n)", title=label)
