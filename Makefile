@@ -57,6 +57,8 @@ lab: $(INSTALLED) ## open the chapters in JupyterLab
 
 serve: $(INSTALLED) ## serve the built site on this machine
 	@test -f $(SITE) || { echo "no site yet: run make book first" >&2; exit 1; }
+	@$(BIN)/python -c 'import socket; socket.create_server(("127.0.0.1", $(PORT)))' 2>/dev/null || { \
+		echo "port $(PORT) will not do, it may be in use; name another: make serve PORT=8001" >&2; exit 1; }
 	@$(BIN)/python -m http.server $(PORT) --bind 127.0.0.1 --directory _build/html
 
 pdf: $(INSTALLED) ## print the built site into one PDF (needs Chromium)

@@ -153,12 +153,11 @@ def train_alone(config: Config, group: Group) -> dict[str, Any]:
     """Train one configuration; returns its line."""
     began, task = time.perf_counter(), train.task_of(config)
     task = renamed_task(task, config.train.seed) if group.renamed else task
-    with train.numerics(config):
-        line = Line(config, task)
-        for now in train.fit(config, task, train.initial_state(config, task)):
-            line.add(now)
-            if group.until_learned and np.isfinite(line.learned).all():
-                break
+    line = Line(config, task)
+    for now in train.fit(config, task, train.initial_state(config, task)):
+        line.add(now)
+        if group.until_learned and np.isfinite(line.learned).all():
+            break
     return line.row(time.perf_counter() - began)
 
 

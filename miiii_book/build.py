@@ -9,12 +9,14 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from functools import cache
+from importlib.metadata import version
 from importlib.util import resolve_name
 from pathlib import Path
 from signal import SIGKILL
+from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
-import matplotlib
+import click
 import nbformat
 import papermill
 from jupyter_client.kernelspec import KernelSpec
@@ -28,25 +30,18 @@ from miiii_core.config import fields
 from miiii_core.files import write_atomic
 from miiii_core.presets import PRESETS
 
-from . import page
+from . import kernel, page
 from .chapters import Chapter, assigned, names_runs, read_chapters
 
 PACKAGES = Path(__file__).parent.parent
 OURS = ("miiii_core", "miiii_book")
 AT_ONCE = 2
 KEPT_EXECUTIONS = 6  # of a chapter, so that going back to earlier parameters costs nothing
-# What readers have set up for their own notebooks must not reach the book's.
-ENVIRONMENT = {
-    "MATPLOTLIBRC": str(Path(matplotlib.get_data_path(), "matplotlibrc")),
-    "MPLBACKEND": "module://matplotlib_inline.backend_inline",
-    "PYTHONSTARTUP": "",
-    "XLA_PYTHON_CLIENT_PREALLOCATE": "false",  # no chapter takes all memory of a GPU
-}
-FOLDERS = ("MIIII_RUNS", "MIIII_SHIPPED", "MIIII_RESULTS")  # meant from here, not from the chapter
+LIBRARIES = ("jax", "jaxlib", "numpy", "scipy", "equinox", "optax", "optuna", "matplotlib")
 
 
-class ChapterError(RuntimeError):
-    """One or more chapters did not run to their end."""
+class BuildError(click.ClickException):
+    """Chapters did not run to their end, or Sphinx had something to complain about."""
 
 
 class Execution(NamedTuple):
@@ -77,7 +72,7 @@ def imported_files(code: str, root: Path = PACKAGES) -> set[Path]:
             if file.is_file() and file not in found:
                 found |= {file, *file.parent.glob(f"{file.stem}.*")}  # scripts and styles as well
                 package = name if file.stem == "__init__" else name.rpartition(".")[0]
-                wanted |= _imports(file.read_text(), package)
+                wanted |= _imports(file.read_text("utf-8"), package)
     return found
 
 
@@ -89,13 +84,15 @@ def plan(root: Path, names: Sequence[str], parameters: Mapping[str, Any]) -> tup
     chapters = read_chapters(root)
     wanted = {n: _from_anywhere(v) if names_runs(n) else v for n, v in parameters.items()}
     given = assigned(chapters, names, wanted)
+    tools = [sys.version_info[:2], os.environ.get("XLA_FLAGS"), *map(version, LIBRARIES)]
+    makers = [Path(__file__).with_name(f"{name}.py") for name in ("build", "kernel", "page")]
     shelf = runs.shipped_root() or root
     stored = digest_of([*(root / "book" / "results").rglob("*"), *shelf.glob("*/run.json")])
     executions = []
     for chapter in chapters:
         both = {**chapter.defaults, **given[chapter.page]}
-        read = digest_of({*_run_files(both, shelf), *imported_files(_code(chapter))})
-        key = json.dumps([chapter.source, both, stored, read], sort_keys=True)
+        read = digest_of({*makers, *imported_files(_code(chapter)), *_run_files(both, shelf)})
+        key = json.dumps([chapter.content(), both, stored, read, tools], sort_keys=True)
         name = hashlib.sha256(key.encode()).hexdigest()[:16]
         result = root / "_run" / "executed" / chapter.name / f"{name}.ipynb"
         executions.append(Execution(chapter, given[chapter.page], result))
@@ -106,7 +103,7 @@ def execute_stale(executions: Sequence[Execution]) -> dict[str, Path]:
     """Execute what is stale; return where the executed notebook of every page is.
 
     Raises:
-        ChapterError: when chapters fail, after the others have run and been kept.
+        BuildError: when chapters fail, after the others have run and been kept.
     """
     stale = [execution for execution in executions if not execution.result.is_file()]
     kernels: list[AsyncKernelManager] = []
@@ -125,12 +122,12 @@ def execute_stale(executions: Sequence[Execution]) -> dict[str, Path]:
                     failures.append(f"chapter {chapter.name} ({chapter.path}): {error}")
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
-            for kernel in kernels:
-                if kernel.has_kernel and (pid := getattr(kernel.provisioner, "pid", None)):
+            for each in kernels:
+                if each.has_kernel and (pid := getattr(each.provisioner, "pid", None)):
                     os.kill(pid, SIGKILL)
             raise
     if failures:
-        raise ChapterError("\n\n".join(failures))
+        raise BuildError("\n\n".join(failures))
     return {execution.chapter.page: execution.result for execution in executions}
 
 
@@ -142,17 +139,14 @@ def execute(
     The kernel is added to the list before it starts. Figures must have pictures and texts that can
     be filled; where parameters are given, a picture may be missing.
     """
-    set_here = {n: str(Path(os.environ[n]).resolve()) for n in FOLDERS if n in os.environ}
+    profile = TemporaryDirectory(ignore_cleanup_errors=True)
 
     class Kernel(AsyncKernelManager):
-        kernel_spec = KernelSpec(
-            argv=[sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"],
-            env=ENVIRONMENT | set_here,
-        )
+        kernel_spec = KernelSpec(argv=kernel.COMMAND)
 
-        def __init__(self, **options: Any) -> None:
-            super().__init__(**options)
+        async def start_kernel(self, **options: Any) -> None:  # type: ignore[override]
             kernels.append(self)
+            await super().start_kernel(**options, env=kernel.environment(profile.name))
 
     try:
         executed = papermill.execute_notebook(
@@ -163,6 +157,7 @@ def execute(
         )  # fmt: skip
     finally:
         ensure_event_loop().close()  # one was opened for this thread
+        profile.cleanup()
     if not given:
         page.check_pictures(executed)
     page.fill(executed)
@@ -209,7 +204,9 @@ def _from_anywhere(run: Any) -> Any:
     """Return folders of runs as absolute paths, as chapters run in their own; presets as named."""
     if isinstance(run, list | tuple):
         return [_from_anywhere(each) for each in run]
-    is_folder = run not in PRESETS and Path(str(run), "run.json").is_file()
+    if not isinstance(run, str):
+        raise ValueError(f"{run!r} is no run; name a preset or a folder, or give a list of them")
+    is_folder = run not in PRESETS and Path(run, "run.json").is_file()
     return str(Path(run).resolve()) if is_folder else run
 
 

@@ -1,6 +1,7 @@
 """The chapters as their sources say they are: pages, code cells, parameters."""
 
 import ast
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,15 @@ class Chapter:
     def name(self) -> str:
         """What a reader calls it: ``model``."""
         return self.path.stem
+
+    def content(self) -> str:
+        """Return what its page depends on; the rest Jupyter writes anew whenever it saves."""
+        notebook = self.notebook()
+        for name in ("jupytext", "kernelspec", "language_info"):
+            notebook.metadata.pop(name, None)
+        kept = [(c.source, *map(c.metadata.get, ("tags", "mystnb"))) for c in notebook.cells]
+        kinds = [cell.cell_type for cell in notebook.cells]
+        return json.dumps([notebook.metadata, kinds, kept], sort_keys=True, default=str)
 
     def notebook(self) -> NotebookNode:
         """Return the source as notebook cells, without outputs."""
@@ -62,7 +72,7 @@ def read_chapters(root: Path) -> tuple[Chapter, ...]:
     return tuple(
         Chapter(page, path, text, _defaults(page, text))
         for page, path in paths.items()
-        if is_myst_markdown_notebook(text := path.read_text())
+        if is_myst_markdown_notebook(text := path.read_text("utf-8"))
     )
 
 

@@ -14,7 +14,6 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
-from miiii_core.chance import random_sets
 from miiii_core.interventions import check_rows
 from miiii_core.model import Activations
 from miiii_core.runs import Run
@@ -248,6 +247,16 @@ def breaking_set(
         return max(float(left[i]), BROKEN), -float(np.delete(left, i).sum())
 
     return min(sets, key=cost)
+
+
+def random_sets(
+    chosen: Units, units: int, draws: int, generator: np.random.Generator
+) -> Int[np.ndarray, "draws chosen"]:
+    """Draw sets as large as a chosen one from the units not in it; ValueError if too few are."""
+    rest = np.setdiff1d(np.arange(units), chosen)
+    if len(rest) < len(chosen):
+        raise ValueError(f"{len(chosen)} of {units} units are chosen; choose half at most")
+    return np.stack([generator.permutation(rest)[: len(chosen)] for _ in range(draws)])
 
 
 def break_by_neurons(bench: Bench) -> Selectivity:

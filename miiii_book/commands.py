@@ -23,13 +23,10 @@ def book(run: str | None, pairs: tuple[str, ...], chapters: tuple[str, ...]) -> 
     with _installed("book"):
         from . import build
         from .chapters import find_root, parse_parameters
-        from .site import SiteError, build_site
+        from .site import build_site
     root = find_root()
     parameters = parse_parameters(pairs) | ({"run": run} if run else {})
-    try:
-        page = build_site(root, build.execute_stale(build.plan(root, chapters, parameters)))
-    except (build.ChapterError, SiteError) as error:
-        raise click.ClickException(str(error)) from error
+    page = build_site(root, build.execute_stale(build.plan(root, chapters, parameters)))
     click.echo(f"open {page}")
 
 

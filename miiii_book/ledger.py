@@ -10,9 +10,10 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, partial
 
 import numpy as np
+from tabulate import tabulate  # type: ignore[import-untyped]
 
 from miiii_core.presets import nearest_preset
 from miiii_core.runs import Run, shipped_runs
@@ -22,6 +23,7 @@ from .claims import LEDGER, find_claim
 from .claims.claim import CannotTell, Claim, Finding, Measure, Row, Values, Verdict, activations
 from .seeds import Evidence, Seed, kind_of, stored_seeds
 
+_plain = partial(tabulate, tablefmt="plain", disable_numparse=True)
 SHUFFLED, PLACE = "basis", "miiii"  # the kind that has shuffled labels, and whose place it takes
 
 
@@ -51,7 +53,7 @@ class Ledger:
                 _number(each.get(name)) for each in (found.claim.published, found.values)
             )
             rows.append([found.claim.key, name if ours else "", paper, ours, str(found.verdict)])
-        return f"{_aligned(rows)}\n\n{summary(self.findings)}"
+        return f"{_plain(rows)}\n\n{summary(self.findings)}"
 
     def verbose(self) -> str:
         """Return each claim with its criterion and all numbers, and the runs at the end."""
@@ -259,19 +261,11 @@ def _number(value: float | str | None) -> str:
     return f"{value:,.0f}" if float(value).is_integer() else f"{value:.4g}"
 
 
-def _aligned(rows: Sequence[Sequence[str]]) -> str:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in rows
-    )
-
-
 def _as_text(found: Finding) -> str:
     claim, said = found.claim, remarks(found)
     lines = [f"{claim.key}: {found.verdict}{f' ({said})' if said else ''}"]
     lines += [f"  {claim.statement} ({claim.source})", f"  {claim.criterion}"]
-    table = _aligned(numbers(found)).splitlines() if found.rows else []
+    table = _plain(numbers(found)).splitlines() if found.rows else []
     return "\n".join([*lines, *(f"    {line}" for line in table)])
 
 
@@ -283,7 +277,7 @@ def _as_row(found: Finding) -> str:
         f"{_set(claim.statement[:1].upper() + claim.statement[1:])}"
         f"<details><summary>{_set(claim.source)}</summary>\n"
         f'<p>Criterion: {_set(claim.criterion)}; <a href="{claim.where.replace("#", ".html#")}">'
-        f"where it is shown</a>.</p>\n<pre>{html.escape(_aligned(numbers(found)))}</pre></details>",
+        f"where it is shown</a>.</p>\n<pre>{html.escape(_plain(numbers(found)))}</pre></details>",
         "<br>".join(_compared(found, name) for name in deciding if name in found.values),
         f"<strong>{found.verdict}</strong><br><small>{_set(remarks(found))}</small>",
     ]

@@ -4,6 +4,7 @@
 """
 
 import json
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
 
@@ -77,95 +78,66 @@ def curve_of(row: Row) -> Curve:
     return Curve(np.array(epochs, int), np.array(accuracy, float))
 
 
-class Neighbour(NamedTuple):
-    """A training that has another value in one field, with its seed and curve."""
-
-    field: str
-    value: Any
-    seed: int
-    curve: Curve
-
-
 def neighbour_steps(config: Config) -> dict[tuple[str, Any], Config]:
     """Return the neighbours of a configuration by field and value, but for those in `APART`."""
     found = neighbours(config, TABLE_1)
     return {step: one for step, one in found.items() if step not in APART}
 
 
-def stored_neighbours(config: Config) -> list[Neighbour]:
-    """Return the stored neighbours of a configuration, of whatever seed."""
-    seed = config.train.seed
+def stored_neighbours(config: Config) -> dict[tuple[str, Any], list[Curve]]:
+    """Return the curves of stored neighbours, one for each seed, by the field and its value."""
     steps = {one.replace(**RECORDING): step for step, one in neighbour_steps(config).items()}
-
-    def parse(row: Row) -> Neighbour | None:
-        own = config_of(row)
-        step = steps.get(own.replace(seed=seed))
-        return Neighbour(*step, own.train.seed, curve_of(row)) if step else None
-
-    return [one for one in read_results(NEIGHBOURS, parse) if one]
+    found: dict[tuple[str, Any], list[Curve]] = defaultdict(list)
+    for own, curve in read_results(NEIGHBOURS, lambda row: (config_of(row), curve_of(row))):
+        if step := steps.get(own.replace(seed=config.train.seed)):
+            found[step].append(curve)
+    return dict(found)
 
 
 class Training(NamedTuple):
-    """When one training learned its tasks: the epoch of each, infinite for never, and the last."""
+    """When a training learned its tasks; of several in one base the median, and the latest end."""
 
-    p: int
-    seed: int
-    learned: Float[np.ndarray, " tasks"]
-    last: int
+    learned: Float[np.ndarray, " tasks"]  #: Epoch of each task; infinite for never
+    last: int  #: Epoch at which it ended
 
 
-class Base(NamedTuple):
-    """What trainings in one base say: how many, the median of each epoch, and the latest end."""
-
-    seeds: int
-    learned: Float[np.ndarray, " tasks"]
-    last: int
+Trainings = Mapping[tuple[int, int], Training]  # by p and seed
 
 
-def trainings_of(runs: Sequence[Run]) -> list[Training]:
-    """Return the trainings of one recipe, by p and seed: runs of T_miiii, and what is stored.
+def trainings_of(runs: Sequence[Run]) -> Trainings:
+    """Return the trainings of one recipe: runs of T_miiii, and what is stored.
 
-    A recipe is all but base, seed, length and what is recorded on the way. Of the recipes that
-    the runs have it is the one with the most bases. A run counts before what is stored of its
-    base and seed.
+    A recipe is all but base, seed, length and what is recorded on the way: that of the run of the
+    smallest base. A run counts before what is stored of its base and seed.
     """
-    return _fullest(runs)[1]
+    own = [(run.config, Training(run.learned_at(), run.epoch)) for run in runs]
+    return _alike(runs, [*read_results(BASES, _training), *own])
 
 
-def renamed_of(runs: Sequence[Run]) -> list[Training]:
+def renamed_of(runs: Sequence[Run]) -> Trainings:
     """Return the stored trainings of that recipe with the tokens of one digit renamed."""
-    recipe, _ = _fullest(runs)
-    return _alike(recipe, read_results(RENAMED, _training)) if recipe else []
+    return _alike(runs, read_results(RENAMED, _training))
 
 
-def by_base(trainings: Iterable[Training]) -> dict[int, Base]:
+def by_base(trainings: Trainings) -> dict[int, Training]:
     """Put the seeds of each base together, smallest base first."""
-    several: dict[int, list[Training]] = {}
-    for one in sorted(trainings, key=lambda one: one.p):
-        several.setdefault(one.p, []).append(one)
-    medians = {p: np.median([one.learned for one in each], axis=0) for p, each in several.items()}
-    return {p: Base(len(own), medians[p], max(x.last for x in own)) for p, own in several.items()}
+    found = {}
+    for p in sorted({p for p, _ in trainings}):
+        learned, last = zip(
+            *(one for (base, _), one in trainings.items() if base == p), strict=True
+        )
+        found[p] = Training(np.median(learned, axis=0), max(last))
+    return found
 
 
-def _fullest(runs: Sequence[Run]) -> tuple[Config | None, list[Training]]:
-    """Return the recipe with the most bases, and its trainings; None if there are no runs."""
-    stored = read_results(BASES, _training)
-    own = [
-        (run.config, Training(run.task.p, run.config.train.seed, run.learned_at(), run.epoch))
-        for run in runs
-    ]
-    found = [(recipe, _alike(recipe, [*stored, *own])) for recipe, _ in own]
-    return max(found, key=lambda each: len({one.p for one in each[1]}), default=(None, []))
-
-
-def _alike(recipe: Config, trainings: Sequence[tuple[Config, Training]]) -> list[Training]:
-    """Return the trainings of one recipe; later ones take the place of earlier ones."""
-    chosen = {
-        (one.p, one.seed): one
-        for config, one in trainings
+def _alike(runs: Sequence[Run], found: Iterable[tuple[Config, Training]]) -> Trainings:
+    """Return the trainings of a recipe; later ones take the place of earlier ones."""
+    recipe = min((run.config for run in runs), key=lambda config: config.task.p)
+    return {
+        (config.task.p, config.train.seed): one
+        for config, one in found
         if all(field in FREE for field, _, _ in differences(config, recipe))
     }
-    return [chosen[place] for place in sorted(chosen)]
 
 
 def _training(row: Row) -> tuple[Config, Training]:
@@ -173,4 +145,4 @@ def _training(row: Row) -> tuple[Config, Training]:
     learned = np.array([NEVER if epoch is None else epoch for epoch in row["learned"]], float)
     if len(learned) != len(primes_below(config.task.p)):
         raise ValueError(f"{len(learned)} tasks at p = {config.task.p}")
-    return config, Training(config.task.p, config.train.seed, learned, int(row["last"]))
+    return config, Training(learned, int(row["last"]))

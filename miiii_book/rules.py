@@ -36,24 +36,17 @@ def scoring_rows(task: Task, most: int = SAMPLE) -> Int[np.ndarray, " rows"]:
     return np.concatenate([task.validation, task.test])[:most]
 
 
-def halves(held_out: Ints) -> tuple[Ints, Ints]:
-    """Part inputs into some to fit on and others to score on, every second one each."""
-    return held_out[::2], held_out[1::2]
-
-
 class Formula(NamedTuple):
     r"""The fit of one task's logits by cosines.
 
     Attributes:
         modulus: The prime q.
         cos: Coefficients $a_k$ of $\cos(2\pi k (n - c)/q)$, k = 1..q//2.
-        share: Share of the logits' variance along each, every class centred over inputs.
-        used: The k, largest share first, that hold `USED` of all cosines' share.
+        used: The k, largest coefficient first, that hold `USED` of the variance of all cosines.
     """
 
     modulus: int
     cos: Float[np.ndarray, " k"]
-    share: Float[np.ndarray, " k"]
     used: Int[np.ndarray, " used"]
 
     def of(self, numbers: Ints) -> Float[np.ndarray, "n q"]:
@@ -87,10 +80,9 @@ def fit_formulas(logits: Float[Tensor, "n n_classes"], task: Task, rows: Ints) -
         centred = values - values.mean(axis=0)
         size = (1 if q == 2 else 2) / centred.size
         cos = size * folded(centred, rows) @ np.cos(2 * np.pi * turns(waves_of([q]), np.arange(q)))
-        share = cos**2 / (max((centred**2).mean(), TINY) * size * centred.size)
-        order = np.argsort(-share)
-        enough = int(np.argmax(np.cumsum(share[order]) >= USED * share.sum())) + 1
-        found.append(Formula(q, cos, share, 1 + order[:enough]))
+        order = np.argsort(-(cos**2))
+        enough = int(np.argmax(np.cumsum(cos[order] ** 2) >= USED * (cos**2).sum())) + 1
+        found.append(Formula(q, cos, 1 + order[:enough]))
     return found
 
 
@@ -138,7 +130,8 @@ def trial(
 
     Logits are packed, of all inputs; the generator draws the waves that serve as controls.
     """
-    fitted, scored = halves(scoring_rows(task, len(task.digits)))
+    held_out = scoring_rows(task, len(task.digits))
+    fitted, scored = held_out[::2], held_out[1::2]
     found: list[tuple[Any, ...]] = []
     for i, formula in enumerate(fit_formulas(logits, task, fitted)):
         own, right = np.asarray(logits[:, task.columns[i]], float), task.targets[scored, i]

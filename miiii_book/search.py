@@ -7,24 +7,19 @@ that a study knows lies in its storage.
 
 import hashlib
 import json
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Any, NamedTuple
 
 import numpy as np
-from tqdm import TqdmWarning, tqdm
-
-with warnings.catch_warnings():
-    # It asks tqdm for bars that it does not show here, and in a notebook tqdm wants widgets.
-    warnings.simplefilter("ignore", TqdmWarning)
-    import optuna
-    from optuna.trial import Trial, TrialState
+import optuna
+from optuna.trial import Trial, TrialState
+from tqdm import tqdm
 
 from miiii_core.batch import fit_many
 from miiii_core.config import BATCHABLE, Config, fields
 from miiii_core.runs import RunError, runs_root
-from miiii_core.train import TRAINING_VERSION, Progress, TrainingDiverged, numerics, task_of
+from miiii_core.train import TRAINING_VERSION, TrainingDiverged, task_of
 
 from .spaces import RECORDING, SMALL, TABLE_1, Space
 
@@ -63,15 +58,15 @@ def search(
         seed: Seed of the sampler.
         progress: Whether to show a bar.
     """
+    known = sorted(set(fields()) - set(RECORDING))
     for field, values in space.items():
-        if field not in fields() or field in RECORDING:
-            known = ", ".join(sorted(set(fields()) - set(RECORDING)))
-            raise ValueError(f"{field} cannot be searched; fields that can are {known}")
+        if field not in known:
+            raise ValueError(f"{field} cannot be searched; fields that can are {', '.join(known)}")
         if not values or not all(isinstance(value, int | float | str) for value in values):
             raise ValueError(f"{field} has the values {list(values)}; give numbers or names")
     if n_trials < 1 or batch < 1:
         raise ValueError(f"n_trials={n_trials}, batch={batch} will not do; each is at least 1")
-    study = open_study(base, space, name=name, storage=storage, seed=seed)
+    study = open_study(base, space, name, storage, seed)
     with tqdm(total=n_trials, unit="trial", disable=not progress) as bar:
         while (done := len(results(study))) < n_trials:
             bar.update(done - bar.n)
@@ -81,12 +76,7 @@ def search(
 
 
 def open_study(
-    base: Config,
-    space: Space,
-    *,
-    name: str | None = None,
-    storage: str | None = None,
-    seed: int = 0,
+    base: Config, space: Space, name: str | None = None, storage: str | None = None, seed: int = 0
 ) -> optuna.Study:
     """Return the study of that name, new or as it was left.
 
@@ -170,46 +160,42 @@ def repeat(base: Config, parameters: Mapping[str, Any], seeds: Sequence[int]) ->
     """Return validation losses, as in a trial, of the same parameters from other seeds."""
     configs = [base.replace(**{**parameters, **RECORDING, "seed": seed}) for seed in seeds]
     losses = [np.inf] * len(configs)
-    with numerics(base):
-        for news in fit_many(configs):
-            for run, now in news.items():
-                losses[run] = _scores(now, configs[run])[0]
+    for run, loss, *_ in _records(configs):
+        losses[run] = loss
     return losses
+
+
+def _records(configs: Sequence[Config]) -> Iterator[tuple[int, float, float, int, bool]]:
+    """Train side by side, and yield of each record what a trial is judged by.
+
+    That is the place of its run, loss, accuracy and epoch as in `Result`, and whether the run ends;
+    the loss is infinite if it diverged.
+    """
+    for news in fit_many(configs):
+        for run, now in news.items():
+            if isinstance(now, TrainingDiverged):
+                yield run, np.inf, 0.0, 0, True
+            elif now.metrics is not None:
+                loss = float(now.metrics["loss"][1] @ task_of(configs[run]).loss_weights)
+                accuracy = float(now.metrics["accuracy"][1].mean())
+                yield run, loss if np.isfinite(loss) else np.inf, accuracy, now.epoch, now.last
 
 
 def _train(jobs: Sequence[tuple[Trial, Config]]) -> Iterator[tuple[Trial, Result]]:
     """Train side by side; each trial comes out once, when it is complete or pruned."""
-    configs = [config for _, config in jobs]
     going = {run: trial for run, (trial, _) in enumerate(jobs)}
-    with numerics(configs[0]):
-        for news in fit_many(configs):
-            for run in sorted(set(news) & set(going)):
-                if result := _judge(going[run], news[run], configs[run]):
-                    yield going.pop(run), result
-            if not going:
-                return
-
-
-def _judge(trial: Trial, now: Progress | TrainingDiverged, config: Config) -> Result | None:
-    """Report a record; return what became of the trial, if it ends here."""
-    if isinstance(now, Progress) and now.metrics is None:
-        return None  # between two records
-    loss, accuracy = _scores(now, config)
-    epoch, lost = getattr(now, "epoch", 0), not np.isfinite(loss)
-    if not lost:
-        trial.report(loss, epoch)
-    last = getattr(now, "last", True)
-    pruned = lost or (not last and trial.should_prune())
-    ends = last or pruned
-    return Result(trial.number, trial.params, loss, accuracy, epoch, pruned) if ends else None
-
-
-def _scores(now: Progress | TrainingDiverged, config: Config) -> tuple[float, float]:
-    """Return weighted validation loss and mean validation accuracy; none if it diverged."""
-    if not isinstance(now, Progress) or now.metrics is None:
-        return np.inf, 0.0
-    loss = float(now.metrics["loss"][1] @ task_of(config).loss_weights)
-    return loss if np.isfinite(loss) else np.inf, float(now.metrics["accuracy"][1].mean())
+    for run, loss, accuracy, epoch, last in _records([config for _, config in jobs]):
+        if run not in going:
+            continue
+        trial, pruned = going[run], not np.isfinite(loss)
+        if not pruned:
+            trial.report(loss, epoch)
+            pruned = not last and trial.should_prune()
+        if last or pruned:
+            del going[run]
+            yield trial, Result(trial.number, trial.params, loss, accuracy, epoch, pruned)
+        if not going:
+            return
 
 
 def _tell(study: optuna.Study, trial: Trial, result: Result) -> None:

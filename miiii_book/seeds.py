@@ -27,18 +27,11 @@ DIGITS = 4  # of accuracies in the curves; a thousand inputs tell them no finer
 Evidence = Mapping[str, Sequence[Run]]
 
 
-class StoredRun(NamedTuple):
-    """One run without its weights: what was trained, and how it came along."""
-
-    config: Config
-    curve: Curve
-
-
 class Seed(NamedTuple):
     """All that is stored of one seed."""
 
     seed: int  #: Seed of these runs
-    runs: Mapping[str, StoredRun]  #: The runs, by kind
+    runs: Mapping[str, tuple[Config, Curve]]  #: What was trained and how it came along, by kind
     #: Digests of the shipped runs, such as controls, that were measured beside them
     beside: Mapping[str, str]
     claims: Mapping[str, Values]  #: The numbers of each claim, by its key
@@ -53,7 +46,7 @@ class Seed(NamedTuple):
             there = [run.config for run in evidence.get(kind, ())]
             if not there or kind not in self.runs:
                 return bool(there) and there[0].digest == self.beside.get(kind)
-            own = self.runs[kind].config  # if it is there, such a seed speaks for itself
+            own, _ = self.runs[kind]  # if it is there, such a seed speaks for itself
             return own.replace(seed=there[0].train.seed) == there[0] and own not in there
 
         return claim.key in self.claims and all(map(fits, claim.kinds))
@@ -66,17 +59,17 @@ def kind_of(run: Run) -> str:
 
 def stored_seeds() -> list[Seed]:
     """Return what is stored with the book, by seed; RunError if the file is damaged."""
-    return sorted(read_results(FILE, _seed), key=lambda one: one.seed)
+    return read_results(FILE, _seed)
 
 
 def curves_of(run: Run, seeds: Sequence[Seed]) -> dict[int, Curve]:
     """Return the curves of a run and of those that differ from it in the seed alone, by seed."""
     first = run.config.train.seed
     alike = {
-        seed.seed: one.curve
+        seed.seed: curve
         for seed in seeds
-        for one in seed.runs.values()
-        if one.config.replace(seed=first) == run.config
+        for config, curve in seed.runs.values()
+        if config.replace(seed=first) == run.config
     }
     return alike | {first: Curve.of(run)}
 
@@ -124,7 +117,7 @@ def _row_of_run(run: Run) -> dict[str, Any]:
 
 def _seed(row: Row) -> Seed:
     runs = {
-        kind: StoredRun(config_of(one), Curve(np.array(one["epochs"]), np.array(one["accuracy"])))
+        kind: (config_of(one), Curve(np.array(one["epochs"]), np.array(one["accuracy"])))
         for kind, one in row["runs"].items()
     }
     claims = {

@@ -18,7 +18,8 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from .build import OURS, PACKAGES, digest_of
+from .build import OURS, PACKAGES, BuildError, digest_of
+from .kernel import environment
 
 SPHINX = "from jupyter_book.cli.main import main; main()"
 OPTIONS = ("-W", "-n", "--keep-going", "-q")
@@ -27,13 +28,9 @@ DOWNLOADS = "downloads"  # folder, while the pages are built, of what readers ma
 VARIABLE = "MIIII_REPOSITORY"
 # https, ssh or git, with or without a user, a port or .git; or git@github.com:owner/name
 ADDRESS = re.compile(
-    r"(?:(?:https?|ssh|git)://)?(?:[^@/\s]+@)?(?:www\.|ssh\.)?github\.com(?::\d+/|[:/])"
-    r"(?P<owner>[\w-]+)/(?P<name>[\w.-]+?)(?:\.git)?/?"
+    r"(?i)(?:(?:https?|ssh|git)://)?(?:[^@/\s]+@)?(?:www\.|ssh\.)?github\.com(?::\d+/|[:/])"
+    r"/?(?P<owner>[\w-]+)/(?P<name>[\w.-]+?)(?:\.git)?/?"
 )
-
-
-class SiteError(RuntimeError):
-    """Sphinx had something to complain about."""
 
 
 class Repository(NamedTuple):
@@ -68,7 +65,7 @@ def build_site(root: Path, executed: Mapping[str, Path]) -> Path:
                 shutil.rmtree(root / "_build" / name, ignore_errors=True)
             index.parent.parent.mkdir(exist_ok=True)
             Path(folder, "_build", "html").rename(index.parent)
-        record.write_text(json.dumps([key, index.stat().st_mtime_ns]))
+        record.write_text(json.dumps([key, index.stat().st_mtime_ns]), "utf-8")
     return index
 
 
@@ -80,7 +77,7 @@ def stage(root: Path, executed: Mapping[str, Path], folder: Path) -> None:
     no_pages = shutil.ignore_patterns(".*", "runs")
     shutil.copytree(root / "book", folder / "book", ignore=no_pages, dirs_exist_ok=True)
     shutil.copy(root / "_toc.yml", folder)
-    (folder / "_config.yml").write_text(yaml.safe_dump(_configuration(root)))
+    (folder / "_config.yml").write_text(yaml.safe_dump(_configuration(root)), "utf-8")
     (folder / DOWNLOADS).mkdir()
     for page, notebook in executed.items():
         offered = folder / DOWNLOADS / "_sources" / f"{page}.md"
@@ -123,44 +120,48 @@ def find_repository(root: Path) -> Repository | None:
                 "OWNER/NAME, or nothing for a site without links to one"
             )
         return known
-    # As it was set: `git remote get-url` would name a mirror that this machine clones from.
-    origin = in_clone and _git(root, "config", "--get", "remote.origin.url")
-    return parse_address(origin, branch) if origin else None
+    # As it was set, since get-url may name a mirror; but it knows what a short form stands for.
+    asked = (["config", "--get", "remote.origin.url"], ["remote", "get-url", "origin"])
+    known_ones = (parse_address(_git(root, *words), branch) for words in asked if in_clone)
+    return next(filter(None, known_ones), None)
 
 
 def _configuration(root: Path) -> dict[str, Any]:
     """Return the book's configuration, execution off, with links to where it is published."""
-    config = yaml.safe_load((root / "_config.yml").read_text())
+    config = yaml.safe_load((root / "_config.yml").read_text("utf-8"))
     config["execute"] = {**config.get("execute", {}), "execute_notebooks": "off"}
     config["sphinx"]["config"]["html_extra_path"] = [DOWNLOADS]
     if repository := find_repository(root):
         config["repository"] = {"url": repository.url, "branch": repository.branch}
         buttons = ("use_repository_button", "use_edit_page_button", "use_issues_button")
         config["html"] |= dict.fromkeys(buttons, True)
+    elif VARIABLE not in os.environ:
+        said = "pages without links to a repository, as `git remote -v` names none on GitHub;"
+        print(f"{said} {VARIABLE}=OWNER/NAME names one, {VARIABLE}= asks for none", file=sys.stderr)
     return config
 
 
 def _is_current(index: Path, record: Path, key: str) -> bool:
     """Return whether the pages are those last built by us, from the same sources."""
     try:
-        return bool(json.loads(record.read_text()) == [key, index.stat().st_mtime_ns])
+        return bool(json.loads(record.read_text("utf-8")) == [key, index.stat().st_mtime_ns])
     except (OSError, ValueError):
         return False
 
 
 def _run_sphinx(folder: Path) -> None:
     command = [sys.executable, "-c", SPHINX, "build", str(folder), *OPTIONS]
-    plain = {**os.environ, "NO_COLOR": "1"}
-    done = subprocess.run(command, cwd=folder, env=plain, capture_output=True, text=True)
+    plain = environment() | {"NO_COLOR": "1"}
+    done = subprocess.run(command, cwd=folder, env=plain, capture_output=True, encoding="utf-8")
     if done.returncode:
         said = (done.stderr + done.stdout).replace(f"{folder}/", "")
-        raise SiteError(f"the site was not built; Sphinx said\n\n{said.strip()}")
+        raise BuildError(f"the site was not built; Sphinx said\n\n{said.strip()}")
 
 
 def _git(root: Path, *words: str) -> str:
     """Return what git answers; nothing where there is no git, no clone, or no such entry."""
     try:
-        done = subprocess.run(["git", "-C", str(root), *words], capture_output=True, text=True)
+        done = subprocess.run(["git", "-C", str(root), *words], capture_output=True)
     except OSError:
         return ""
-    return done.stdout.strip() if done.returncode == 0 else ""
+    return os.fsdecode(done.stdout).strip() if done.returncode == 0 else ""

@@ -11,18 +11,17 @@ import optax
 HALF_WIDTH = np.pi  # of the square that the training points come from
 
 
-def formula(x: Any, y: Any, a: float, b: float) -> np.ndarray:
-    r"""Return $\cos(ax) + \sin(by)$ (Syrkis & Sogaard, 2024); a, b in radians per unit."""
-    return np.cos(a * x) + np.sin(b * y)
-
-
 def learn(a: float, b: float, *, width: int, steps: int, seed: int = 0) -> tuple[eqx.nn.MLP, Any]:
-    """Train two ReLU layers of `width` neurons by Adam, and return also the loss of each step."""
+    r"""Train two ReLU layers of `width` neurons by Adam on $\cos(ax) + \sin(by)$.
+
+    Returns:
+        The network, and its mean squared error at each step.
+    """
     if width < 1 or steps < 1:
         raise ValueError(f"width={width} and steps={steps} train nothing; give 1 or more of each")
     point_key, weight_key = jax.random.split(jax.random.key(seed))
     points = HALF_WIDTH * jax.random.uniform(point_key, (2048, 2), minval=-1.0)
-    values = formula(points[:, 0], points[:, 1], a, b)
+    values = jnp.cos(a * points[:, 0]) + jnp.sin(b * points[:, 1])
     network = eqx.nn.MLP(2, "scalar", width, 2, key=weight_key)
     weights, rest = eqx.partition(network, eqx.is_array)
     # Without the decay the last steps would still rattle the fit at the size of the rate.
@@ -51,16 +50,18 @@ def layers_of(network: eqx.nn.MLP) -> list[tuple[np.ndarray, np.ndarray]]:
     return [(np.asarray(layer.weight), np.asarray(layer.bias)) for layer in network.layers]
 
 
-def permuted(network: eqx.nn.MLP, layer: int, order: np.ndarray) -> eqx.nn.MLP:
-    """Return the same function with the neurons of a hidden layer in another order."""
-    (weight, bias), (after, _) = layers_of(network)[layer : layer + 2]
-    return _changed(network, layer, weight[order], bias[order], after[:, order])
+def disguised(network: eqx.nn.MLP, layer: int, order: np.ndarray, c: np.ndarray) -> eqx.nn.MLP:
+    """Return the same function with the neurons of a hidden layer in another order and scale.
 
+    As ReLU(cz) = c ReLU(z), each has a factor c > 0 on the way in, and 1/c on the way out.
+    """
 
-def rescaled(network: eqx.nn.MLP, layer: int, c: np.ndarray) -> eqx.nn.MLP:
-    """Return the same function, as ReLU(cz) = c ReLU(z): c > 0 on the way in, 1/c on it out."""
-    (weight, bias), (after, _) = layers_of(network)[layer : layer + 2]
-    return _changed(network, layer, weight * c[:, None], bias * c, after / c)
+    def places(of: eqx.nn.MLP) -> tuple[Any, ...]:
+        return of.layers[layer].weight, of.layers[layer].bias, of.layers[layer + 1].weight
+
+    weight, bias, after = map(np.asarray, places(network))
+    changed = weight[order] * c[:, None], bias[order] * c, after[:, order] / c
+    return eqx.tree_at(places, network, tuple(map(jnp.float32, changed)))
 
 
 def single_waves(x: np.ndarray, values: np.ndarray, omega: np.ndarray) -> tuple[np.ndarray, ...]:
@@ -70,10 +71,3 @@ def single_waves(x: np.ndarray, values: np.ndarray, omega: np.ndarray) -> tuple[
     found = np.linalg.pinv(design) @ values
     left = ((values - np.einsum("fnc,fc->fn", design, found)) ** 2).mean(axis=1)
     return found[:, 1], found[:, 2], 1 - left / values.var()
-
-
-def _changed(network: eqx.nn.MLP, layer: int, *arrays: np.ndarray) -> eqx.nn.MLP:
-    def places(of: eqx.nn.MLP) -> tuple[Any, ...]:
-        return of.layers[layer].weight, of.layers[layer].bias, of.layers[layer + 1].weight
-
-    return eqx.tree_at(places, network, tuple(map(jnp.float32, arrays)))

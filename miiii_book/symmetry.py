@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float, Int
 
 from miiii_core.tasks import primes_below
 
-from .results import Base
+from .results import Training
 
 FIRST = 5  # 2 and 3 have symmetric digits in every base, and tell nothing
 DRAWS = 10_000  # number of random choices that tell chance
@@ -34,7 +34,7 @@ class Lead(NamedTuple):
     others: int  #: Number of tasks without
 
 
-def lead_of(bases: Mapping[int, Base], *, draws: int = DRAWS, seed: int = 0) -> Lead | None:
+def lead_of(bases: Mapping[int, Training]) -> Lead | None:
     r"""Compare the same q in bases where its digits are symmetric and in bases where they are not.
 
     Least squares on $\log_2$ of the epoch with one term for each base (its training is faster or
@@ -43,55 +43,49 @@ def lead_of(bases: Mapping[int, Base], *, draws: int = DRAWS, seed: int = 0) -> 
     many as it is: small tasks may scatter more than large ones, so a q takes the place of no
     other. 2 and 3 are left out: every larger prime is 1 or -1 modulo either.
 
-    Args:
-        bases: Trainings by base. A task never learned counts as learned at the last epoch, which
-            is too early.
-        draws: Number of random choices.
-        seed: Seed of the random choices.
+    A task never learned counts as learned at the last epoch of its base, which is too early.
 
     Returns:
         The lead; None if no q has symmetric digits in one base and not in another.
     """
     if len(bases) < 2:
         return None
-    _, modulus, symmetric, octave, left = _table(bases)
+    modulus, symmetric, octave, left = _table(bases)
     found = _last_term(left, symmetric[:, None], octave)
     if not np.isfinite(found[0]):
         return None
-    generator = np.random.default_rng(seed)
-    drawn = np.repeat(symmetric[:, None], draws, axis=1)
+    generator = np.random.default_rng(0)
+    drawn = np.repeat(symmetric[:, None], DRAWS, axis=1)
     for column in drawn.T:
         for q in np.unique(modulus[symmetric]):
             column[modulus == q] = generator.permutation(symmetric[modulus == q])
     ahead = -_last_term(left, drawn, octave)
     as_far = (~(ahead < -found[0] - 1e-9)).sum()  # a choice that cannot be judged counts
-    p_value = float((as_far + 1) / (draws + 1))
+    p_value = float((as_far + 1) / (DRAWS + 1))
     return Lead(float(-found[0]), p_value, int(symmetric.sum()), int((~symmetric).sum()))
 
 
 class Standings(NamedTuple):
     """Tasks of several bases, from q = 5 on, a row each."""
 
-    base: Int[np.ndarray, " rows"]  #: Base p
     modulus: Int[np.ndarray, " rows"]  #: Prime q
     symmetric: Bool[np.ndarray, " rows"]  #: Whether its digits are symmetric
-    epoch: Float[np.ndarray, " rows"]  #: When it was learned; the last of its base for never
     #: Octaves by which it was learned sooner than base and q say, by least squares
     ahead: Float[np.ndarray, " rows"]
 
 
-def standings(bases: Mapping[int, Base]) -> Standings:
+def standings(bases: Mapping[int, Training]) -> Standings:
     """Return what one term for each base and one for each q leave of when tasks were learned.
 
     A q that is in one base only is left out, as its term leaves nothing.
     """
-    base, modulus, symmetric, octave, left = _table(bases)
+    modulus, symmetric, octave, left = _table(bases)
     several = (modulus[:, None] == modulus).sum(axis=1) > 1
-    return Standings(*(x[several] for x in (base, modulus, symmetric, 2**octave, -left @ octave)))
+    return Standings(*(x[several] for x in (modulus, symmetric, -left @ octave)))
 
 
-def _table(bases: Mapping[int, Base]) -> tuple[np.ndarray, ...]:
-    """Return base, q, symmetry and log2 of the epoch of each task, and what the terms leave."""
+def _table(bases: Mapping[int, Training]) -> tuple[np.ndarray, ...]:
+    """Return q, symmetry and log2 of the epoch of each task, and what the terms leave."""
     rows = []
     for p, found in sorted(bases.items()):
         moduli = primes_below(p)
@@ -100,7 +94,7 @@ def _table(bases: Mapping[int, Base]) -> tuple[np.ndarray, ...]:
         rows += [(p, *row) for row in columns if row[0] >= FIRST]
     base, modulus, symmetric, octave = map(np.array, zip(*rows, strict=True))
     design = np.hstack([x[:, None] == np.unique(x) for x in (base, modulus)]).astype(float)
-    return base, modulus, symmetric, octave, np.eye(len(base)) - design @ np.linalg.pinv(design)
+    return modulus, symmetric, octave, np.eye(len(base)) - design @ np.linalg.pinv(design)
 
 
 def _last_term(

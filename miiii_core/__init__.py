@@ -1,9 +1,10 @@
 """Train and open up one-layer transformers on multi-task modular arithmetic.
 
-The packages follow the story: ``config``, ``presets`` and ``tasks`` say what an experiment is,
-``network`` what is trained and ``training`` how; ``analysis`` has the instruments, ``storage``
-and ``runs`` keep what was trained; ``circuits`` and ``addition`` take it apart; ``figures``
-and ``controls`` show it, ``claims`` judges it, ``publishing`` makes the book of it.
+In the order of the story: ``config``, ``presets`` and ``tasks`` say what an experiment is;
+``model``, ``losses``, ``optim``, ``schedule``, ``probes`` and ``train`` how it is trained;
+``batch`` trains many at once; ``runs`` and ``files`` keep what was trained. ``fourier`` and
+``waves`` are the instruments; ``shares``, ``chance``, ``interventions`` and ``addition`` take a
+network apart.
 """
 
 __version__ = "0.1.0"

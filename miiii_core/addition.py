@@ -44,24 +44,16 @@ def sum_waves(p: int, frequencies: Sequence[int]) -> Float[np.ndarray, "n waves"
     return np.sqrt(2) / p * columns(waves, numbers % p + numbers // p)
 
 
-def restricted(
+def parted(
     values: Float[Tensor, "n columns"], waves: Float[Tensor, "n waves"]
-) -> Float[Tensor, "n columns"]:
-    """Keep of each column its mean and what orthonormal waves over the inputs explain of it.
+) -> tuple[Float[Tensor, "n columns"], Float[Tensor, "n columns"]]:
+    """Return what orthonormal waves over the inputs explain of each column, and all but that.
 
-    Source: Nanda et al. (2023); of logits, the restricted loss.
+    The mean of a column is in both. Of logits, their losses are the restricted and the excluded
+    loss of Nanda et al. (2023).
     """
-    return values.mean(axis=0, keepdims=True) + matmul(waves, matmul(waves.T, values))
-
-
-def excluded(
-    values: Float[Tensor, "n columns"], waves: Float[Tensor, "n waves"]
-) -> Float[Tensor, "n columns"]:
-    """Take out of each column what orthonormal waves over the inputs explain of it.
-
-    Source: Nanda et al. (2023); of logits, the excluded loss.
-    """
-    return values - matmul(waves, matmul(waves.T, values))
+    explained = matmul(waves, matmul(waves.T, values))
+    return values.mean(axis=0, keepdims=True) + explained, values - explained
 
 
 def addition_shares(
@@ -277,7 +269,7 @@ def _parts(logits: Array, sets: Sequence[Sequence[int]], task: Task) -> Parts:
     found = []
     for frequencies in sets:
         waves = jnp.asarray(sum_waves(task.p, frequencies), jnp.float32)
-        found.append([split_loss(part(logits, waves), task) for part in (restricted, excluded)])
+        found.append([split_loss(part, task) for part in parted(logits, waves)])
     return Parts(*np.moveaxis(np.array(found), 1, 0))
 
 

@@ -13,20 +13,23 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Bool, Float, Int
 
 from . import train
-from .config import BATCHABLE, Config, differences
+from .config import Config, batch_fields, differences
+from .model import numerics
 from .optim import TracedHyperparameters
 from .schedule import ends_at, next_chunk, settled_since, tick_epochs, wide_epochs
 from .train import Problem, Progress, TrainingDiverged, TrainState, initial_state, task_of
 
+News = dict[int, Progress | TrainingDiverged]
+
 
 def fit_many(
     configs: Sequence[Config], *, devices: Sequence[jax.Device] | None = None
-) -> Iterator[dict[int, Progress | TrainingDiverged]]:
+) -> Iterator[News]:
     """Train runs to their ends together, each as `train.fit` would train it alone, to rounding.
 
     Args:
-        configs: Configurations that differ only in `BATCHABLE` fields. A lambda of 0 trains as
-            no filter does, and a dropout of 0 as no dropout.
+        configs: Configurations that differ in `config.BATCHABLE` fields alone. A lambda of 0
+            trains as no filter does, and a dropout of 0 as no dropout.
         devices: Devices over which the runs are spread, the last run repeated until each has as
             many; the one that JAX computes on if not given.
 
@@ -35,42 +38,30 @@ def fit_many(
         run is, or once the error of a run that diverged. Runs that have ended are left out.
 
     Raises:
-        ValueError: if there are no runs, if they differ in another field, or if float64 is
-            asked for outside `train.numerics`.
+        ValueError: if there are no runs, or if they differ in another field.
     """
-    batch, epoch, chunk = _Batch(configs, devices), 0, 1
-    yield {**batch.record(epoch)}
+    names, settings = batch_fields(configs), configs[0].model
+    with numerics(settings):
+        batch = _Batch(configs, names, devices)
+        news = batch.record(0)
+    yield news
+    epoch, chunk = 0, 1
     for tick in tick_epochs(configs[0].train)[1:]:
         while batch.going and epoch < tick:
             n, began = min(chunk, tick - epoch), time.perf_counter()
-            diverged = batch.advance(n)
             epoch += n
-            chunk = next_chunk(n, time.perf_counter() - began)
-            states = batch.states_alone() if epoch < tick else {}
-            here = {i: Progress(epoch=epoch, state=s, metrics=None) for i, s in states.items()}
-            if diverged or here:
-                yield {**diverged, **here}
+            with numerics(settings):
+                news = batch.advance(n)
+                chunk = next_chunk(n, time.perf_counter() - began)
+                if epoch < tick:
+                    news |= batch.progress(epoch)
+            if news:
+                yield news
         if not batch.going:
             return
-        yield {**batch.record(epoch)}
-
-
-def batch_fields(configs: Sequence[Config]) -> tuple[str, ...]:
-    """Return the fields in which the runs of a batch differ, in the order of `BATCHABLE`.
-
-    Raises:
-        ValueError: if there are no runs, or for a field that is not in `BATCHABLE`.
-    """
-    if not configs:
-        raise ValueError("got no configurations; a batch takes at least one")
-    found = {name for other in configs for name, _, _ in differences(other, configs[0])}
-    for name in sorted(found - set(BATCHABLE)):
-        values = ", ".join(map(repr, dict.fromkeys(c.values[name] for c in configs)))
-        raise ValueError(
-            f"runs of a batch differ in {name}: {values}; give them one value, as they may "
-            f"differ only in {', '.join(BATCHABLE)}"
-        )
-    return tuple(name for name in BATCHABLE if name in found)
+        with numerics(settings):
+            news = batch.record(epoch)
+        yield news
 
 
 class _Batch:
@@ -79,10 +70,11 @@ class _Batch:
     ``going`` lists those that have not ended, ``since`` has each run's `settled_since`.
     """
 
-    def __init__(self, configs: Sequence[Config], devices: Sequence[jax.Device] | None) -> None:
+    def __init__(
+        self, configs: Sequence[Config], names: tuple[str, ...], devices: Any = None
+    ) -> None:
         used = list(devices or jnp.zeros(()).devices())[: len(configs)]
-        names = batch_fields(configs)
-        self.configs, self.going = configs, list(range(len(configs)))
+        self.schedule, self.going = configs[0].train, list(range(len(configs)))
         self.since = [-1] * len(configs)
         # The state that each run would have alone; it lacks the filter where lambda is 0.
         self.alone = [eqx.filter_eval_shape(initial_state, c, task_of(c)) for c in configs]
@@ -93,42 +85,18 @@ class _Batch:
             self.sharding,
         )
 
-    def advance(self, n: int) -> dict[int, TrainingDiverged]:
+    def advance(self, n: int) -> News:
         """Take n steps in the runs that are going; those whose loss is not finite end."""
         going = np.isin(np.arange(len(self.states.epoch)), self.going)
         fixed = (self.problems, jax.device_put(going, self.sharding), jnp.asarray(n, jnp.int32))
         self.states, loss = _advance(fixed, self.states)
         losses, epochs = np.asarray(loss), np.array(self.states.epoch)
-        diverged = {
-            i: TrainingDiverged(f"the loss became {losses[i]} at epoch {epochs[i] - 1}")
-            for i in self.going
-            if not np.isfinite(losses[i])
-        }
-        self.going = [i for i in self.going if i not in diverged]
-        return diverged
+        lost = [i for i in self.going if not np.isfinite(losses[i])]
+        self.going = [i for i in self.going if i not in lost]
+        said = "the loss became {} at epoch {}"
+        return {i: TrainingDiverged(said.format(losses[i], epochs[i] - 1)) for i in lost}
 
-    def record(self, epoch: int) -> dict[int, Progress]:
-        """Measure the runs that are going, and decide which of them end here."""
-        config, going = self.configs[0].train, self.going
-        here = np.full(len(self.states.epoch), epoch)
-        metrics = jax.device_get(_measure(self.problems, self.states, wide=False)) | {"epoch": here}
-        trained = np.asarray(self.problems.loss_weights)[0] > 0
-        for i in going:
-            self.since[i] = settled_since(metrics["accuracy"][i, 1, trained], self.since[i], epoch)
-        ends = {i for i in going if ends_at(config, epoch, self.since[i])}
-        wide_for = going if epoch in wide_epochs(config) else ends
-        if wide_for:
-            wide = jax.device_get(_measure(self.problems, self.states, wide=True))
-            wide["wide_epoch"] = here
-        states, found = self.states_alone(), {}
-        for i in going:
-            recorded = metrics | wide if i in wide_for else metrics
-            row = {name: values[i] for name, values in recorded.items()}
-            found[i] = Progress(epoch=epoch, state=states[i], metrics=row, last=i in ends)
-        self.going = [i for i in going if i not in ends]
-        return found
-
-    def states_alone(self) -> dict[int, TrainState]:
+    def progress(self, epoch: int) -> dict[int, Progress]:
         """Copy the states of the runs that are going, each in the structure it has alone."""
         every, found = jax.tree.map(np.array, self.states), {}
         for i in self.going:
@@ -136,7 +104,27 @@ class _Batch:
             state = replace(state, settled_since=jnp.asarray(self.since[i], jnp.int32))
             if not jax.tree.leaves(self.alone[i].opt_state[0]):
                 state = replace(state, opt_state=state.opt_state[1:])
-            found[i] = jax.tree.unflatten(jax.tree.structure(self.alone[i]), jax.tree.leaves(state))
+            own = jax.tree.unflatten(jax.tree.structure(self.alone[i]), jax.tree.leaves(state))
+            found[i] = Progress(epoch=epoch, state=own, metrics=None)
+        return found
+
+    def record(self, epoch: int) -> News:
+        """Measure the runs that are going, and decide which of them end here."""
+        metrics = jax.device_get(_measure(self.problems, self.states, wide=False))
+        trained = np.asarray(self.problems.loss_weights)[0] > 0
+        for i in self.going:
+            self.since[i] = settled_since(metrics["accuracy"][i, 1, trained], self.since[i], epoch)
+        ends = {i for i in self.going if ends_at(self.schedule, epoch, self.since[i])}
+        wide_for = self.going if epoch in wide_epochs(self.schedule) else ends
+        wide = jax.device_get(_measure(self.problems, self.states, wide=True)) if wide_for else {}
+        found: News = {}
+        for i, now in self.progress(epoch).items():
+            row = {name: values[i] for name, values in metrics.items()} | {"epoch": np.array(epoch)}
+            if i in wide_for:
+                row |= {name: values[i] for name, values in wide.items()}
+                row["wide_epoch"] = row["epoch"]
+            found[i] = replace(now, metrics=row, last=i in ends)
+        self.going = [i for i in self.going if i not in ends]
         return found
 
 

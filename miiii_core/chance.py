@@ -1,4 +1,4 @@
-"""What chance would give: random orders, random sets, perfect neurons, and levels by these.
+"""What chance would give: random orders, perfect neurons, and levels by these.
 
 Putting the digits of a unit in random order keeps its values, its rank and what it has of one
 digit alone, and leaves nothing of n.
@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 
 from .shares import Anova, Grids, Values, prime_anova, side_of
 from .waves import Waves, turns
@@ -89,16 +89,3 @@ def perfect_neurons(moduli: Sequence[int], p: int, generator: np.random.Generato
     cycles = steps[..., None] * np.arange(p) + generator.random((len(steps), 2, 1))
     first, second = np.moveaxis(np.cos(2 * np.pi * cycles), 1, 0)
     return np.maximum(first[:, :, None] + second[:, None, :], 0)
-
-
-def random_sets(
-    chosen: Int[np.ndarray, " chosen"], units: int, draws: int, generator: np.random.Generator
-) -> Int[np.ndarray, "draws chosen"]:
-    """Draw sets as large as a chosen one from the units not in it; ValueError if too few are."""
-    rest = np.setdiff1d(np.arange(units), chosen)
-    if len(rest) < len(chosen) or draws < 1:
-        raise ValueError(
-            f"draws={draws} sets of {len(chosen)} of {units} units were asked for, from those not "
-            "chosen; ask for one or more sets, of half of the units at most"
-        )
-    return np.stack([generator.permutation(rest)[: len(chosen)] for _ in range(draws)])

@@ -1,17 +1,22 @@
 """The command line: arguments in, one clear line out when something is wrong.
 
 Exit codes: 0 done; 1 something failed (a damaged run, a full disk, a loss that diverged);
-2 what was typed is not accepted; 130 stopped with Ctrl-C. Commands of other packages come by
-the entry points ``miiii.commands``. JAX is imported inside commands, so that help is quick.
+2 what was typed is not accepted; 130 stopped with Ctrl-C, 143 and 129 by other signals. Commands
+of other packages come by the entry points ``miiii.commands``. JAX is imported inside commands, so
+that help is quick.
 """
 
+import io
 import itertools
+import os
+import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from functools import partial
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, cast, get_args, get_origin
+from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
 
 import click
 
@@ -41,43 +46,15 @@ class Refused(click.ClickException):
     exit_code = 2
 
 
-class Stopped(click.ClickException):
-    """Ctrl-C."""
-
-    exit_code = 130
-
-
 class Commands(click.Group):
-    """Own commands and those of entry points, whose modules are imported when they are called."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        """List the names of all commands."""
-        return [*self.commands, *sorted(entry_points(group="miiii.commands").names)]
-
-    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
-        """Find a command; raise ClickException if a library that it needs is not installed."""
-        added = entry_points(group="miiii.commands")
-        if name in self.commands or name not in added.names:
-            return super().get_command(ctx, name)
-        try:
-            return cast(click.Command, added[name].load())
-        except ModuleNotFoundError as error:
-            what = f"{name} needs {error.name}, which is not installed; install it with"
-            raise click.ClickException(f"{what}: pip install 'miiii-core[book]'") from error
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the list of commands without importing those of entry points."""
-        own = [(name, command.get_short_help_str(80)) for name, command in self.commands.items()]
-        others = [name for name in self.list_commands(ctx) if name not in self.commands]
-        with formatter.section("Commands"):
-            formatter.write_dl(own + [(name, f"See: miiii {name} --help") for name in others])
+    """Commands, what can fail in which though the code is right is said in one line."""
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run a command; raise ClickException for what can fail though the code is right."""
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt as error:
-            raise Stopped(str(error) or "stopped") from error
+            raise click.ClickException(str(error) or "stopped") from error
         except (BrokenPipeError, click.exceptions.Exit, click.ClickException):
             raise  # ends `miiii runs | head` quietly, among others
         except ValueError as error:
@@ -85,25 +62,48 @@ class Commands(click.Group):
         except Exception as error:
             from jax.errors import JaxRuntimeError
 
-            from .runs import RunError
+            from .runs import RunError, find_device
 
             known = (RunError, OSError, FloatingPointError, MemoryError, JaxRuntimeError)
             if isinstance(error, known):
                 raise click.ClickException(str(error)) from error
+            try:
+                find_device("auto")
+            except ValueError as why:  # nothing could have been computed
+                raise Refused(str(why)) from error
             raise
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # what a terminal has no letters for
+    for added in entry_points(group="miiii.commands"):
+        miiii.add_command(added.load(), added.name)
     try:
-        code = miiii.main(arguments, prog_name="miiii", standalone_mode=False)
-    except click.ClickException as error:
-        code, context = error.exit_code, getattr(error, "ctx", None)
-        hint = f" See: {context.command_path} --help" if context else ""
-        click.echo(f"miiii: {error.format_message()}{hint}", err=True)
-    except click.Abort:
-        code = 130
+        code = _run(arguments)
+        sys.stdout.flush()
+    except OSError as error:  # the device that is written to is full, or gone
+        sys.stdout, code = open(os.devnull, "w"), 1
+        with suppress(OSError):
+            click.echo(f"miiii: nothing more could be written: {error.strerror}", err=True)
     sys.exit(code)
+
+
+def _run(arguments: Sequence[str] | None) -> int:
+    try:
+        return int(miiii.main(arguments, prog_name="miiii", standalone_mode=False) or 0)
+    except click.ClickException as error:
+        context = getattr(error, "ctx", None)
+        hint = f" See: {context.command_path} --help" if context else ""
+        with suppress(OSError):  # nobody may be there to read it
+            click.echo(f"miiii: {error.format_message()}{hint}", err=True)
+        if isinstance(error.__cause__, KeyboardInterrupt):
+            return 128 + int(getattr(error.__cause__, "number", signal.SIGINT))
+        return error.exit_code
+    except click.Abort:
+        return 130
 
 
 # A field of the configuration as an option
@@ -184,7 +184,7 @@ def train(base: str, out: Path | None, device: Any, quiet: bool, **given: Any) -
         found[out / name if out else runs.cache_folder(config)[0]] = config
     done = runs.train_many(found, device=device, progress=not quiet)
     if not quiet:
-        click.echo(one_line(done[0]) if len(done) == 1 else runs_table(done))
+        click.echo(run_page(done[0]) if len(done) == 1 else runs_table(done))
     if diverged := [str(run.folder) for run in done if not run.finished]:
         raise click.ClickException(f"the loss did not stay finite in {', '.join(diverged)}")
 
@@ -199,7 +199,7 @@ def resume(folder: Path, device: Any, quiet: bool) -> None:
 
     run = runs.resume(folder, device=device, progress=not quiet)
     if not quiet:
-        click.echo(one_line(run))
+        click.echo(run_page(run))
 
 
 @miiii.command("runs")
@@ -262,24 +262,13 @@ def runs_table(found: Sequence["Run | RunError"]) -> str:
     return "\n".join([*aligned(rows), *damaged])
 
 
-def one_line(run: "Run") -> str:
-    """Say how a finished run did."""
-    last = run.metrics.split("accuracy", "validation")[-1]
-    early = run.epoch < run.config.train.epochs
-    why = f" (all tasks settled since {run.info['settled_since']})" if early else ""
-    worst = f"{last.min():.3f} on mod {run.task.moduli[int(last.argmin())]}"
-    return (
-        f"finished {run.folder} at epoch {run.epoch}{why}: validation accuracy "
-        f"{last.mean():.3f} on average, {worst}; more with: miiii show {run.folder}"
-    )
-
-
 def run_page(run: "Run") -> str:
     """Say what a run is and, task by task, what it has learned and when."""
     info, (name, differs) = run.info, nearest_preset(run.config)
+    settled = f" (settled since {info['settled_since']})" if info["settled_since"] >= 0 else ""
     lines = [
-        f"{run.folder}: {info['status']} at epoch {run.epoch} of {run.config.train.epochs}, "
-        f"{info['wall_seconds']:.0f} s on {info['device']}",
+        f"{run.folder}: {info['status']} at epoch {run.epoch} of {run.config.train.epochs}"
+        f"{settled}, {info['wall_seconds']:.0f} s on {info['device']}",
         f"started {info['started']}, digest {info['digest']}, "
         f"revision {info['sessions'][-1]['code_revision']}",
         f"as preset {name}" + (", with" if differs else ""),

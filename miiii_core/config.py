@@ -4,7 +4,7 @@ import dataclasses
 import hashlib
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
@@ -20,7 +20,7 @@ Filter = Literal["ema", "ma", "none"]
 FilterStart = Literal["zero", "first"]
 Init = Literal["he", "nanda"]
 Precision = Literal["float32", "bfloat16", "float64"]
-Probe = Literal["norms", "zero_loss", "embedding", "neuron_spectrum", "tables", "residues"]
+Probe = Literal["norms", "zero_loss", "embedding", "neuron_spectrum", "residues"]
 
 # What numeric fields accept: a test of the value, and the same in words.
 Accepted = tuple[Callable[[Any], bool], str]
@@ -238,6 +238,23 @@ def differences(config: Config, usual: Config) -> list[tuple[str, Any, Any]]:
     """List the fields in which two configurations differ, as (name, own value, usual value)."""
     mine, theirs = config.values, usual.values
     return [(field, mine[field], theirs[field]) for field in mine if mine[field] != theirs[field]]
+
+
+def batch_fields(configs: Sequence[Config]) -> tuple[str, ...]:
+    """Return the fields in which runs that train as one program differ, as in `BATCHABLE`.
+
+    Raises:
+        ValueError: if there are no runs, or for a field that is not in `BATCHABLE`.
+    """
+    if not configs:
+        raise ValueError("got no configurations; a batch takes at least one")
+    found = {name for other in configs for name, _, _ in differences(other, configs[0])}
+    if fixed := sorted(found - set(BATCHABLE)):
+        raise ValueError(
+            f"runs of a batch differ in {', '.join(fixed)}; give each of these one value, as they "
+            f"may differ only in {', '.join(BATCHABLE)}"
+        )
+    return tuple(name for name in BATCHABLE if name in found)
 
 
 def describe(kind: Any) -> str:

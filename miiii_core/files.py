@@ -1,15 +1,15 @@
 """Files that are either whole or not there: atomic writes, checked reads, locked folders."""
 
+import errno
 import hashlib
 import io
 import json
 import os
-import shutil
 import sys
 import tempfile
 import zipfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ import numpy as np
 from filelock import FileLock, Timeout
 
 LEFTOVER = ".part"
+CANNOT_SYNC = (errno.EINVAL, errno.ENOTSUP, errno.EBADF, errno.EPERM, errno.EACCES)
 
 
 class FileDamaged(Exception):
@@ -34,14 +35,14 @@ def write_atomic(path: Path, content: bytes) -> None:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(part, 0o644)
+        with suppress(PermissionError):  # some file systems have no modes to change
+            os.chmod(part, 0o644)
         os.replace(part, path)
-    except BaseException:
+        _sync_name(path.parent)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error
+    finally:
         Path(part).unlink(missing_ok=True)
-        raise
-    folder = os.open(path.parent, os.O_RDONLY)
-    os.fsync(folder)  # makes the new name itself durable
-    os.close(folder)
 
 
 def read_whole(path: Path, sha256: str | None = None) -> bytes:
@@ -101,20 +102,14 @@ def load_json(path: Path) -> Any:
         raise FileDamaged(f"{path} is not valid JSON: {error}") from error
 
 
-def check_writable(folder: Path, need: int) -> None:
-    """Create a folder; raise OSError if it takes no files or has no room for some bytes."""
+def make_folder(folder: Path) -> None:
+    """Create a folder; raise OSError if it takes no files."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder) as file:
             file.write(b"miiii")
     except OSError as error:
         raise _unwritable(folder, error) from error
-    room = shutil.disk_usage(folder).free
-    if room < need:
-        raise OSError(
-            f"{folder} has {room / 1e6:.0f} MB of room and the run needs {need / 1e6:.0f} MB; "
-            "make room or choose a folder on another disk"
-        )
 
 
 @contextmanager
@@ -139,6 +134,21 @@ def held(folder: Path, *, wait: bool = False) -> Iterator[None]:
         raise _unwritable(place.parent, error) from error
     with mine:
         yield
+
+
+def _sync_name(folder: Path) -> None:
+    """Make the names of new files in a folder durable, on systems that can."""
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+    except PermissionError:  # Windows opens no folders
+        return
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in CANNOT_SYNC:
+            raise
+    finally:
+        os.close(descriptor)
 
 
 def _unwritable(folder: Path, error: OSError) -> OSError:

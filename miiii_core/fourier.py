@@ -1,7 +1,8 @@
 """Fourier bases over Z_p, frequencies of neurons and embeddings, singular values.
 
-NumPy arrays give NumPy arrays of their own precision, JAX arrays give JAX arrays, inside
-``jax.jit`` too. A frequency k means k/p cycles per digit step, k = 0..K, K = (p-1)/2.
+A frequency k means k/p cycles per digit step, k = 0..K, K = (p-1)/2. Transforms, powers and
+active frequencies of NumPy arrays are NumPy arrays of their own precision, those of JAX arrays
+JAX arrays, inside ``jax.jit`` too; all else takes NumPy arrays.
 """
 
 from functools import lru_cache
@@ -12,7 +13,6 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Real
 
 Tensor = np.ndarray | Array
-Scalar = Tensor | np.generic
 
 
 @lru_cache(maxsize=16)
@@ -76,11 +76,11 @@ def frequency_power_2d(grid: Real[Tensor, "*batch x0 x1"]) -> Float[Tensor, "*ba
 class NeuronFrequency(NamedTuple):
     """Each neuron's frequency, 1..K (0 if constant), and its share of variance in [0, 1]."""
 
-    frequency: Int[Tensor, " neurons"]
-    share: Float[Tensor, " neurons"]
+    frequency: Int[np.ndarray, " neurons"]
+    share: Float[np.ndarray, " neurons"]
 
 
-def neuron_frequency(neurons: Real[Tensor, "neurons x0 x1"]) -> NeuronFrequency:
+def neuron_frequency(neurons: Real[np.ndarray, "neurons x0 x1"]) -> NeuronFrequency:
     """Find the frequency whose 3×3 block of the Fourier basis explains most of each neuron.
 
     share_k = energy in {1, cos_k, sin_k}⊗{1, cos_k, sin_k} less the constant, over the energy
@@ -88,14 +88,13 @@ def neuron_frequency(neurons: Real[Tensor, "neurons x0 x1"]) -> NeuronFrequency:
 
     Source: Nanda et al. (2023), of neurons after the ReLU over the full grid.
     """
-    xp = neurons.__array_namespace__()
     power = frequency_power_2d(neurons - neurons.mean(axis=(1, 2), keepdims=True))
-    diagonal = xp.diagonal(power, axis1=1, axis2=2)
+    diagonal = np.diagonal(power, axis1=1, axis2=2)
     blocks = (diagonal + power[:, 0, :] + power[:, :, 0])[:, 1:]
     total = power.sum(axis=(1, 2))
     alive = total > _rounding((_floats(neurons) ** 2).sum(axis=(1, 2)))
-    share = xp.where(alive, blocks.max(axis=1) / xp.where(alive, total, 1), 0)
-    return NeuronFrequency(xp.where(alive, blocks.argmax(axis=1) + 1, 0), share)
+    share = np.where(alive, blocks.max(axis=1) / np.where(alive, total, 1), 0)
+    return NeuronFrequency(np.where(alive, blocks.argmax(axis=1) + 1, 0), share)
 
 
 def active_frequencies(
@@ -121,94 +120,81 @@ def active_frequencies(
 class KeyFrequencies(NamedTuple):
     """Share of energy of each frequency k = 0..K (0 for the constant), and whether it is key."""
 
-    share: Float[Tensor, " frequencies"]
-    active: Bool[Tensor, " frequencies"]
+    share: Float[np.ndarray, " frequencies"]
+    active: Bool[np.ndarray, " frequencies"]
 
 
-def key_frequencies(embedding: Real[Tensor, "p d"], deviations: float = 2.0) -> KeyFrequencies:
+def key_frequencies(embedding: Real[np.ndarray, "p d"], deviations: float = 2.0) -> KeyFrequencies:
     """Find the frequencies that an embedding of p digits uses, the mean over digits removed.
 
     One is key if the norm of its cos or sin row of F·W_E exceeds μ + deviations·σ of the norms.
     """
-    xp = embedding.__array_namespace__()
     power = (fourier_1d(embedding) ** 2).sum(axis=1)[1:]
-    norms = xp.sqrt(power)
+    norms = np.sqrt(power)
     stands_out = (norms > norms.mean() + deviations * norms.std()).reshape(-1, 2).any(axis=1)
     pairs = power.reshape(-1, 2).sum(axis=1)
-    share = pairs / xp.where(pairs.sum() > 0, pairs.sum(), 1)
-    first = xp.zeros_like(share[:1])
-    return KeyFrequencies(xp.concat([first, share]), xp.concat([first > 0, stands_out]))
+    share = pairs / (pairs.sum() or 1)
+    return KeyFrequencies(np.append(0, share), np.append(False, stands_out))
 
 
 class SingularSpectrum(NamedTuple):
-    """Singular values, largest first, their left vectors (columns) and cumulative share."""
+    """Singular values, largest first, their left vectors (columns) and cumulative share of Σσ²."""
 
-    values: Float[Tensor, " rank"]
-    left: Float[Tensor, "rows rank"]
-    cumulative: Float[Tensor, " rank"]
-
-
-def singular_spectrum(W: Real[Tensor, "rows columns"], power: int = 2) -> SingularSpectrum:
-    """Compute the singular value decomposition U·diag(σ)·Vᵀ with cumulative Σσ^power / total.
-
-    The power is 2 for the share of Σw² (the variance), or 1 for the share of Σσ.
-    """
-    xp = W.__array_namespace__()
-    left, values, _ = xp.linalg.svd(_floats(W), full_matrices=False)
-    energy = values**power
-    total = xp.where(energy.sum() > 0, energy.sum(), 1)
-    return SingularSpectrum(values, left, xp.cumsum(energy) / total)
+    values: Float[np.ndarray, " rank"]
+    left: Float[np.ndarray, "rows rank"]
+    cumulative: Float[np.ndarray, " rank"]
 
 
-def ranks_for(cumulative: Float[Tensor, " rank"], share: float) -> Scalar:
+def singular_spectrum(W: Real[np.ndarray, "rows columns"]) -> SingularSpectrum:
+    """Compute the singular value decomposition of a matrix."""
+    left, values, _ = np.linalg.svd(W, full_matrices=False)
+    energy = values**2
+    return SingularSpectrum(values, left, np.cumsum(energy) / (energy.sum() or 1))
+
+
+def ranks_for(cumulative: Float[np.ndarray, " rank"], share: float) -> int:
     """Return how many leading entries hold a share of the total, in (0, 1], or ValueError."""
     if not 0 < share <= 1:
         raise ValueError(f"share={share} of the spectrum was asked for; it must lie in (0, 1]")
-    xp = cumulative.__array_namespace__()
-    reached = cumulative >= share - 8 * float(xp.finfo(cumulative.dtype).eps)
-    return xp.minimum((~reached).sum() + 1, cumulative.shape[0])
+    short = cumulative < share - 8 * float(np.finfo(cumulative.dtype).eps)
+    return min(int(short.sum()) + 1, len(cumulative))
 
 
-def effective_rank(values: Real[Tensor, " rank"]) -> Scalar:
+def effective_rank(values: Real[np.ndarray, " rank"]) -> float:
     """Return exp(-Σ s·ln s) of s = σ/Σσ for singular values σ: 1 to the rank; 0 for no energy.
 
     Source: Roy and Vetterli (2007), "The effective rank: a measure of effective dimensionality".
     """
-    xp = values.__array_namespace__()
-    share = values / xp.where(values.sum() > 0, values.sum(), 1)
-    entropy = -(share * xp.log(xp.where(share > 0, share, 1))).sum()
-    return xp.where(values.sum() > 0, xp.exp(entropy), 0)
+    share = values[values > 0] / values.sum()
+    return float(np.exp(-(share * np.log(share)).sum())) if len(share) else 0.0
 
 
-def gini(values: Real[Tensor, " n"]) -> Scalar:
+def gini(values: Real[np.ndarray, " n"]) -> float:
     """Return the Gini coefficient of non-negative values: 0 if all are equal, or all are 0.
 
     G = Σ_i (2i - n - 1)·x_(i) / (n·Σx), x sorted ascending, i = 1..n; 1 - 1/n if one holds all.
     """
-    xp = values.__array_namespace__()
-    n, ordered = values.shape[0], xp.sort(_floats(values))
-    weights = xp.arange(1 - n, n, 2, dtype=ordered.dtype)
-    return (weights * ordered).sum() / (n * xp.where(ordered.sum() > 0, ordered.sum(), 1))
+    n = len(values)
+    return float(np.arange(1 - n, n, 2) @ np.sort(values) / (n * (values.sum() or 1)))
 
 
-def fourier_gini(columns: Real[Tensor, "p columns"]) -> float:
+def fourier_gini(columns: Real[np.ndarray, "p columns"]) -> float:
     """Return the Gini coefficient of the norms of all Fourier components but the constant.
 
     Source: Nanda et al. (2023), of W_E and W_L, as a measure of how few frequencies are used.
     """
-    return float(gini(np.linalg.norm(np.asarray(fourier_1d(np.asarray(columns)))[1:], axis=1)))
+    return gini(np.linalg.norm(fourier_1d(columns)[1:], axis=1))
 
 
-def pearson(a: Real[Tensor, " d"], b: Real[Tensor, " d"]) -> Scalar:
+def pearson(a: Real[np.ndarray, " d"], b: Real[np.ndarray, " d"]) -> float:
     """Return the correlation of two vectors over their entries; NaN if one is constant."""
     return cosine_similarity(a - a.mean(), b - b.mean())
 
 
-def cosine_similarity(a: Real[Tensor, " d"], b: Real[Tensor, " d"]) -> Scalar:
+def cosine_similarity(a: Real[np.ndarray, " d"], b: Real[np.ndarray, " d"]) -> float:
     """Return a·b / (|a||b|); NaN if a vector is zero."""
-    xp = a.__array_namespace__()
-    norms = xp.sqrt((a * a).sum() * (b * b).sum())
-    return xp.where(norms > 0, (a * b).sum() / xp.where(norms > 0, norms, 1), xp.nan)
+    norms = np.linalg.norm(a) * np.linalg.norm(b)
+    return float(a @ b / norms) if norms > 0 else np.nan
 
 
 def matmul(a: Any, b: Any) -> Any:

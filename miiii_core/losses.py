@@ -51,11 +51,6 @@ def split_means(values: PerTask, members: Bool[Array, "splits n"]) -> Float[Arra
     return jnp.where((sums == sizes) & (sizes > 0), 1.0, sums / sizes)
 
 
-def weighted_loss(losses: PerTask, loss_weights: Float[Array, " tasks"]) -> Float[Array, ""]:
-    r"""Return what training minimises, the mean over inputs of $\sum_i w_i L_{ni}$ (Eq. 12)."""
-    return jnp.mean(losses, axis=0) @ loss_weights
-
-
 @jax.jit
 def cross_entropy(
     logits: Float[np.ndarray | Array, "n classes"], targets: Int[np.ndarray | Array, " n"]
@@ -77,7 +72,7 @@ def cross_entropy(
 def training_loss(
     logits: Logits, targets: Targets, loss_weights: Float[Array, " tasks"], class_sizes: Sizes
 ) -> Float[Array, ""]:
-    r"""Return the weighted mean of `task_losses`, with a hand-written gradient that saves passes.
+    r"""Return the mean over inputs of $\sum_i w_i L_{ni}$; a gradient by hand saves passes.
 
     $$\frac{\partial L}{\partial z_{nc}} = \frac{w_i}{N}
     \left(\frac{e^{z_{nc}}}{\sum_{c' \in i} e^{z_{nc'}}} - [c = y_{ni}]\right)$$
@@ -94,7 +89,7 @@ def _training_loss(
     logits: Array, targets: Array, loss_weights: Array, class_sizes: Sizes
 ) -> tuple[Array, tuple[Array, ...]]:
     losses, exponentials, sums = _losses(logits, targets, class_sizes)
-    return weighted_loss(losses, loss_weights), (exponentials, sums, targets, loss_weights)
+    return jnp.mean(losses, axis=0) @ loss_weights, (exponentials, sums, targets, loss_weights)
 
 
 def _training_gradient(

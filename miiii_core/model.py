@@ -1,6 +1,7 @@
 """The transformer: one block, no biases, no layer norm, read at the last token."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import Any
 
@@ -27,6 +28,25 @@ Tables = tuple[
 def weight_type(config: ModelConfig) -> jnp.dtype:
     """Return the type of weights, sums and losses in training."""
     return jnp.dtype(jnp.float64 if config.precision == "float64" else jnp.float32)
+
+
+@contextmanager
+def numerics(config: ModelConfig) -> Iterator[None]:
+    """Let JAX compute as a configuration says, whatever its flags and variables say.
+
+    Types of numbers, random bits and the rounding of products are those that every run is made
+    with, so that a run is the same run wherever it is trained, resumed or read.
+    """
+    with ExitStack() as settings:
+        for setting in (
+            jax.enable_x64(config.precision == "float64"),
+            jax.threefry_partitionable(True),
+            jax.default_matmul_precision(None),
+            jax.numpy_dtype_promotion("standard"),
+            jax.softmax_custom_jvp(False),
+        ):
+            settings.enter_context(setting)
+        yield
 
 
 class Activations(eqx.Module):
@@ -133,8 +153,9 @@ class Transformer(eqx.Module):
         """
         return self._forward(digits, self.config.precision, edit or {}, key, keep)["logits"]
 
-    @eqx.filter_jit
-    def activations(self, digits: Int[Array, "n 2"], edit: Edit | None = None) -> Activations:
+    def activations(
+        self, digits: Int[np.ndarray | Array, "n 2"], edit: Edit | None = None
+    ) -> Activations:
         """Compute everything on the way to the logits, in float32 and with nothing dropped.
 
         Args:
@@ -146,9 +167,8 @@ class Transformer(eqx.Module):
         Raises:
             ValueError: if an edit names no site, or changes the shape of an array.
         """
-        # For what `tables` multiplies; left to itself a GPU would round float32 to TF32.
-        with jax.default_matmul_precision("highest"):
-            return Activations(**self._forward(digits, "float32", edit or {}, per_head=True))
+        with numerics(self.config):
+            return _activations(self, jnp.asarray(digits), edit or {})
 
     def tables(self) -> Tables:
         """Compute all that the read-out token can attend to (Eq. 8).
@@ -229,6 +249,13 @@ class Transformer(eqx.Module):
         share = 1 - self.config.dropout if keep is None else keep
         shape = (1, stream.shape[1]) if self.config.dropout_mask == "shared" else stream.shape
         return stream * (jax.random.bernoulli(key, jnp.float32(share), shape) / share)
+
+
+@eqx.filter_jit
+def _activations(model: Transformer, digits: Int[Array, "n 2"], edit: Edit) -> Activations:
+    # For what `tables` multiplies; left to itself a GPU would round float32 to TF32.
+    with jax.default_matmul_precision("highest"):
+        return Activations(**model._forward(digits, "float32", edit, per_head=True))
 
 
 def with_weights(model: Transformer, **weights: Float[np.ndarray | Array, "..."]) -> Transformer:

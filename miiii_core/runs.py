@@ -27,7 +27,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cache, cached_property
@@ -44,24 +44,24 @@ from tqdm import tqdm
 
 from . import files
 from . import train as training
-from .batch import batch_fields, fit_many
-from .config import Config, Precision, differences
+from .batch import fit_many
+from .config import Config, Precision, batch_fields
 from .files import FileDamaged, held
-from .model import WEIGHT_NAMES, Activations, Transformer, weight_type
+from .model import WEIGHT_NAMES, Activations, Transformer, numerics, weight_type
 from .presets import PRESETS, nearest_preset, preset, train_command
 from .probes import metric_axes
-from .schedule import GENERALISED, NEVER, first_epoch, snapshot_epochs, tick_epochs
+from .schedule import GENERALISED, NEVER, first_epoch, snapshot_epochs
 from .tasks import SPLITS, Task, primes_below
-from .train import Progress, TrainingDiverged, TrainState, numerics
+from .train import Progress, TrainingDiverged, TrainState
 
 FORMAT = 3
 SAVE_SECONDS = 20.0  # least time between two saves of the state
 LARGE_P = 100  # from this p on a training can take hours, and is never started unasked
 OVERHEAD = 700_000_000  # bytes of Python, JAX and its compiler; measured on a CPU: 610 MB
-MARGIN = 1_000_000  # bytes of run.json and of the headers of arrays
 RESTORE = "restore the file, or train the run again"
 SNAPSHOT = "snapshots/{:08d}.npz"
 CONTAINER_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
+STOPPING = [getattr(signal, n) for n in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, n)]
 DeviceName = Literal["auto", "cpu", "gpu"]
 News = Iterable[Mapping[int, Progress | TrainingDiverged]]
 
@@ -71,7 +71,12 @@ class RunError(Exception):
 
 
 class Interrupted(KeyboardInterrupt):
-    """Ctrl-C in training; says what was saved and how to go on."""
+    """Ctrl-C, or another signal to stop, in training; says what was saved and how to go on."""
+
+    def __init__(self, text: str, number: int = signal.SIGINT) -> None:
+        """Take what to say, and the number of the signal."""
+        super().__init__(text)
+        self.number = number
 
 
 class Metrics(dict[str, np.ndarray]):
@@ -120,8 +125,14 @@ class Run:
 
     @cached_property
     def task(self) -> Task:
-        """The data, split as in training."""
-        return training.task_of(self.config)
+        """The data, split as in training; `RunError` if this version of JAX draws another split."""
+        task = training.task_of(self.config)
+        if self.info.get("data", found := _data_digest(task)) != found:
+            raise RunError(
+                f"{self.folder} was trained on another split than JAX {version('jax')} draws from "
+                f"its seed; read it with the versions in its run.json, or train it again"
+            )
+        return task
 
     @cached_property
     def metrics(self) -> Metrics:
@@ -313,9 +324,7 @@ def cached(which: str | Path | Config, *, progress: bool = True, **overrides: An
     if config.task.p >= LARGE_P:
         if why := _unusable(folder):
             how = "move it aside and type" if folder.exists() else "type"
-            # Six operations a weight, input and epoch; two cores do 1e11 a second.
-            work = 6 * _sizes(config)[1] * config.task.n_train * config.train.epochs
-            spent = f"about {work / 1e11 / 3600:.0f} hours on two cores and far less on a GPU"
+            spent = "which may take hours on two cores and minutes on a GPU"
             raise RunError(f"{why}. To train it, {spent}, {how}: {train_command(config)}")
         return _finished(load(folder), {})
     with held(folder, wait=True):
@@ -354,26 +363,15 @@ def shipped_runs() -> list[Run]:
     return [load(path.parent) for path in sorted(root.glob("[!.]*/run.json"))] if root else []
 
 
-def relatives(config: Config, *fields: str) -> list[Run]:
-    """Return the shipped runs that differ from a configuration in some of these fields only.
-
-    They are sorted by p and seed; the configuration's own run is not among them.
-    """
-    found = []
-    for run in shipped_runs():
-        differing = {field for field, _, _ in differences(run.config, config)}
-        if differing and differing <= set(fields):
-            found.append(run)
-    return sorted(found, key=lambda run: (run.config.task.p, run.config.train.seed))
-
-
 def find_device(name: DeviceName) -> jax.Device:
     """Return a device of a kind, for ``auto`` the best there is; ValueError if JAX has none."""
     try:
         return jax.devices(None if name == "auto" else name)[0]
-    except RuntimeError as error:
+    except (RuntimeError, AssertionError) as error:
+        asked = os.environ.get("JAX_PLATFORMS")
+        unset = f", unset JAX_PLATFORMS={asked}" if asked else ""
         raise ValueError(
-            f"device={name!r} is not there: {error}; choose auto or cpu, "
+            f"device={name!r} is not there: {str(error) or 'JAX found none'}; choose auto or cpu{unset}, "
             "or install JAX for a GPU with pip install 'miiii-core[gpu]'"
         ) from error
 
@@ -403,7 +401,7 @@ def _start(
             )
     _make_room(configs, devices)
     recorders = [_Recorder(*own, _first_info(own[1], devices[0])) for own in configs.items()]
-    with jax.default_device(devices[0]), numerics(every[0]):
+    with jax.default_device(devices[0]), numerics(every[0].model):
         if len(every) == 1:
             task = training.task_of(every[0])
             news: News = _alone(every[0], task, training.initial_state(every[0], task))
@@ -423,7 +421,7 @@ def _go_on(run: Run, device: jax.Device, progress: bool) -> Run:
         end = "its end may not be that of an uninterrupted run"
         print(f"{text} {training.TRAINING_VERSION}: {end}", file=sys.stderr)
     _make_room({run.folder: config}, [device])
-    with jax.default_device(device), numerics(config):
+    with jax.default_device(device), numerics(config.model):
         state = _load_state(run)
         epoch = int(state.epoch)
         before = run.metrics.until(epoch) if epoch else None
@@ -437,7 +435,7 @@ def _go_on(run: Run, device: jax.Device, progress: bool) -> Run:
 
 
 def _make_room(configs: Mapping[Path, Config], devices: Sequence[jax.Device]) -> None:
-    """Refuse what does not fit into memory or onto the disk; sweep the folders."""
+    """Refuse what does not fit into memory, or a folder that takes no files; sweep the folders."""
     every = list(configs.values())
     config, at_once = every[0], -(-len(every) // len(devices))
     need, there = estimate_memory(config, at_once), _available_memory(devices[0])
@@ -448,7 +446,7 @@ def _make_room(configs: Mapping[Path, Config], devices: Sequence[jax.Device]) ->
             "smaller p, d_model, mlp_ratio or train_fraction, or fewer runs at once"
         )
     for folder in configs:
-        files.check_writable(folder, sum(map(_disk_need, every)))
+        files.make_folder(folder)
         files.remove_leftovers(folder)
 
 
@@ -470,29 +468,51 @@ def _record(recorders: Sequence["_Recorder"], news: News, progress: bool) -> Non
     first, many = recorders[0], len(recorders) > 1
     where = first.folder.parent if many else first.folder
     go_on = _resume_command(first.folder) + (" and so with the others" if many else "")
-    bar = tqdm(desc=where.name, total=first.config.train.epochs, unit="epoch", disable=not progress)
+    began, end = time.perf_counter(), first.config.train.epochs
+    bar = tqdm(desc=where.name, total=end, unit="epoch", disable=not progress, file=_Screen(),
+               dynamic_ncols=True)  # fmt: skip
     with bar, _stopping_cleanly(where, go_on) as stopped:
         for each in news:
             kept = [(recorders[i], recorders[i].take(now)) for i, now in each.items()]
             going = [(recorder, now) for recorder, now in kept if now is not None]
-            late = time.perf_counter() - first.saved_at > SAVE_SECONDS
+            # Early on more often: a run that is killed again and again still gets ahead.
+            pause = min(SAVE_SECONDS, 1 + first.saved_at - began)
+            late = time.perf_counter() - first.saved_at > pause
             for recorder, now in going:
                 bar.update(now.epoch - bar.n)
                 if now.metrics is not None:
                     _, validation, _ = now.metrics["accuracy"]
                     means = f"{validation.mean():.3f} on average, {validation.min():.2f} at worst"
                     bar.set_postfix_str(f"validation accuracy {means}", refresh=False)
-                if stopped.is_set():
+                if stopped:
                     recorder.save(now, "interrupted")
                 elif late or now.last:
                     recorder.save(now, "finished" if now.last else "running")
             first.saved_at = time.perf_counter() if late else first.saved_at
-            if going and stopped.is_set():
-                raise Interrupted(f"stopped at epoch {going[0][1].epoch}; go on with: {go_on}")
+            if going and stopped:
+                text = f"stopped at epoch {going[0][1].epoch}; go on with: {go_on}"
+                raise Interrupted(text, stopped[0])
     if first.diverged and not many:
         kept_there = f"the state of epoch {first.info['epoch']} is kept in {where}"
         advice = "Try a smaller learning_rate or a larger eps"
         raise TrainingDiverged(f"{first.diverged}; {kept_there}. {advice}")
+
+
+class _Screen:
+    """Standard error, for a bar whose terminal may close: that costs the bar and not the run."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(sys.stderr, name)
+
+    def write(self, text: str) -> None:
+        """Write if that is possible."""
+        with suppress(OSError, ValueError):
+            sys.stderr.write(text)
+
+    def flush(self) -> None:
+        """Flush if that is possible."""
+        with suppress(OSError, ValueError):
+            sys.stderr.flush()
 
 
 class _Recorder:
@@ -557,22 +577,29 @@ def _resume_command(folder: Path) -> str:
 
 
 @contextmanager
-def _stopping_cleanly(where: Path, go_on: str) -> Iterator[threading.Event]:
-    """Turn the first Ctrl-C into a flag to be looked at between chunks; the second one kills.
+def _stopping_cleanly(where: Path, go_on: str) -> Iterator[list[int]]:
+    """Note the first signal to stop, to be looked at between chunks; the second one kills.
 
     An exception raised inside a step would lose the state whose memory it reuses.
     """
-    flag, before = threading.Event(), signal.getsignal(signal.SIGINT)
-    main = threading.current_thread() is threading.main_thread()  # others get no signals
+    came: list[int] = []
+    handlers = {number: signal.getsignal(number) for number in STOPPING}
+    # One that is ignored stays so, as with `nohup`; threads but the main one get none.
+    mine = threading.current_thread() is threading.main_thread()
+    before = {n: h for n, h in handlers.items() if mine and h not in (None, signal.SIG_IGN)}
 
     def note(number: int, frame: Any) -> None:
-        flag.set()
-        signal.signal(signal.SIGINT, before)
+        came.append(number)
+        restore()
+
+    def restore() -> None:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
     try:
-        if main:
-            signal.signal(signal.SIGINT, note)
-        yield flag
+        for number in before:
+            signal.signal(number, note)
+        yield came
     except Interrupted:
         raise
     except KeyboardInterrupt as error:
@@ -581,8 +608,7 @@ def _stopping_cleanly(where: Path, go_on: str) -> Iterator[threading.Event]:
         why = f"{where} could not be written: {error.strerror}; what was saved before is whole"
         raise OSError(f"{why}. Make room, then go on with: {go_on}") from error
     finally:
-        if main:
-            signal.signal(signal.SIGINT, before)
+        restore()
 
 
 def _finite(now: Progress) -> bool:
@@ -635,6 +661,12 @@ def _checksum(content: Mapping[str, Any] | bytes) -> str:
     return hashlib.sha256(text).hexdigest()
 
 
+def _data_digest(task: Task) -> str:
+    """Return a digest of the answers and of the split, which are drawn anew for each reading."""
+    drawn = (task.targets, task.train, task.validation, task.test)
+    return _checksum(b"".join(np.ascontiguousarray(each, np.int32).tobytes() for each in drawn))
+
+
 def _snapshots(folder: Path) -> list[str]:
     """Names of the snapshots in a folder, by epoch; other files are passed over."""
     return sorted(f"snapshots/{path.name}" for path in folder.glob("snapshots/[0-9]*.npz"))
@@ -658,7 +690,7 @@ def _save_state(path: Path, config: Config, state: TrainState) -> None:
 def _load_state(run: Run) -> TrainState:
     """The state that an unfinished run goes on from: the last one saved, or the first."""
     path = run.folder / "state.eqx"
-    with numerics(run.config):
+    with numerics(run.config.model):
         if run.epoch == 0 and not path.exists():
             return training.initial_state(run.config, run.task)
         try:
@@ -673,8 +705,7 @@ def _load_state(run: Run) -> TrainState:
 
 def _blank(run: Run) -> TrainState:
     """Shapes and types of a run's state, nothing computed."""
-    with numerics(run.config):
-        return eqx.filter_eval_shape(training.initial_state, run.config, run.task)
+    return eqx.filter_eval_shape(training.initial_state, run.config, run.task)
 
 
 def _first_info(config: Config, device: jax.Device) -> dict[str, Any]:
@@ -682,6 +713,7 @@ def _first_info(config: Config, device: jax.Device) -> dict[str, Any]:
     return {
         "format": FORMAT, "status": "running", "epoch": 0, "settled_since": -1,
         "wall_seconds": 0.0, "digest": config.digest, "config": json.loads(config.to_json()),
+        "data": _data_digest(training.task_of(config)),
         **{name: session[name] for name in ("training_version", "device", "started")},
         "sessions": [session], "axes": metric_axes(config), "snapshots": "float16", "files": {},
     }  # fmt: skip
@@ -698,6 +730,7 @@ def _session(device: jax.Device, epoch: int) -> dict[str, Any]:
         "training_version": training.TRAINING_VERSION,
         "code_revision": _revision(),
         "versions": {"python": platform.python_version()} | {n: version(n) for n in libraries},
+        "xla_flags": os.environ.get("XLA_FLAGS", ""),
     }
 
 
@@ -726,19 +759,13 @@ def _sizes(config: Config) -> tuple[int, int, int]:
     return classes, weights, weights * (3 + kept)
 
 
-def _disk_need(config: Config) -> int:
-    """Bytes that a run writes at most; a file counts twice, as the old one stays until the end."""
-    (_, weights, state), p = _sizes(config), config.task.p
-    recorded = len(tick_epochs(config.train)) * (p**2 + 16 * p + 1000)
-    numbers = weight_type(config.model).itemsize * (state + recorded)
-    return 2 * (4 * weights + numbers) + 2 * weights * config.train.n_snapshots + MARGIN
-
-
 def _available_memory(device: jax.Device) -> int:
     """Bytes that a device can hold: its own limit, or that of the machine or container."""
     stats = device.memory_stats() if device.platform != "cpu" else None
     if stats and "bytes_limit" in stats:
         return int(stats["bytes_limit"])
-    physical = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    physical = sys.maxsize  # not told on Windows
+    if hasattr(os, "sysconf"):
+        physical = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     texts = [path.read_text().strip() for path in map(Path, CONTAINER_LIMITS) if path.is_file()]
     return min([physical, *(int(text) for text in texts if text.isdigit())])

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 
 import equinox as eqx
@@ -14,7 +13,7 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, PyTree
 
 from .config import Config
 from .losses import split_means, task_accuracies, task_losses, training_loss
-from .model import Transformer, weight_type
+from .model import Transformer, numerics, weight_type
 from .optim import UNTRACED, TracedHyperparameters, gradient_filter, optimiser
 from .probes import View, chosen_probes
 from .schedule import ends_at, is_settled, next_chunk, settled_since, tick_epochs, wide_epochs
@@ -50,19 +49,19 @@ class Problem(eqx.Module):
 
     @classmethod
     def of(cls, config: Config, task: Task) -> "Problem":
-        """Put a task, from `task_of`, on the device; float64 only inside `numerics`."""
-        _check_numerics(config)
-        return cls(
-            digits=jnp.asarray(task.digits[task.train]),
-            targets=jnp.asarray(task.targets[task.train]),
-            all_digits=jnp.asarray(task.digits),
-            all_targets=jnp.asarray(task.targets),
-            split_members=jnp.asarray(task.split_members),
-            loss_weights=jnp.asarray(task.loss_weights, weight_type(config.model)),
-            key=root_keys(config.train.seed)["train"],
-            class_sizes=task.class_sizes,
-            config=config,
-        )
+        """Put a task, from `task_of`, on the device."""
+        with numerics(config.model):
+            return cls(
+                digits=jnp.asarray(task.digits[task.train]),
+                targets=jnp.asarray(task.targets[task.train]),
+                all_digits=jnp.asarray(task.digits),
+                all_targets=jnp.asarray(task.targets),
+                split_members=jnp.asarray(task.split_members),
+                loss_weights=jnp.asarray(task.loss_weights, weight_type(config.model)),
+                key=root_keys(config)["train"],
+                class_sizes=task.class_sizes,
+                config=config,
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,29 +78,30 @@ class TrainingDiverged(FloatingPointError):
     """The loss is no longer a finite number."""
 
 
-def root_keys(seed: int) -> dict[str, PRNGKeyArray]:
+def root_keys(config: Config) -> dict[str, PRNGKeyArray]:
     """Return the independent sources of a run's split, weights and dropout, made from its seed."""
-    split, init, train = jax.random.split(jax.random.key(seed), 3)
+    with numerics(config.model):
+        # What `jax.random.key(seed)` is, unless a flag of JAX asks for another generator.
+        seed = jax.random.wrap_key_data(
+            jnp.array([0, config.train.seed], jnp.uint32), impl="threefry2x32"
+        )
+        split, init, train = jax.random.split(seed, 3)
     return {"split": split, "init": init, "train": train}
 
 
 def task_of(config: Config) -> Task:
     """Return the data of a run, split by its seed."""
-    return make_task(config.task, root_keys(config.train.seed)["split"])
-
-
-def numerics(config: Config) -> AbstractContextManager[None]:
-    """Return a context in which JAX has a run's number types: float64 is off by default."""
-    return jax.enable_x64(True) if config.model.precision == "float64" else nullcontext()
+    with numerics(config.model):
+        return make_task(config.task, root_keys(config)["split"])
 
 
 def initial_state(config: Config, task: Task) -> TrainState:
-    """Return the state before the first step; for float64 only inside `numerics`."""
-    _check_numerics(config)
+    """Return the state before the first step."""
     sizes = {"p": task.p, "n_tasks": len(task.moduli), "n_classes": task.n_classes}
-    model = Transformer(config.model, **sizes, key=root_keys(config.train.seed)["init"])
-    opt_state = optimiser(config.optim).init(model)
-    return TrainState(model, opt_state, jnp.zeros((), jnp.int32), jnp.full((), -1, jnp.int32))
+    with numerics(config.model):
+        model = Transformer(config.model, **sizes, key=root_keys(config)["init"])
+        opt_state = optimiser(config.optim).init(model)
+        return TrainState(model, opt_state, jnp.zeros((), jnp.int32), jnp.full((), -1, jnp.int32))
 
 
 def objective(model: Transformer, problem: Problem, key: PRNGKeyArray) -> Float[Array, ""]:
@@ -205,8 +205,7 @@ def fit(config: Config, task: Task, state: TrainState) -> Iterator[Progress]:
     Raises:
         TrainingDiverged: when the loss stops being finite; the error names the epoch.
     """
-    problem = Problem.of(config, task)
-    epoch, ticks = int(state.epoch), tick_epochs(config.train)
+    problem, epoch, ticks = Problem.of(config, task), int(state.epoch), tick_epochs(config.train)
     if epoch == 0:
         yield _record(problem, state)
     chunk = 1
@@ -216,9 +215,10 @@ def fit(config: Config, task: Task, state: TrainState) -> Iterator[Progress]:
             return
         while epoch < tick:
             n, began = min(chunk, tick - epoch), time.perf_counter()
-            state, loss = advance(problem, state, jnp.asarray(n, jnp.int32))
+            with numerics(config.model):
+                state, loss = advance(problem, state, jnp.asarray(n, jnp.int32))
             epoch = int(state.epoch)
-            if not jnp.isfinite(loss):
+            if not np.isfinite(loss):
                 raise TrainingDiverged(f"the loss became {loss} at epoch {epoch - 1}")
             chunk = next_chunk(n, time.perf_counter() - began)
             if epoch < tick:
@@ -231,20 +231,14 @@ def fit(config: Config, task: Task, state: TrainState) -> Iterator[Progress]:
 def _record(problem: Problem, state: TrainState) -> Progress:
     """Measure a run at an epoch to record, and decide whether it ends there."""
     config, epoch = problem.config.train, int(state.epoch)
-    metrics = jax.device_get(measure(problem, state))
-    trained = np.asarray(problem.loss_weights) > 0
-    since = settled_since(metrics["accuracy"][1, trained], int(state.settled_since), epoch)
-    state = replace(state, settled_since=jnp.asarray(since, jnp.int32))
-    last = ends_at(config, epoch, since)
-    if last or epoch in wide_epochs(config):
-        metrics |= jax.device_get(measure_wide(problem, state)) | {"wide_epoch": np.array(epoch)}
+    with numerics(problem.config.model):
+        metrics = jax.device_get(measure(problem, state))
+        trained = np.asarray(problem.loss_weights) > 0
+        since = settled_since(metrics["accuracy"][1, trained], int(state.settled_since), epoch)
+        state = replace(state, settled_since=jnp.asarray(since, jnp.int32))
+        last = ends_at(config, epoch, since)
+        if last or epoch in wide_epochs(config):
+            wide = jax.device_get(measure_wide(problem, state))
+            metrics |= wide | {"wide_epoch": np.array(epoch)}
     metrics["epoch"] = np.array(epoch)
     return Progress(epoch=epoch, state=state, metrics=metrics, last=last)
-
-
-def _check_numerics(config: Config) -> None:
-    if jax.dtypes.canonicalize_dtype(weight_type(config.model)) != weight_type(config.model):
-        raise ValueError(
-            "precision='float64' needs JAX's 64-bit types, which are off; train inside "
-            "`with train.numerics(config):`, or choose float32 or bfloat16"
-        )

@@ -2,9 +2,8 @@ r"""Waves of n mod q: their table, what of anything lies along them, and how to 
 
 A function of $n \bmod q$ is a sum of waves $e^{2\pi i k n / q}$. With $n = x_0 + p x_1$ each is a
 plane wave over both digits, of $k/q$ cycles per step of $x_0$ and $(pk \bmod q)/q$ per step of
-$x_1$. All is over the numbers 0..n-1, ascending, as the inputs of a `tasks.Task` are. No wave is
-written out for it: what it meets in some values depends on their means over remainders alone,
-and what two waves meet in each other is a Dirichlet kernel.
+$x_1$. All is over the numbers 0..n-1, ascending, as the inputs of a `tasks.Task` are. What a wave
+meets in some values depends on their means over remainders alone, so few are written out for it.
 """
 
 from collections.abc import Iterator, Sequence
@@ -69,15 +68,6 @@ def owners(waves: Waves) -> Int[np.ndarray, " columns"]:
     return np.repeat(np.arange(len(waves.k)), 2)[_there(waves)]
 
 
-def basis(waves: Waves, numbers: Int[Tensor, " n"]) -> Float[np.ndarray, "n rank"]:
-    """Return orthonormal columns that span waves at some numbers, less their means over these."""
-    found = columns(waves, numbers)
-    found = found - found.mean(axis=0)
-    size, turn = np.linalg.eigh(found.T @ found)
-    there = size > RANK * size.max(initial=0)
-    return found @ (turn[:, there] / np.sqrt(size[there]))
-
-
 def one_digit(waves: Waves, p: int) -> Waves:
     """Return waves over a digit x that are those of n as x0 has them, and as x1 has them.
 
@@ -139,19 +129,10 @@ def wave_energy(
 
 
 def gram(waves: Waves, n: int) -> Float[np.ndarray, "columns columns"]:
-    r"""Return inner products over 0..n-1 of all columns, means removed, in closed form.
-
-    $$\sum_{m<n} e^{2\pi i f m} = e^{\pi i f (n-1)} \frac{\sin \pi f n}{\sin \pi f}$$
-
-    at the sum and the difference of two frequencies; products of cos and sin are sums of two.
-    """
-    quarter = np.tile([0, 1], len(waves.k))[_there(waves)]  # a sin is a cos a quarter turn later
-    k, q = waves.k[owners(waves)].astype(np.int64), waves.modulus[owners(waves)].astype(np.int64)
-    across, bottom = k[:, None] * q[None, :], q[:, None] * q[None, :]
-    apart = _sum_of_cos(across - across.T, bottom, n, quarter[:, None] - quarter[None, :])
-    together = _sum_of_cos(across + across.T, bottom, n, quarter[:, None] + quarter[None, :])
-    sums = _sum_of_cos(k, q, n, quarter)
-    return (apart + together) / 2 - sums[:, None] * sums[None, :] / n
+    """Return inner products over 0..n-1 of all `columns`, their means removed."""
+    found = columns(waves, np.arange(n))
+    found -= found.mean(axis=0)
+    return found.T @ found
 
 
 class Projection(NamedTuple):
@@ -231,18 +212,3 @@ def _classes(moduli: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
     """Return the modulus and the remainder of each residue class, modulus after modulus."""
     residue = np.concatenate([np.arange(q, dtype=np.int32) for q in moduli])
     return np.repeat(np.array(moduli, np.int32), moduli), residue
-
-
-def _sum_of_cos(
-    top: Int[np.ndarray, "*shape"], bottom: Int[np.ndarray, "*shape"], n: int, quarter: np.ndarray
-) -> Float[np.ndarray, "*shape"]:
-    """Return the sum over m < n of cos(2π·m·top/bottom - quarter·π/2).
-
-    Fractions of turns are reduced while they are whole numbers, so that no digits are lost.
-    """
-    whole = top % bottom == 0
-    top = top % bottom
-    size = np.sin(np.pi * (top * n % (2 * bottom)) / bottom)
-    size = np.where(whole, n, size / np.sin(np.pi * np.where(whole, 1, top) / bottom))
-    middle = np.pi * (top * (n - 1) % (2 * bottom)) / bottom
-    return size * np.cos(np.where(whole, 0, middle) - np.pi / 2 * quarter)

@@ -20,7 +20,7 @@ def test_kept_and_removed_parts_are_least_squares_fits_and_add_up(frequencies):
     waves = addition.sum_waves(P, chosen)
     np.testing.assert_allclose(waves.T @ waves, np.eye(2 * len(chosen)), atol=1e-12)
     fit = oracles.least_squares(VALUES, oracles.wave_columns([(k, P) for k in chosen], SUMS))
-    kept, left = addition.restricted(VALUES, waves), addition.excluded(VALUES, waves)
+    kept, left = addition.parted(VALUES, waves)
     np.testing.assert_allclose(kept, fit + VALUES.mean(axis=0), atol=1e-12)
     np.testing.assert_allclose(left, VALUES - fit, atol=1e-12)
 

@@ -229,7 +229,7 @@ def test_chapters_run_in_this_python_whatever_the_machine_has_set_up(root, monke
 def test_a_failing_chapter_is_explained_and_the_others_are_kept(root):
     broken = WAVES.replace('print("p is", p)', "answer = 1 / (p - 7)")
     (root / "book" / "waves.md").write_text(broken)
-    with pytest.raises(build.ChapterError) as caught:
+    with pytest.raises(build.BuildError) as caught:
         build.execute_stale(plan(root))
     for part in ("chapter waves", "answer = 1 / (p - 7)", "ZeroDivisionError: division by zero"):
         assert part in str(caught.value)
@@ -326,7 +326,7 @@ def test_a_figure_without_a_picture_fails_unless_parameters_are_given(root):
     text = WAVES.replace("figure, axes = plt", "if p == 7: plt = None\nfigure, axes = plt")
     text = text.replace("figure, axes = plt.subplots()\naxes.plot", "print").replace("));", "))")
     (root / "book" / "waves.md").write_text(text)
-    with pytest.raises(build.ChapterError, match="chapter waves .*fig-wave shows nothing"):
+    with pytest.raises(build.BuildError, match="chapter waves .*fig-wave shows nothing"):
         build.execute_stale(plan(root))
     build.execute_stale(plan(root, scale=2.0))
 

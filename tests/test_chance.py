@@ -45,12 +45,6 @@ def test_even_perfect_neurons_do_not_fill_a_block():
     assert (best_block(centred_power(neurons)) < 0.99).all()
 
 
-def test_random_sets_are_drawn_from_the_others():
-    chosen = np.array([3, 0, 7])
-    for other in chance.random_sets(chosen, 10, 20, np.random.default_rng(0)):
-        assert len(set(other)) == 3 and not set(other) & set(chosen)
-
-
 @pytest.mark.parametrize(
     "call, said",
     [
@@ -59,10 +53,6 @@ def test_random_sets_are_drawn_from_the_others():
             "no unit varies",
         ),
         (lambda: chance.levels(Anova(*[np.zeros((0, 4))] * 4)), "no units"),
-        (
-            lambda: chance.random_sets(np.arange(6), 10, 1, np.random.default_rng(0)),
-            "draws=1 sets of 6 of 10.*half",
-        ),
     ],
 )
 def test_wrong_input_is_named_and_what_is_accepted(call, said):

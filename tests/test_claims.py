@@ -17,7 +17,7 @@ from miiii_book.claims.claim import Verdict, says
 from miiii_book.claims.embeddings import best_frequency_share, frequencies_for
 from miiii_book.claims.neurons import explained_by_difference, looks, spiked
 from miiii_book.claims.training import settled_at
-from miiii_book.results import Curve, Neighbour, Training, neighbour_steps
+from miiii_book.results import Curve, Training, neighbour_steps
 from miiii_core import runs
 from miiii_core.tasks import primes_below
 
@@ -242,15 +242,14 @@ def found(tmp_path_factory):
 
 def two_bases(_):
     """Two seeds in two bases in which tasks were learned in the order of their size."""
-    return [
-        Training(p, seed, np.array(primes_below(p), float), 64) for p in (23, 29) for seed in (0, 1)
-    ]
+    learned = {p: Training(np.array(primes_below(p), float), 64) for p in (23, 29)}
+    return {(p, seed): one for p, one in learned.items() for seed in (0, 1)}
 
 
 def flat_neighbours(config):
     """Every neighbour of a configuration, none of which learns anything."""
     flat = Curve(np.array([0, 1]), np.zeros(2))
-    return [Neighbour(*step, 0, flat) for step in neighbour_steps(config)]
+    return {step: [flat] for step in neighbour_steps(config)}
 
 
 @every_claim
@@ -370,7 +369,7 @@ class TestMeasures:
 
 class TestLargerBase:
     def examine(self, run, monkeypatch, *told):
-        trainings = [Training(p, 0, np.array(epochs, float), last) for p, epochs, last in told]
+        trainings = {(p, 0): Training(np.array(x, float), last) for p, x, last in told}
         monkeypatch.setattr(variations, "trainings_of", lambda _: trainings)
         return ledger.examine(find_claim("larger-base"), {"sample-dropout": [run]})
 
@@ -390,11 +389,10 @@ class TestLargerBase:
 class TestNeighbours:
     def examine(self, run, monkeypatch, higher, seeds=1):
         def made_up(config):
-            return [
-                Neighbour(*step, seed, Curve(np.array([0]), np.array([float(step in higher)])))
+            return {
+                step: [Curve(np.array([0]), np.array([float(step in higher)]))] * seeds
                 for step in neighbour_steps(config)
-                for seed in range(seeds)
-            ]
+            }
 
         monkeypatch.setattr(training, "stored_neighbours", made_up)
         return ledger.examine(find_claim("hyperparameters"), {"miiii": [run]})
@@ -410,16 +408,17 @@ class TestNeighbours:
     def test_the_book_has_all_neighbours_of_the_shipped_run_whatever_the_seed(self):
         config = runs.cached("miiii").config
         stored = results.stored_neighbours(config)
-        assert {(one.field, one.value) for one in stored} == set(neighbour_steps(config))
-        assert all(one.curve.epochs[-1] == config.train.epochs for one in stored)
-        assert len(results.stored_neighbours(config.replace(seed=3))) == len(stored)
-        assert results.stored_neighbours(config.replace(train_fraction=0.3)) == []
+        assert set(stored) == set(neighbour_steps(config))
+        ends = {curve.epochs[-1] for curves in stored.values() for curve in curves}
+        assert ends == {config.train.epochs}
+        assert set(results.stored_neighbours(config.replace(seed=3))) == set(stored)
+        assert results.stored_neighbours(config.replace(train_fraction=0.3)) == {}
 
 
 def test_gains_are_octaves_of_the_median_task():
-    usual = Training(11, 0, np.array([1, 1, 8, NEVER]), 64)
-    renamed = Training(11, 0, np.array([1, 1, 4, 8.0]), 64)
-    gains = variations.gains_of({(11, 0): (usual, renamed)})
+    usual = {(11, 0): Training(np.array([1, 1, 8, NEVER]), 64)}
+    renamed = {(11, 0): Training(np.array([1, 1, 4, 8.0]), 64)}
+    gains = variations.gains_of(usual, renamed)
     assert gains == {(11, 0): pytest.approx(np.log2(36 / 6))}
 
 

@@ -120,12 +120,10 @@ def test_several_values_are_trained_at_once_in_every_combination(command, asked,
 
 @pytest.fixture
 def added(monkeypatch):
-    """Commands by entry points: one of a module that is there, and one of a module that is not."""
-    listed = EntryPoints(
-        EntryPoint(name, value, "miiii.commands")
-        for name, value in {"more": "test_cli:more", "lost": "no_such_module:lost"}.items()
-    )
+    """A command by an entry point."""
+    listed = EntryPoints([EntryPoint("more", "test_cli:more", "miiii.commands")])
     monkeypatch.setattr(cli, "entry_points", lambda group: listed.select(group=group))
+    monkeypatch.setattr(cli.miiii, "commands", dict(cli.miiii.commands))
 
 
 @click.command()
@@ -137,17 +135,14 @@ def more(fail):
     click.echo("done")
 
 
-def test_commands_of_other_packages_are_loaded_when_they_are_called(command, refused, added):
+def test_commands_of_other_packages_stand_beside_our_own(command, refused, added):
     code, out, err = command()
     assert code == 0 and err == ""
-    for name in ("train", "resume", "runs", "show", "more", "lost"):
+    for name in ("train", "resume", "runs", "show"):
         assert f"\n  {name} " in out
+    assert "\n  more    Do more." in out
     assert command("more") == (0, "done\n", "")
-    assert "Do more." in command("more", "--help")[1]
     assert refused("more", "--fail") == (1, "miiii: nothing more\n")
-    code, line = refused("lost")
-    assert code == 1 and "lost needs no_such_module" in line
-    assert "pip install 'miiii-core[book]'" in line
 
 
 def test_help_and_version_do_not_load_jax():
@@ -157,7 +152,7 @@ from miiii_core import cli
 try:
     cli.main([sys.argv[1]])
 finally:
-    assert not {'jax', 'matplotlib', 'papermill', 'miiii_book'} & set(sys.modules), 'slow'
+    assert not {'jax', 'matplotlib', 'papermill', 'optuna'} & set(sys.modules), 'slow'
 """
     for option, words in {"--help": "Commands:", "--version": "miiii, version "}.items():
         done = subprocess.run([sys.executable, "-c", script, option], capture_output=True)
@@ -201,7 +196,7 @@ def test_an_unknown_command_is_refused(refused):
     assert code == 2 and "No such command 'trian'" in line and "See: miiii --help" in line
 
 
-def test_an_occupied_folder_or_a_full_disk_is_refused(refused, copy, tmp_path, monkeypatch):
+def test_an_occupied_folder_is_refused(refused, copy, tmp_path):
     code, line = refused("train", "--out", copy)
     assert code == 1 and "never overwritten; choose a new folder" in line
     code, line = refused("resume", copy)
@@ -209,9 +204,6 @@ def test_an_occupied_folder_or_a_full_disk_is_refused(refused, copy, tmp_path, m
     (tmp_path / "taken").write_text("mine")
     code, line = refused("train", "--p", 7, "--out", tmp_path / "taken" / "run")
     assert code == 1 and "cannot write to" in line
-    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=0))
-    code, line = refused("train", "--p", 7, "--out", tmp_path / "new")
-    assert code == 1 and "has 0 MB of room" in line
 
 
 @pytest.mark.parametrize("name", ["resume", "show"])
@@ -259,11 +251,9 @@ def test_a_mistake_in_the_code_keeps_its_traceback(monkeypatch):
 
 def test_train_and_resume_say_how_it_went(command, tiny_run, asked, monkeypatch):
     monkeypatch.setattr(runs, "resume", lambda *_, **__: tiny_run)
-    mean = tiny_run.metrics.split("accuracy", "validation")[-1].mean()
     for typed in (["train"], ["resume", "somewhere"]):
         code, out, _ = command(*typed)
-        assert code == 0 and out.startswith(f"finished {tiny_run.folder} at epoch 40: ")
-        assert f"{mean:.3f}" in out and out.rstrip().endswith(f"miiii show {tiny_run.folder}")
+        assert code == 0 and out == command("show", tiny_run.folder)[1]
         assert command(*typed, "--quiet") == (0, "", "")
 
 

@@ -147,8 +147,6 @@ def test_singular_spectrum_of_a_known_matrix_and_the_ranks_that_hold_a_share():
     np.testing.assert_allclose(spectrum.values, [3, 2, 1, 0], atol=1e-12)
     np.testing.assert_allclose(spectrum.cumulative, [9 / 14, 13 / 14, 1, 1])
     np.testing.assert_allclose(np.abs((spectrum.left[:, :3] * rotation[:, :3]).sum(0)), 1)
-    by_value = fourier.singular_spectrum(W, power=1)
-    np.testing.assert_allclose(by_value.cumulative, [3 / 6, 5 / 6, 1, 1])
     for share, rank in ((0.5, 1), (0.9, 2), (0.94, 3), (1.0, 3)):
         assert fourier.ranks_for(spectrum.cumulative, share) == rank
 
@@ -188,12 +186,7 @@ CALLS = {
     "fourier_1d": (fourier.fourier_1d, noise(1, 11, 4)),
     "fourier_2d": (fourier.fourier_2d, noise(1, 3, 11, 11)),
     "frequency_power_2d": (fourier.frequency_power_2d, noise(1, 3, 11, 11)),
-    "neuron_frequency": (fourier.neuron_frequency, noise(1, 3, 11, 11)),
     "active_frequencies": (fourier.active_frequencies, noise(1, 3, 6, 6) ** 2),
-    "key_frequencies": (fourier.key_frequencies, noise(1, 11, 5)),
-    "singular_values": (lambda W: fourier.singular_spectrum(W)[::2], noise(1, 6, 4)),
-    "effective_rank": (fourier.effective_rank, np.arange(1.0, 5)),
-    "gini": (fourier.gini, np.arange(1.0, 5)),
 }
 
 

@@ -10,10 +10,10 @@ from miiii_book import circuits, products, rules, symmetry
 from miiii_book.circuits import BROKEN, HeldOut
 from miiii_book.claims import waves as spaces
 from miiii_book.claims.neurons import public_code_omega
-from miiii_book.results import Base
+from miiii_book.results import Training
 from miiii_core.addition import measures
 from miiii_core.config import TaskConfig, is_prime
-from miiii_core.interventions import ablate_neurons, logits_with, unit_mask
+from miiii_core.interventions import ablate, logits_with
 from miiii_core.model import logit_map
 from miiii_core.tasks import make_task, primes_below
 from miiii_core.waves import project
@@ -106,7 +106,7 @@ def bench(tiny_run):
 def test_the_linear_tail_is_the_edit_of_the_network(bench):
     run, rows = bench.run, bench.scoring.rows
     for removed in ([], [2], [0, 5, 9, 15]):
-        edit = ablate_neurons(bench.activations, unit_mask(removed, 16))
+        edit = ablate(bench.activations, "neurons", removed)
         expected = logits_with(run.model, run.task, edit, rows)
         found = bench.neurons(rows).without(np.array(removed, int))
         np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
@@ -120,6 +120,14 @@ def test_the_linear_tail_is_the_edit_of_the_network(bench):
     for own in run.task.columns:  # what moves all classes of a task alike is left out
         gap = found[:, own] - expected[:, own]
         np.testing.assert_allclose(gap, np.repeat(gap[:, :1], gap.shape[1], axis=1), atol=1e-4)
+
+
+def test_random_sets_are_drawn_from_the_others():
+    chosen = np.array([3, 0, 7])
+    for other in circuits.random_sets(chosen, 10, 20, np.random.default_rng(0)):
+        assert len(set(other)) == 3 and not set(other) & set(chosen)
+    with pytest.raises(ValueError, match="6 of 10 units.*half"):
+        circuits.random_sets(np.arange(6), 10, 1, np.random.default_rng(0))
 
 
 def test_evidence_is_the_fall_of_the_right_logit_when_a_neuron_goes(bench):
@@ -193,8 +201,6 @@ def test_coefficients_are_those_of_dense_least_squares_on_the_rows_given():
         waves = np.cos(2 * np.pi * gap / q)
         dense = np.linalg.lstsq(waves, values.ravel(), rcond=None)[0]
         np.testing.assert_allclose(found.cos, dense, atol=1e-9)
-        explained = ((waves @ dense) ** 2).sum() / (values**2).sum()
-        assert found.share.sum() == pytest.approx(explained)
 
 
 @pytest.mark.parametrize("i, ks", [(0, [1]), (1, [1]), (3, [1, 3]), (3, [1, 2, 3])])
@@ -346,7 +352,7 @@ def bases_with(octaves, *, noise=0.0, seed=0):
         primes = primes_below(p)
         late = p / 20 + np.sqrt(primes) - octaves * (symmetry.digit_sign(p, primes) != 0)
         epochs = 2.0 ** (late + noise * generator.normal(size=len(primes)))
-        found[p] = Base(1, epochs, 10**9)
+        found[p] = Training(epochs, 10**9)
     return found
 
 
@@ -360,8 +366,9 @@ def test_the_sign_says_what_exchanging_the_digits_does(p):
 
 
 @pytest.mark.parametrize("octaves", [1.5, 0.0, -0.5])
-def test_a_lead_is_found_whatever_base_and_class_count_do(octaves):
-    found = symmetry.lead_of(bases_with(octaves), draws=50)
+def test_a_lead_is_found_whatever_base_and_class_count_do(octaves, monkeypatch):
+    monkeypatch.setattr(symmetry, "DRAWS", 50)
+    found = symmetry.lead_of(bases_with(octaves))
     assert found.octaves == pytest.approx(octaves, abs=1e-9)
     assert found.symmetric + found.others == sum(len(primes_below(p)) - 2 for p in BASES)
     left = symmetry.standings(bases_with(octaves))
@@ -369,11 +376,10 @@ def test_a_lead_is_found_whatever_base_and_class_count_do(octaves):
     assert np.sign(np.round(gap, 9)) == np.sign(octaves)
 
 
-def test_chance_is_told_from_a_lead():
-    assert symmetry.lead_of(bases_with(1.5, noise=0.3), draws=1000).p_value < 0.01
-    by_chance = [
-        symmetry.lead_of(bases_with(0, noise=0.3, seed=s), draws=100).p_value for s in range(20)
-    ]
+def test_chance_is_told_from_a_lead(monkeypatch):
+    monkeypatch.setattr(symmetry, "DRAWS", 200)
+    assert symmetry.lead_of(bases_with(1.5, noise=0.3)).p_value < 0.01
+    by_chance = [symmetry.lead_of(bases_with(0, noise=0.3, seed=s)).p_value for s in range(20)]
     assert 0.2 < np.mean(by_chance) < 0.8
 
 
@@ -401,14 +407,14 @@ def test_public_omega_follows_the_public_code():
     epochs = np.array([0, 1, 2, 4, 8, 16, 32, 64, 128])
     power = np.random.default_rng(3).normal(size=(9, 12, 12)) ** 2
     power[5:, 3, 4] += 60.0
-    found = public_code_omega(power, epochs)
-    for mine, theirs in zip(found, oracles.public_omega(power, epochs), strict=True):
-        np.testing.assert_array_equal(mine, theirs)
-    assert not public_code_omega(np.zeros((3, 4, 4)), np.array([1, 10, 100]))[1].any()
+    columns, _, labels = oracles.public_omega(power, epochs)
+    last = [max(i for i, c in enumerate(columns) if c <= epoch or i == 0) for epoch in epochs]
+    np.testing.assert_array_equal(public_code_omega(power, epochs), labels[last])
+    assert not public_code_omega(np.zeros((3, 4, 4)), np.array([1, 10, 100])).any()
 
 
 def test_bases_without_a_prime_that_changes_sides_cannot_tell():
-    bases = {p: Base(1, np.ones(len(primes_below(p))), 100) for p in (7, 11)}
+    bases = {p: Training(np.ones(len(primes_below(p))), 100) for p in (7, 11)}
     assert symmetry.lead_of(bases) is symmetry.lead_of({7: bases[7]}) is None
 
 

@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 
 import equinox as eqx
 import jax
@@ -339,30 +338,10 @@ def test_two_trainings_into_one_folder(copy, tmp_path):
 # Found before training starts
 
 
-def test_too_little_room_is_found_first(tmp_path, monkeypatch, nothing_is_trained):
+def test_too_little_memory_is_found_first(tmp_path, nothing_is_trained):
     with pytest.raises(ValueError, match="p=2003 and d_model=8 needs about .* GB and cpu has"):
         train(tmp_path / "out", TINY.replace(p=2003))
-    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=1000))
-    with pytest.raises(OSError, match="has 0 MB of room and the run needs"):
-        train(tmp_path / "out")
-    assert list((tmp_path / "out").iterdir()) == []
-
-
-OTHERS = ({"grokfast": "ma"}, {"precision": "float64"})
-
-
-@pytest.mark.parametrize(
-    "change", [{}, *(pytest.param(other, marks=pytest.mark.thorough) for other in OTHERS)]
-)
-def test_the_estimate_of_disk_space_covers_what_a_save_takes(tmp_path, stop, monkeypatch, change):
-    """Never less than the files and a second copy of the largest, and at most four times that."""
-    config = TINY.replace(d_model=64, mlp_ratio=4, probes=("norms",), **change)
-    stop(40)
-    with pytest.raises(Interrupted):
-        train(tmp_path / "run", config)
-    sizes = [len(content) for content in contents(tmp_path / "run").values()]
-    monkeypatch.setattr(runs, "MARGIN", 30_000)
-    assert sum(sizes) + max(sizes) < runs._disk_need(config) < 4 * (sum(sizes) + max(sizes))
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize("name", ["miiii", "nanda", "basis", "masked", "divisible"])
@@ -392,10 +371,9 @@ import resource, sys
 from miiii_core import config, train
 
 config = config.Config.from_json(sys.argv[1])
-with train.numerics(config):
-    task = train.task_of(config)
-    for _ in train.fit(config, task, train.initial_state(config, task)):
-        pass
+task = train.task_of(config)
+for _ in train.fit(config, task, train.initial_state(config, task)):
+    pass
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
 """
 
@@ -605,7 +583,7 @@ def test_many_are_refused_before_anything_is_written(tmp_path, nothing_is_traine
     with pytest.raises(RunError, match="seed=1 is not empty"):
         train_many(tmp_path)
     assert not (tmp_path / "seed=0").exists()
-    with pytest.raises(ValueError, match="differ in p: 7, 11"):
+    with pytest.raises(ValueError, match="differ in p;"):
         train_many(tmp_path, {"a": TINY, "b": TINY.replace(p=11)})
     large = TINY.replace(p=2003)
     with pytest.raises(ValueError, match="p=2003 .* or fewer runs"):
@@ -699,20 +677,9 @@ def test_cached_prefers_the_shipped_run_whatever_code_trained_it(
         cached(TINY)
 
 
-def test_relatives_are_those_that_differ_in_nothing_else(shelved):
-    for name, change in {"again": {"seed": 2}, "longer": {"seed": 3, "epochs": 48}}.items():
-        config = TINY.replace(**change)
-        folder = shutil.copytree(shelved, shelved.parent / name)
-        rewrite(folder, digest=config.digest, config=json.loads(config.to_json()))
-
-    def names(config, *fields):
-        return [run.folder.name for run in runs.relatives(config, *fields)]
-
-    assert [run.folder.name for run in runs.shipped_runs()] == ["again", "longer", "tiny"]
-    assert names(TINY, "seed") == ["again"]
-    assert names(TINY.replace(seed=2), "seed") == ["tiny"]
-    assert names(TINY, "epochs", "seed") == ["again", "longer"]
-    assert names(TINY.replace(seed=5), "epochs") == []
+def test_the_shelf_is_listed_by_name(shelved):
+    shutil.copytree(shelved, shelved.parent / "again")
+    assert [run.folder.name for run in runs.shipped_runs()] == ["again", "tiny"]
 
 
 def test_a_large_run_is_neither_trained_nor_moved_unasked(root, nothing_is_trained):
@@ -720,7 +687,7 @@ def test_a_large_run_is_neither_trained_nor_moved_unasked(root, nothing_is_train
     with pytest.raises(RunError) as refused:
         cached("miiii", seed=3)
     said = str(refused.value)
-    assert folder.name in said and "about 8 hours on two cores" in said
+    assert folder.name in said and "hours on two cores and minutes on a GPU" in said
     assert said.endswith("type: miiii train --preset miiii --seed 3") and not root.exists()
 
 

@@ -79,7 +79,7 @@ def test_a_page_that_sphinx_warns_about_leaves_the_old_site(root):
     old.write_text("old")
     (root / "_toc.yml").write_text(json.dumps({"format": "jb-book", "root": "book/index"}))
     (root / "book" / "index.md").write_text("# A book\n\n{doc}`nowhere`\n")
-    with pytest.raises(site.SiteError, match="nowhere"):
+    with pytest.raises(build.BuildError, match="nowhere"):
         make(root)
     assert old.read_text() == "old" and not list((root / "_run").glob("site-*"))
 
@@ -164,7 +164,8 @@ def test_a_finished_page_keeps_only_the_files_that_it_uses():
         ("https://user:secret@github.com/ada/engine.git", ("ada", "engine")),
         ("git@github.com:a-b/c.d-e_f.git", ("a-b", "c.d-e_f")),
         ("ssh://git@ssh.github.com:443/ada/engine.git", ("ada", "engine")),
-        ("github.com/ada/engine", ("ada", "engine")),
+        ("github.com/ada/engine", ("ada", "engine")), ("git@gh-work:ada/engine.git", None),
+        ("https://GitHub.com/Ada/Engine", ("Ada", "Engine")),
         ("", None), ("/srv/git/engine.git", None), ("https://gitlab.com/ada/engine.git", None),
         ("https://notgithub.com/ada/engine", None), ("https://github.com/ada", None),
         ("https://example.org/github.com/ada/engine", None),

@@ -8,6 +8,7 @@ from counting import compilations
 
 from miiii_core import probes, schedule, train
 from miiii_core.config import Config
+from miiii_core.model import numerics
 
 TINY = Config().replace(
     p=5, n_validation=6, d_model=8, n_heads=2, mlp_ratio=2, dropout=0.3, learning_rate=1e-3,
@@ -107,7 +108,10 @@ def test_everything_random_follows_from_the_seed():
     (a, first), (b, second), (c, third) = (beginning(TINY.replace(seed=s)) for s in (3, 3, 4))
     assert_same_bits((first, a.digits), (second, b.digits))
     assert (first.model.W_E != third.model.W_E).all() and (a.digits != c.digits).any()
-    keys = [*train.root_keys(3).values(), *train.root_keys(4).values()]
+    keys = [
+        *train.root_keys(TINY.replace(seed=3)).values(),
+        *train.root_keys(TINY.replace(seed=4)).values(),
+    ]
     assert len({tuple(jax.random.key_data(k).tolist()) for k in keys}) == 6
 
 
@@ -145,17 +149,17 @@ class TestMeasure:
 class TestFit:
     def test_it_records_at_every_tick_and_widely_at_fewer(self):
         rare = TINY.replace(eval_every=4, n_snapshots=2, evals_per_octave=1, wide_per_octave=1)
-        config = rare.replace(epochs=9, probes=("tables",))
+        config = rare.replace(epochs=9, probes=("residues",))
         seen = [now for now in fitted(config) if now.metrics]
         assert [now.epoch for now in seen] == list(schedule.tick_epochs(config.train))
         assert all(isinstance(v, np.ndarray) for v in seen[0].metrics.values())
         assert [now.epoch for now in seen if now.last] == [9]
-        wide = [now.epoch for now in seen if "neuron_base" in now.metrics]
+        wide = [now.epoch for now in seen if "residue_share" in now.metrics]
         assert wide == list(schedule.wide_epochs(config.train))
 
     @pytest.mark.parametrize("share, end", [(0.25, 27), (0.0, 40)])
     def test_a_run_ends_once_its_trained_tasks_have_been_settled(self, monkeypatch, share, end):
-        config = TINY.replace(name="masked", masked=(2,), probes=("tables",), settled_share=share)
+        config = TINY.replace(name="masked", masked=(2,), probes=("residues",), settled_share=share)
         config = config.replace(eval_every=4, n_snapshots=2)
         good = {epoch: 8 <= epoch < 13 or epoch >= 16 for epoch in range(41)}
 
@@ -172,7 +176,7 @@ class TestFit:
         assert since[4] == -1 and since[8] == since[12] == 8 and since[13] == -1
         assert since[16] == since[end] == 16
         assert [epoch for epoch, now in seen.items() if now.last] == [end] == [max(seen)]
-        assert "neuron_base" in seen[end].metrics
+        assert "residue_share" in seen[end].metrics
 
     def test_stopped_once_settled_but_between_records_it_goes_on_to_the_same_end(self, monkeypatch):
         config = TINY.replace(probes=())
@@ -207,7 +211,7 @@ class TestNumerics:
     @pytest.mark.parametrize("precision", ["float32", "bfloat16", "float64"])
     def test_weights_losses_and_optimiser_state_stay_in_full_precision(self, precision):
         config = TINY.replace(precision=precision)
-        with train.numerics(config):
+        with numerics(config.model):
             leaves = jax.tree.leaves(advanced(*beginning(config), 1))
             found = {str(x.dtype) for x in leaves if jnp.issubdtype(x.dtype, jnp.floating)}
         assert found == {"float64" if precision == "float64" else "float32"}
@@ -215,7 +219,7 @@ class TestNumerics:
     def test_float64_starts_from_the_same_weights_masks_and_data(self):
         expected, loss = advanced(*beginning(), 5)
         double = TINY.replace(precision="float64")
-        with train.numerics(double):
+        with numerics(double.model):
             found, precise = advanced(*beginning(double), 5)
             for name, weight in found.model.weights.items():
                 single = expected.model.weights[name]

@@ -121,14 +121,6 @@ def test_the_interaction_is_what_sums_of_digit_functions_leave(seed):
     np.testing.assert_allclose(waves.interaction(grid + rows + columns), left, atol=1e-12)
 
 
-@given(some, st.integers(20, 300))
-@few
-def test_the_gram_matrix_is_that_of_the_waves_written_out(pairs, n):
-    columns = waves.columns(Waves.of(pairs), np.arange(n))
-    columns = columns - columns.mean(axis=0)
-    np.testing.assert_allclose(waves.gram(Waves.of(pairs), n), columns.T @ columns, atol=1e-9)
-
-
 @pytest.mark.thorough
 def test_at_the_papers_size_the_fit_is_well_posed():
     primes = [q for q in range(2, 113) if all(q % d for d in range(2, q))]
@@ -145,9 +137,6 @@ def test_removed_parts_are_dense_least_squares(pairs, seed, n):
     values, chosen = noise(seed, n, 3) + 5, Waves.of(pairs)
     fit = oracles.least_squares(values, oracles.wave_columns(pairs, np.arange(n)))
     np.testing.assert_allclose(waves.remove(values, chosen), values - fit, atol=1e-10)
-    columns = waves.basis(chosen, np.arange(n))
-    np.testing.assert_allclose(columns.T @ columns, np.eye(columns.shape[1]), atol=1e-10)
-    np.testing.assert_allclose(columns @ (columns.T @ values), fit, atol=1e-10)
 
 
 def test_all_waves_of_all_primes_are_one_path_with_a_few():

@@ -6,7 +6,6 @@ package where it is missing. The repository's address in that cell is the one th
 knows when the notebooks are written, and is left as it stands by a clone that knows none.
 """
 
-import json
 import re
 import sys
 from collections.abc import Iterator
@@ -21,41 +20,52 @@ from miiii_book.site import find_repository
 from tools.plain_markdown import Places, figure_of, find_places, plain
 
 FOLDER = "notebooks"
-ADDRESS = re.compile(r'^repository = "(.*)"', re.M)
+ADDRESS = re.compile(r'"repository.* = \\"(.*?)\\"')  # as JSON has it
 NOTE = """\
 *A chapter of miiii, the book, as a notebook; it is written in [book/{page}.md](../book/{page}.md).
 What the book's pages compute and set into a sentence stands here as its name, `like_this`; the cell
 that publishes that name has computed it.*"""
-SETUP = """\
-# Run this first. On Colab and elsewhere it installs the book's package; where that is, it does
-# nothing. Empty means: the repository on GitHub that Colab has opened this notebook from.
-repository = "{address}"
+SETUP = r"""# Run this first. On Colab and elsewhere it installs the book's package; where that
+# is, it does nothing. On Colab it takes the repository and the branch that this was opened from.
+repository, branch = "{address}", ""
 
-import importlib
 import os
 import re
 import subprocess
 import sys
-from importlib.util import find_spec
-from urllib.parse import unquote
-from urllib.request import urlopen
+from importlib import invalidate_caches, metadata, util
+from urllib import parse, request
 
-if not find_spec("miiii_core"):
-    if not repository and "COLAB_JUPYTER_IP" in os.environ:
-        sessions = urlopen(f"http://{{os.environ['COLAB_JUPYTER_IP']}}:9000/api/sessions").read()
-        found = re.search(r"https://github\\.com/[\\w.-]+/[\\w.-]+", unquote(sessions.decode()))
-        repository = found[0] if found else ""
+if not util.find_spec("miiii_core"):
+    try:
+        sessions = f"http://{os.environ['COLAB_JUPYTER_IP']}:9000/api/sessions"
+        opened = parse.unquote(parse.unquote(request.urlopen(sessions, timeout=9).read().decode()))
+        place = r'(https://github\.com/[\w.-]+/[\w.-]+)(?:/blob/([^\s"]+)/notebooks/)?'
+        repository, branch = re.search(place, opened).groups("")
+    except (KeyError, OSError, AttributeError):
+        pass  # not Colab, or not opened from GitHub
+    advice = (
+        "miiii_core is not installed: write the address of the book's repository into this cell, "
+        "and its branch, or, in a clone of it, say `make install` and `.venv/bin/jupyter lab`"
+    )
     if not repository:
-        raise RuntimeError(
-            "miiii_core is not installed, and this notebook does not know where to get it: write "
-            "the address of the book's repository into this cell, or, in a clone of it, say "
-            "`make install` and `.venv/bin/jupyter lab notebooks`"
-        )
-    if not os.path.isdir("miiii"):
-        subprocess.run(["git", "clone", "--quiet", "--depth=1", repository, "miiii"], check=True)
-    pip = [sys.executable, "-m", "pip", "install", "--quiet", "./miiii[search]", "myst-nb"]
-    subprocess.run(pip, check=True)
-    importlib.invalidate_caches()
+        raise SystemExit(advice)
+    names = "jax|jaxlib|numpy|scipy|equinox|optax|jaxtyping|matplotlib|optuna|myst-nb"
+    fetch = f"-C miiii fetch --quiet --depth=1 {repository} {branch or 'HEAD'}"
+    try:
+        for words in ("init --quiet miiii", fetch, "-C miiii checkout --quiet FETCH_HEAD"):
+            subprocess.run(["git", *words.split()], check=True)
+        with open("miiii/requirements.lock", encoding="utf-8") as lock:
+            tried = re.findall(rf"^({names})==([^\s;]+)", lock.read(), re.M)
+        pip = [sys.executable, "-m", "pip", "install", "--quiet", "./miiii[search]", "myst-nb"]
+        subprocess.run([*pip, *map("<=".join, tried)], check=True)  # none newer than was tried
+    except (OSError, subprocess.CalledProcessError) as error:
+        raise SystemExit(f"{error}; {advice}")
+    invalidate_caches()
+for name in ("numpy", "scipy", "jax", "jaxlib", "matplotlib"):
+    loaded = getattr(sys.modules.get(name), "__version__", None)
+    if loaded and loaded != metadata.version(name):
+        raise SystemExit(f"{name} {loaded} is still loaded: restart the runtime, run this again")
 if os.path.isdir("miiii/notebooks"):
     os.chdir("miiii/notebooks")  # the book's own runs are found from there"""
 
@@ -64,7 +74,7 @@ def pair(chapter: Chapter, places: Places, address: str) -> str:
     """Return the text of a chapter's notebook, for a repository at an address, if it is known."""
     opening = [
         new_markdown_cell(NOTE.format(page=chapter.name)),
-        new_code_cell(SETUP.format(address=address)),
+        new_code_cell(SETUP.replace("{address}", address)),
     ]
     cells = [*opening, *_cells(chapter, places)]
     for i, cell in enumerate(cells):
@@ -74,21 +84,15 @@ def pair(chapter: Chapter, places: Places, address: str) -> str:
 
 
 def pairs(root: Path, address: str = "") -> dict[Path, str]:
-    """Return where the notebook of each chapter lies, and its text.
-
-    Args:
-        root: Folder of the book.
-        address: Address of the repository; if empty, each notebook keeps the one that it has.
-    """
+    """Return each chapter's notebook and its text, by default with the address that it has."""
     chapters = read_chapters(root)
-    sources = {Path(page).name: (root / f"{page}.md").read_text() for page in read_pages(root)}
+    sources = {Path(p).name: (root / f"{p}.md").read_text("utf-8") for p in read_pages(root)}
     cells = {chapter.name: chapter.notebook() for chapter in chapters}
     places = find_places(sources, cells, root / "book" / "references.bib")
     found = {}
     for chapter in chapters:
         path = root / FOLDER / f"{chapter.name}.ipynb"
-        cell = json.loads(path.read_text())["cells"][1] if path.is_file() else {"source": ""}
-        written = ADDRESS.search("".join(cell["source"]))
+        written = ADDRESS.search(path.read_text("utf-8")) if path.is_file() else None
         found[path] = pair(chapter, places, address or (written[1] if written else ""))
     return found
 
@@ -97,7 +101,7 @@ def out_of_step(root: Path) -> list[str]:
     """Return the names of notebooks that are missing, differ from their chapter, or have none."""
     wanted = pairs(root)
     stray = set((root / FOLDER).glob("*.ipynb")) - set(wanted)
-    differ = [p for p, text in wanted.items() if not p.is_file() or p.read_text() != text]
+    differ = [p for p, text in wanted.items() if not p.is_file() or p.read_text("utf-8") != text]
     return sorted(path.name for path in (*differ, *stray))
 
 

@@ -7,7 +7,7 @@ import numpy as np
 from miiii_core.runs import Run
 
 from ..circuits import BROKEN, KEPT, break_by_neurons, break_by_subspaces, lay_out, sieve_numbers
-from .claim import Measured
+from .claim import Measured, median
 
 
 def _broken(run: Run, *, by_neurons: bool) -> Measured:
@@ -28,9 +28,8 @@ def _sieve(run: Run) -> Measured:
     found = sieve_numbers(bench, break_by_subspaces(bench).parts)
     precision, recall = found.precision_recall(run.task.held_out)
     own, slipped = found.slipped & found.guarded, found.slipped.sum(axis=1)
-    some = bench.solved.any()
     theirs, through = (
-        float(np.median((own.sum(axis=1) / np.maximum(whole, 1))[bench.solved])) if some else 0.0
+        median((own.sum(axis=1) / np.maximum(whole, 1))[bench.solved])
         for whole in (slipped, found.guarded.sum(axis=1))
     )
     return {

@@ -182,6 +182,11 @@ def says(text: str, v: Values) -> bool:
     return True
 
 
+def median(values: Sequence[float] | np.ndarray, none: float = 0.0) -> float:
+    """Return the median, or what is said instead of that of no values."""
+    return float(np.median(values)) if len(values) else none
+
+
 @lru_cache(maxsize=3)
 def activations(run: Run) -> Activations:
     """Compute what a run does with every input, once for claims in a row; 0.3 GB at p = 113."""

@@ -7,7 +7,7 @@ from jaxtyping import Float, Int, Real
 
 from miiii_core.chance import in_random_order
 from miiii_core.fourier import neuron_frequency
-from miiii_core.interventions import fix_attention, logits_with, mean_scores
+from miiii_core.interventions import ablate, logits_with, score
 from miiii_core.runs import Run
 from miiii_core.schedule import GENERALISED, NEVER
 from miiii_core.shares import best_block, centred_power, unit_grids, varying
@@ -42,7 +42,7 @@ def _periodic(v: Values, name: str) -> bool:
 
 def public_code_omega(
     power: Real[np.ndarray, "epoch k0 k1"], epochs: Int[np.ndarray, " epoch"]
-) -> tuple[Int[np.ndarray, " columns"], ...]:
+) -> Int[np.ndarray, " epoch"]:
     """Count |ω| as the paper's public code counts it, to show what that reading does.
 
     One neuron's amplitudes are averaged over k0; columns are 3·K log-spaced epochs; each
@@ -54,7 +54,7 @@ def public_code_omega(
         epochs: Epoch of each record, increasing.
 
     Returns:
-        Epoch, count and label of each column.
+        The label of the column that each record falls into.
 
     Deviations: a column shows the last record up to its epoch, not a mean over three epochs;
     energies of ±k0 are added before the root; the grid keeps its first row and column.
@@ -67,25 +67,7 @@ def public_code_omega(
     rows = rows / np.where(total > 0, total, 1)
     active = (rows > rows.mean() + rows.std()).sum(axis=0)
     label = np.sqrt(np.sqrt(active.astype(float) ** 3)).astype(int)
-    return columns.astype(int), active, label
-
-
-def omega(run: Run) -> dict[str, Float[np.ndarray, " wide_ticks"]]:
-    """Count active frequencies at each wide record, by our rule and by the public code's.
-
-    Returns:
-        ``ours``: pairs above μ + 2σ of each neuron's own map, mean over all neurons.
-        ``public count`` and ``public label``: one neuron, μ + σ of a row-normalised map over
-        log time, and the number that the code prints for it.
-    """
-    epochs = run.metrics["wide_epoch"]
-    columns, active, label = public_code_omega(run.metrics["first_neuron_power"], epochs)
-    column = np.maximum(np.searchsorted(columns, epochs, side="right") - 1, 0)
-    return {
-        "ours": run.metrics["active_per_neuron"],
-        "public count": active[column].astype(float),
-        "public label": label[column].astype(float),
-    }
+    return label[np.maximum(np.searchsorted(columns, epochs, side="right") - 1, 0)]
 
 
 def spiked(counts: Float[np.ndarray, " ticks"]) -> bool:
@@ -100,8 +82,9 @@ def records_at(epochs: Int[np.ndarray, " ticks"]) -> Int[np.ndarray, " parts"]:
 
 def _spike(run: Run) -> Measured:
     require_probe("neuron_spectrum", run)
-    epochs, counts, learned = run.metrics["wide_epoch"], omega(run), run.learned_at()
-    ours, public, rows = counts["ours"], counts["public label"], records_at(epochs)
+    epochs, ours = run.metrics["wide_epoch"], run.metrics["active_per_neuron"]
+    public = public_code_omega(run.metrics["first_neuron_power"], epochs)
+    learned, rows = run.learned_at(), records_at(epochs)
     later, end = epochs >= 1, max(ours[-1], 1e-9)
     peaks = {
         "ours": epochs[later][ours[later].argmax()],
@@ -177,10 +160,10 @@ def looks(maps: Float[np.ndarray, "heads x0 x1 tokens"], name: str) -> Measured:
 
 def _little(run: Run, name: str) -> Measured:
     intact, task, rows = activations(run), run.task, run.task.held_out
-    edit = fix_attention(intact, np.full(run.config.model.n_heads, True))
+    edit = ablate(intact, "attention", range(run.config.model.n_heads))
     before, after = (
-        float(mean_scores(logits, task.targets[rows], task.class_sizes).accuracy.mean())
-        for logits in (intact.logits[rows], logits_with(run.model, task, edit, rows))
+        float(score(logits, task, rows).accuracy.mean())
+        for logits in (intact.logits, logits_with(run.model, task, edit))
     )
     return {f"accuracy, {name}": before, f"accuracy with patterns fixed, {name}": after}
 

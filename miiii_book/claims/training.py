@@ -10,7 +10,7 @@ from miiii_core.schedule import GENERALISED, MASTERED, NEVER, SETTLED
 
 from ..results import Curve, neighbour_steps, stored_neighbours
 from ..spaces import TABLE_1
-from .claim import CannotTell, Judge, Measured, Values, Verdict, decide, require_probe
+from .claim import CannotTell, Judge, Measured, Values, Verdict, decide, median, require_probe
 
 # What the numbers of the best value of each field are called.
 NAMES = dict(
@@ -22,19 +22,14 @@ TRAINED, VALIDATED = 0, 1  # splits
 
 
 def _best(run: Run) -> Measured:
-    found, steps = stored_neighbours(run.config), list(neighbour_steps(run.config))
-    there = {(one.field, one.value) for one in found}
-    if there != set(steps):
+    found, steps = stored_neighbours(run.config), neighbour_steps(run.config)
+    if set(found) != set(steps):
         raise CannotTell(
-            f"{len(there)} of the {len(steps)} neighbours of {run.folder.name} are stored; "
+            f"{len(found)} of the {len(steps)} neighbours of {run.folder.name} are stored; "
             "python -m benchmarks.trainings neighbours trains those of the paper's settings"
         )
     own = Curve.of(run)
-    seeds = {
-        step: [one.curve.accuracy[-1] for one in found if step == (one.field, one.value)]
-        for step in steps
-    }
-    ends = {step: float(np.median(each)) for step, each in seeds.items()}
+    ends = {step: median([curve.accuracy[-1] for curve in found[step]]) for step in steps}
     higher = [step for step in steps if ends[step] > own.accuracy[-1]]
 
     def best(field: str) -> float:
@@ -51,7 +46,9 @@ def _best(run: Run) -> Measured:
         "fields in which one ends higher": len({field for field, _ in higher}),
         **{f"best {name}": best(field) for field, name in NAMES.items()},
         "epoch of mean 0.9": own.reached(GENERALISED),
-        "the earliest of a neighbour": min(one.curve.reached(GENERALISED) for one in found),
+        "the earliest of a neighbour": min(
+            curve.reached(GENERALISED) for seeds in found.values() for curve in seeds
+        ),
     }
 
 
@@ -134,8 +131,8 @@ def _masked(full: Run, masked: Run) -> Measured:
     return {
         "last of 11, 13, 17, 19": theirs[following].max() if following.any() else NEVER,
         "first of the larger": theirs[rest].min(initial=NEVER),
-        "median of the larger": _median(theirs[rest]),
-        "the same with all tasks": _median(ours[rest]),
+        "median of the larger": median(theirs[rest], NEVER),
+        "the same with all tasks": median(ours[rest], NEVER),
         "spike": spikes[0],
         "spike with all tasks": spikes[1],
     }
@@ -155,14 +152,10 @@ def _gradients(run: Run) -> Measured:
     settled = settled_at(run.metrics["epoch"][later], run.metrics["grad_norm"][later])
     attention = np.isin(WEIGHT_NAMES, ATTENTION)
     return {
-        "attention settles after epoch": _median(settled[attention]),
-        "the rest settles after epoch": _median(settled[~attention]),
+        "attention settles after epoch": median(settled[attention]),
+        "the rest settles after epoch": median(settled[~attention]),
         "epochs": run.epoch,
     }
-
-
-def _median(values: Float[np.ndarray, " _"]) -> float:
-    return float(np.median(values)) if len(values) else NEVER
 
 
 MEASURES = {

@@ -1,6 +1,6 @@
 """Claims of ours about other bases, other tables, and other answers."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -11,10 +11,10 @@ from miiii_core.schedule import GENERALISED
 from miiii_core.tasks import Task, primes_below
 from miiii_core.waves import class_means
 
-from ..results import Base, Training, by_base, renamed_of, trainings_of
+from ..results import Training, Trainings, by_base, renamed_of, trainings_of
 from ..rules import folded, frequencies_used
 from ..symmetry import FIRST, Lead, lead_of
-from .claim import CannotTell, Measured, activations
+from .claim import CannotTell, Measured, activations, median
 
 SEEN = 0  # the seed in which it was seen what renaming does, which does not testify to it
 KNOWN = 0.9  # share of the answers' entropy removed, from which a task of T_divisible is learned
@@ -33,22 +33,23 @@ def order_of(learned: Float[np.ndarray, " tasks"], moduli: Sequence[int]) -> tup
     return float(found.statistic), float(found.pvalue)
 
 
-def _several(runs: Sequence[Run]) -> dict[int, Base]:
-    bases = by_base(trainings_of(runs))
+def _several(runs: Sequence[Run]) -> tuple[Trainings, dict[int, Training]]:
+    trainings = trainings_of(runs)
+    bases = by_base(trainings)
     if len(bases) < 2:
         raise CannotTell(
             f"{runs[0].folder.name} is of a recipe of which no other base is known; train one "
             "with another --p, all else equal"
         )
-    return bases
+    return trainings, bases
 
 
 def _symmetric(*runs: Run) -> Measured:
-    bases = _several(runs)
+    trainings, bases = _several(runs)
     found = lead_of(bases) or Lead(0.0, 1.0, 0, 0)
     return {
         "bases": len(bases),
-        "trainings": sum(base.seeds for base in bases.values()),
+        "trainings": len(trainings),
         "symmetric tasks": found.symmetric,
         "other tasks": found.others,
         "lead in octaves": found.octaves,
@@ -57,35 +58,34 @@ def _symmetric(*runs: Run) -> Measured:
 
 
 def _classes(*runs: Run) -> Measured:
-    bases = _several(runs)
+    trainings, bases = _several(runs)
     order = np.array([order_of(base.learned, primes_below(p)) for p, base in bases.items()])
     return {
         "bases": len(bases),
-        "trainings": sum(base.seeds for base in bases.values()),
+        "trainings": len(trainings),
         "median rank correlation": float(np.median(order[:, 0])),
         "least rank correlation": order[:, 0].min(),
         "bases with p below 0.05": int((order[:, 1] < 0.05).sum()),
     }
 
 
-def _both_ways(runs: Sequence[Run]) -> dict[tuple[int, int], tuple[Training, Training]]:
+def both_ways(runs: Sequence[Run]) -> tuple[Trainings, Trainings]:
     """Return the trainings, as they are and with digits renamed, that share a base and a seed."""
-    usual, renamed = (
-        {(one.p, one.seed): one for one in of(runs)} for of in (trainings_of, renamed_of)
-    )
-    return {place: (usual[place], renamed[place]) for place in sorted(set(usual) & set(renamed))}
+    usual, renamed = trainings_of(runs), renamed_of(runs)
+    places = usual.keys() & renamed.keys()
+    return {at: usual[at] for at in places}, {at: renamed[at] for at in places}
 
 
 def _shared(*runs: Run) -> Measured:
-    pairs = _both_ways(runs)
-    usual, changed = (lead_of(by_base(pair[way] for pair in pairs.values())) for way in range(2))
+    pairs = both_ways(runs)
+    usual, changed = (lead_of(by_base(trainings)) for trainings in pairs)
     if usual is None or changed is None:
         raise CannotTell(
             "no trainings with renamed digits are stored for these runs; "
             "python -m benchmarks.trainings renamed computes those of miiii-small"
         )
     return {
-        "trainings": len(pairs),
+        "trainings": len(pairs[0]),
         "symmetric tasks": usual.symmetric,
         "lead in octaves": usual.octaves,
         "p-value": usual.p_value,
@@ -94,28 +94,25 @@ def _shared(*runs: Run) -> Measured:
     }
 
 
-def gains_of(
-    pairs: Mapping[tuple[int, int], tuple[Training, Training]],
-) -> dict[tuple[int, int], float]:
+def gains_of(usual: Trainings, renamed: Trainings) -> dict[tuple[int, int], float]:
     """Return the octaves by which the median task from 5 on came sooner with digits renamed.
 
-    Trainings without and with renamed digits are given by p and seed; a task never learned counts
-    as learned at the end.
+    Trainings are of the same bases and seeds; a task never learned counts as learned at the end.
     """
 
-    def middle(one: Training) -> float:
-        later = np.array(primes_below(one.p)) >= FIRST
+    def middle(p: int, one: Training) -> float:
+        later = np.array(primes_below(p)) >= FIRST
         return float(np.median(np.minimum(one.learned[later], one.last)))
 
     return {
-        place: float(np.log2(middle(usual) / middle(renamed)))
-        for place, (usual, renamed) in pairs.items()
-        if usual.p > FIRST
+        (p, seed): float(np.log2(middle(p, one) / middle(p, renamed[p, seed])))
+        for (p, seed), one in usual.items()
+        if p > FIRST
     }
 
 
 def _sooner(*runs: Run) -> Measured:
-    gains = gains_of(_both_ways(runs))
+    gains = gains_of(*both_ways(runs))
     told = np.array([gain for (_, seed), gain in gains.items() if seed != SEEN])
     if not len(told):
         raise CannotTell(
@@ -148,7 +145,7 @@ def _larger(run: Run) -> Measured:
     return {
         "tasks": int(told.sum()),
         "of them in the larger base too": int((second <= last).sum()),
-        "times the epoch, median": float(np.median(times)) if len(times) else 0.0,
+        "times the epoch, median": median(times),
     }
 
 
@@ -194,7 +191,7 @@ def _divisible(divisible: Run, full: Run) -> Measured:
         good = learned(run)
         spread = spread_of(np.asarray(activations(run).logits), run.task)[good]
         found[f"tasks that {name} learned"] = len(spread)
-        found[f"frequencies used by {name}"] = float(np.median(spread)) if len(spread) else 0.0
+        found[f"frequencies used by {name}"] = median(spread)
     return found
 
 

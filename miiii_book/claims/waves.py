@@ -18,7 +18,7 @@ from miiii_core.waves import Projection, project
 
 from ..products import remainder_clusters
 from ..rules import DRAWS, trial
-from .claim import Measured, activations, require_course
+from .claim import Measured, activations, median, require_course
 from .neurons import spiked
 
 EPOCHS, PREFIX = "snapshot_epoch", "counts/"  # what a run records: the epochs, and the counts
@@ -164,13 +164,12 @@ def _service(run: Run) -> Measured:
     above = levels(chance(parts, run.task.moduli, np.random.default_rng(0)))
     many = active(found, above).primes.sum(axis=1)
     serving, largest = many > 0, found.primes.max(axis=1) / found.primes.sum(axis=1)
-    some = serving.any()
     return {
         "neurons": len(found.numbers),
         "with a prime above chance": int(serving.sum()),
         "with exactly one": int((many == 1).sum()),
-        "primes of the median one": float(np.median(many[serving])) if some else 0.0,
-        "largest prime over all": float(np.median(largest[serving])) if some else 0.0,
+        "primes of the median one": median(many[serving]),
+        "largest prime over all": median(largest[serving]),
     }
 
 
@@ -206,7 +205,7 @@ def _formula(run: Run) -> Measured:
         "the same, least": found.explained[chosen].min(),
         "least accuracy of the formula": found.formula[chosen].min(),
         "accuracy left without own waves": float(np.median(left)),
-        "accuracy left without others' waves": float(np.median(others)) if len(others) else 0.0,
+        "accuracy left without others' waves": median(others),
     }
 
 
@@ -220,8 +219,7 @@ def _products(run: Run) -> Measured:
         for shift in (0, 1)
     )
     alone, together = (
-        float(np.median([c.patterns(together=all_).wanted for c in clusters] or 0))
-        for all_ in (False, True)
+        median([c.patterns(together=all_).wanted for c in clusters]) for all_ in (False, True)
     )
     return {
         "share of neurons in clusters": sum(sizes) / neurons.shape[1],

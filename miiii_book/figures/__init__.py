@@ -9,14 +9,13 @@ most `columns` panels stand in a row; `axes` is where to draw, a new figure by d
 """
 
 from .effects import bar_panels, by_prime, dot_rows
-from .grids import grid_plots, heat_maps, input_grid, neuron_panel
+from .grids import grid_plots, heat_maps, neuron_panel
 from .style import panels
 from .tables import table
-from .training import curves, grokking_figure, progress_figure, ranking, training_maps
-from .waves import phase_panels, polar_naturals, wave_chart
+from .training import curves, grokking_figure, ranking, training_maps
+from .waves import phase_panels, polar_naturals
 
 __all__ = [
     "bar_panels", "by_prime", "curves", "dot_rows", "grid_plots", "grokking_figure", "heat_maps",
-    "input_grid", "neuron_panel", "panels", "phase_panels", "polar_naturals", "progress_figure",
-    "ranking", "table", "training_maps", "wave_chart",
+    "neuron_panel", "panels", "phase_panels", "polar_naturals", "ranking", "table", "training_maps",
 ]  # fmt: skip

@@ -40,7 +40,6 @@ def by_prime(
     """
     primes = checked(moduli, "moduli", "task")
     groups = checked_all(values, "values", "task")
-    style.checked_keys(full, groups, "full")
     looks = style.looks(groups, controls)
     shades = matplotlib.colormaps[style.SEQUENTIAL](np.linspace(1, 0.4, len(groups))[::-1])
     figure, axes = panel(None, 3.8)
@@ -93,7 +92,6 @@ def dot_rows(
     """
     if not values:
         raise ValueError("values is empty; give at least one {condition: (seed,)}")
-    style.checked_keys(controls, values, "controls")
     figure, axes = panel(axes, 1.0 + 0.42 * len(values))
     for row, name in enumerate(values):
         beside = (controls or {}).get(name, ())
@@ -133,7 +131,6 @@ def bar_panels(
         cuts: By title, the last bar up to a line by the name of the line.
     """
     rows = checked_all(values, "values", "bar")
-    style.checked_keys(cuts, rows, "cuts")
     alike = len(set(map(len, rows.values()))) == 1
     figure, axes = panels(len(rows), 1, 0.6 + 1.35 * len(rows), sharex=alike)
     words: dict[str, Any] = {"textcoords": "offset points", "fontsize": 10}

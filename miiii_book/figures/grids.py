@@ -13,10 +13,10 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike
 
 from . import style
-from .style import X0, X1, Groups, checked, checked_all, checked_names, label_outside, look, panels
+from .style import X0, X1, Groups, checked, checked_all, label_outside, look, panels
 
 CORNER = 37  # side of the part of a neuron's grid that the paper's Fig. 14 shows
-Names = Sequence[object] | np.ndarray | None
+Names = Sequence[Any] | np.ndarray | None
 
 
 @look()
@@ -73,7 +73,7 @@ def heat_maps(
         image.set_interpolation("nearest" if stretched else "auto")
         for axis, given, count in zip((cell.yaxis, cell.xaxis), names, grid.shape, strict=True):
             if given is not None:
-                style.name_ticks(axis, checked_names(given, count, "names"))
+                style.name_ticks(axis, checked(given, "names", count))
     label_outside(cells, columns, labels)
     place: dict[str, Any] = {"aspect": 20 * len(cells)}
     if columns > 1:
@@ -95,9 +95,8 @@ def neuron_panel(neurons: ArrayLike, powers: ArrayLike, titles: Sequence[str]) -
             makes a share of over 3 % larger.
         titles: One for each neuron.
     """
-    maps = checked(neurons, "neurons", "neuron", "x0", "x1", square=True)
-    spectra = checked(powers, "powers", len(maps), "k0", "k1", square=True)
-    names = checked_names(titles, len(maps), "titles")
+    maps = checked(neurons, "neurons", len(titles), "x0", "x1")
+    spectra = checked(powers, "powers", len(titles), "k0", "k1")
     totals = spectra.sum(axis=(1, 2), keepdims=True)
     shares = spectra / np.where(totals > 0, totals, 1)
     activations = Normalize(float(maps.min()), float(maps.max()))
@@ -105,7 +104,7 @@ def neuron_panel(neurons: ArrayLike, powers: ArrayLike, titles: Sequence[str]) -
     sides = [maps.shape[1], *[CORNER] * (maps.shape[1] > 2 * CORNER)]
     height = 0.6 + (len(sides) + 1) * (0.3 + 5.4 / max(len(maps), 2))
     figure, axes = panels(len(sides) + 1, len(maps), height, layout="compressed")
-    for column, name in enumerate(names):
+    for column, name in enumerate(titles):
         for cell, side in zip(axes[:-1, column], sides, strict=True):
             top = _draw_image(cell, maps[column, :side, :side], activations, False)
             cell.set(xlabel=X1, ylabel="" if column else X0)
@@ -114,27 +113,11 @@ def neuron_panel(neurons: ArrayLike, powers: ArrayLike, titles: Sequence[str]) -
         strong = shares[column][k0, k1]
         looks: dict[str, Any] = {"c": strong, "s": 200 * strong, "linewidths": 0, "clip_on": False}
         axes[-1, column].scatter(k1, k0, norm=roots, cmap=style.SEQUENTIAL, **looks)
-        axes[0, column].set_title(name)
+        axes[0, column].set_title(style.symbols(name))
         axes[-1, column].set(xlabel="$k_1$ (cycles per $p$)")
     axes[-1, 0].set_ylabel("$k_0$ (cycles per $p$)")
     figure.colorbar(top, ax=list(axes[:-1].flat), label="activation", aspect=20 * len(sides))
     figure.colorbar(bottom, ax=list(axes[-1]), label="share of variance")
-    return figure
-
-
-@look()
-def input_grid(numbers: ArrayLike) -> Figure:
-    """Write the number n that each input (x0, x1) stands for, both at most 19, into its cell."""
-    grid = checked(numbers, "numbers", "x0", "x1", square=True)
-    p = len(grid)
-    if p > 20:
-        raise ValueError(f"a grid of {p}×{p} numbers cannot be read; give p of at most 20")
-    figure, axes = style.panel(None, 6.0)
-    axes.imshow(grid, cmap="Greys", norm=Normalize(grid.min(), 1.8 * grid.max() + 1))
-    for x0, x1 in np.ndindex(p, p):
-        axes.text(x1, x0, f"{grid[x0, x1]:d}", ha="center", va="center", fontsize=150 / max(p, 12))
-    axes.set(xlabel=X1, ylabel=X0, xticks=range(p), yticks=range(p))
-    axes.spines[:].set_visible(False)
     return figure
 
 

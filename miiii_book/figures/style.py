@@ -49,15 +49,11 @@ class HouseFigure(Figure):
         with look():
             super().draw(renderer)
 
-    def savefig(self, fname: Any, **kwargs: Any) -> None:
-        """Save with the house's settings of files."""
-        with look():
-            super().savefig(fname, **kwargs)
-
     def _repr_png_(self) -> bytes:
         """Give a notebook the picture, whatever the backend."""
         picture = io.BytesIO()
-        self.savefig(picture, format="png", bbox_inches="tight")
+        with look():
+            self.savefig(picture, format="png", bbox_inches="tight")
         return picture.getvalue()
 
 
@@ -102,23 +98,18 @@ def label_outside(cells: np.ndarray, columns: int, labels: tuple[str, str]) -> N
         axes.set_xlabel(labels[1] if index + columns >= len(cells) else "")
 
 
-def checked(values: ArrayLike, name: str, *axes: str | int, square: bool = False) -> np.ndarray:
-    """Return the values as a real NumPy array whose axes have these names, or these lengths.
+def checked(values: ArrayLike, name: str, *axes: str | int) -> np.ndarray:
+    """Return the values as an array whose axes have these names, or these lengths.
 
     Raises:
-        ValueError: For values that are not real numbers, empty, or of another shape.
+        ValueError: For values of another shape, or none.
     """
     array = np.asarray(values)
-    wanted = f"({', '.join(map(str, axes))}{',' if len(axes) == 1 else ''})"
-    if array.dtype.kind not in "fiub":
-        raise ValueError(f"{name} holds {array.dtype}; it must hold real numbers, axes {wanted}")
     lengths = zip(array.shape, axes, strict=False)
-    if array.ndim != len(axes) or any(isinstance(n, int) and m != n for m, n in lengths):
-        raise ValueError(f"{name} has shape {array.shape}; it must have axes {wanted}")
-    if array.size == 0:
-        raise ValueError(f"{name} is empty; it must have axes {wanted}")
-    if square and array.shape[-1] != array.shape[-2]:
-        raise ValueError(f"{name} has shape {array.shape}; its last two axes must be equally long")
+    wrong = array.ndim != len(axes) or any(isinstance(n, int) and m != n for m, n in lengths)
+    if wrong or not array.size:
+        wanted = ", ".join(map(str, axes))
+        raise ValueError(f"{name} has shape {array.shape}; give values with axes ({wanted})")
     return array
 
 
@@ -129,27 +120,11 @@ def checked_all(values: Mapping[str, Any], name: str, *axes: str | int) -> dict[
     return {key: checked(array, f"{name}[{key!r}]", *axes) for key, array in values.items()}
 
 
-def checked_names(names: Sequence[Any] | np.ndarray, count: int, what: str) -> list[str]:
-    """Return one name for each of so many things, as strings."""
-    if len(names) != count:
-        raise ValueError(f"{len(names)} {what} were given for {count} rows or panels; give {count}")
-    return [symbols(str(name)) for name in names]
-
-
-def checked_keys(part: Collection[str] | None, whole: Collection[str], name: str) -> None:
-    """Refuse names that nothing is called by."""
-    if unknown := set(part or ()) - set(whole):
-        raise ValueError(f"{name} names {sorted(unknown)}; it takes names among {sorted(whole)}")
-
-
-def checked_epochs(epochs: ArrayLike, name: str = "epochs", least: int = 2) -> tuple[Any, Any]:
+def after_start(epochs: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
     """Return the epochs above 0, as a log axis has no place for 0, and the mask of those kept."""
-    array = checked(epochs, name, name.rstrip("s"))
-    if (np.diff(array) <= 0).any() or (array > 0).sum() < least:
-        raise ValueError(
-            f"{name} run from {array[0]} to {array[-1]} in {len(array)} records; they must "
-            f"increase, and at least {least} must be above 0 for the log axis"
-        )
+    array = checked(epochs, "epochs", "epoch")
+    if (np.diff(array) <= 0).any() or array[-1] <= 0:
+        raise ValueError(f"epochs run from {array[0]} to {array[-1]}; they must increase above 0")
     return array[array > 0], array > 0
 
 
@@ -182,26 +157,23 @@ def inches(axis: Axis) -> float:
     return float(width if isinstance(axis, XAxis) else height)
 
 
-def name_ticks(axis: Axis, names: Sequence[str]) -> None:
+def name_ticks(axis: Axis, names: Sequence[Any] | np.ndarray) -> None:
     """Name rows or columns 0, 1, ...: all, or evenly as many as have room."""
     room, across = inches(axis), isinstance(axis, XAxis)
     step = int(max(1, -(-len(names) * 0.1 // room)))
-    axis.set_ticks(np.arange(0, len(names), step), names[::step])
+    axis.set_ticks(np.arange(0, len(names), step), [symbols(str(n)) for n in names[::step]])
     if len(names) > room * (3 if across else 6):
         axis.set_tick_params(labelsize=8, rotation=90 if across else 0)
 
 
-def line_look(index: int) -> dict[str, Any]:
-    """Return colour and dash of the index-th line: apart in grey too."""
-    turn = index % len(COLOURS) + index // len(COLOURS)
-    return {"color": COLOURS[index % len(COLOURS)], "linestyle": DASHES[turn % len(DASHES)]}
-
-
 def looks(names: Collection[str], controls: Collection[str] = ()) -> dict[str, dict[str, Any]]:
     """Return the look of each line: a split has its own colour, a control is grey."""
-    checked_keys(controls, names, "controls")
-    styles = {name: line_look(i) for i, name in enumerate(n for n in names if n not in controls)}
-    styles |= {name: line_look(i) | {"color": GREY} for i, name in enumerate(controls, 1)}
+    styles = {
+        name: {"color": COLOURS[i % len(COLOURS)], "linestyle": DASHES[i % len(DASHES)]}
+        for i, name in enumerate(name for name in names if name not in controls)
+    }
+    for i, name in enumerate(controls, 1):
+        styles[name] = {"color": GREY, "linestyle": DASHES[i % len(DASHES)]}
     return styles | {name: {"color": SPLITS[name]} for name in names if name in SPLITS}
 
 

@@ -1,43 +1,31 @@
 """Small tables for a notebook: columns in, a table out that a page and a terminal can show."""
 
-import html
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any
 
-import numpy as np
+from tabulate import tabulate  # type: ignore[import-untyped]
 
 MISSING = "–"
 
 
 @dataclass(frozen=True)
 class Table:
-    """Columns of text; a notebook shows it through `_repr_html_`, a terminal through `repr`.
+    """Texts by the name of their column, and the side, left or right, on which each stands."""
 
-    Attributes:
-        rows: One text per column in each; names of the columns first.
-        numeric: Whether a column holds numbers, which stand to the right.
-    """
-
-    rows: tuple[tuple[str, ...], ...]
-    numeric: tuple[bool, ...]
+    columns: Mapping[str, list[str]]
+    sides: list[str]
 
     def _repr_html_(self) -> str:
-        sides = ["right" if number else "left" for number in self.numeric]
-        lines: list[str] = []
-        for row in self.rows:
-            tag, cells = "td" if lines else "th", zip(sides, map(html.escape, row), strict=True)
-            line = "".join(f'<{tag} style="text-align: {s}">{text}</{tag}>' for s, text in cells)
-            lines.append(f"<tr>{line}</tr>\n")
-        head, body = lines[0].rstrip(), "".join(lines[1:])
-        return f'<table class="table">\n<thead>{head}</thead>\n<tbody>{body}</tbody></table>'
+        return self._as("html").replace("<table>", '<table class="table">', 1)
 
     def __repr__(self) -> str:
         """Return the columns aligned by spaces."""
-        widths = [max(map(len, column)) for column in zip(*self.rows, strict=True)]
-        sides = [">" if number else "<" for number in self.numeric]
-        form = "  ".join(f"{{:{s}{w}}}" for s, w in zip(sides, widths, strict=True))
-        return "\n".join(form.format(*row).rstrip() for row in self.rows)
+        return self._as("plain")
+
+    def _as(self, form: str) -> str:
+        return tabulate(self.columns, "keys", form, colalign=self.sides, disable_numparse=True)
 
 
 def table(columns: Mapping[str, Iterable[Any]]) -> Table:
@@ -46,22 +34,16 @@ def table(columns: Mapping[str, Iterable[Any]]) -> Table:
     lengths = {name: len(column) for name, column in values.items()}
     if len(set(lengths.values())) != 1:
         raise ValueError(f"columns have lengths {lengths}; give at least one, all of one length")
-    texts = [[name, *map(_text, column)] for name, column in values.items()]
-    number = int | float | np.integer | np.floating | None
-    numeric = (
-        all(isinstance(v, number) and not isinstance(v, bool) for v in column)
-        for column in values.values()
-    )
-    return Table(tuple(zip(*texts, strict=True)), tuple(numeric))
+    texts = {name: list(map(_text, column)) for name, column in values.items()}
+    numeric = (all(isinstance(v, Real | None) for v in column) for column in values.values())
+    return Table(texts, ["right" if number else "left" for number in numeric])
 
 
 def _text(value: Any) -> str:
     """Return whole numbers in full, others to three digits, the rest as they are."""
-    if isinstance(value, np.generic):
-        value = value.item()
-    if value is None or (isinstance(value, float) and np.isnan(value)):
+    if value is None or value != value:
         return MISSING
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    if not isinstance(value, Real):
         return str(value)
-    whole = isinstance(value, int) or (value.is_integer() and 1 <= abs(value) < 1e15)
-    return f"{value:,.0f}" if whole else f"{value:.3g}"
+    number = float(value)
+    return f"{number:,.0f}" if number.is_integer() and abs(number) < 1e15 else f"{number:.3g}"
