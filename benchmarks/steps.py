@@ -14,7 +14,6 @@ from jaxtyping import Array
 from miiii_core import train
 from miiii_core.config import Config, Precision
 from miiii_core.model import Transformer
-from miiii_core.schedule import tick_epochs, wide_epochs
 
 from . import plain, timing
 from .timing import Contender, Spread
@@ -117,8 +116,8 @@ def evaluation_costs(
     """Seconds of each kind of evaluation with its probes, and how often a run does it."""
     config = problem.config.train
     kinds = {
-        "narrow": (train.measure, tick_epochs(config)),
-        "wide": (train.measure_wide, wide_epochs(config)),
+        "narrow": (train.measure, config.ticks),
+        "wide": (partial(train.measure, wide=True), config.wide_ticks),
     }
     return {
         name: (timing.median_seconds(partial(measure, problem, state)), len(epochs))

@@ -27,8 +27,8 @@ from miiii_book import seeds as stored_seeds
 from miiii_book.spaces import RECORDING, TABLE_1, neighbours
 from miiii_core import batch, files, runs, train
 from miiii_core.config import Config
+from miiii_core.losses import GENERALISED
 from miiii_core.presets import preset
-from miiii_core.schedule import GENERALISED
 from miiii_core.tasks import Task
 
 RESULTS = Path(__file__).parent.parent / "book" / "results"

@@ -57,7 +57,7 @@ def digest_of(files: Iterable[Path]) -> str:
     digest = hashlib.sha256()
     for path in sorted(path for path in files if path.is_file()):
         content = path.read_bytes()
-        digest.update(f"{path.as_posix()}\0{len(content)}\0".encode() + content)
+        digest.update(os.fsencode(path) + f"\0{len(content)}\0".encode() + content)
     return digest.hexdigest()
 
 

@@ -15,9 +15,9 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from miiii_core.interventions import check_rows
+from miiii_core.losses import GENERALISED
 from miiii_core.model import Activations
 from miiii_core.runs import Run
-from miiii_core.schedule import GENERALISED
 from miiii_core.tasks import Task
 
 from .rules import DRAWS, SAMPLE, scoring_rows

@@ -15,12 +15,12 @@ from functools import cache, partial
 import numpy as np
 from tabulate import tabulate  # type: ignore[import-untyped]
 
+from miiii_core.losses import NEVER
 from miiii_core.presets import nearest_preset
 from miiii_core.runs import Run, shipped_runs
-from miiii_core.schedule import NEVER
 
 from .claims import LEDGER, find_claim
-from .claims.claim import CannotTell, Claim, Finding, Measure, Row, Values, Verdict, activations
+from .claims.claim import CannotTell, Claim, Finding, Measure, Row, Verdict, activations
 from .seeds import Evidence, Seed, kind_of, stored_seeds
 
 _plain = partial(tabulate, tablefmt="plain", disable_numparse=True)
@@ -39,10 +39,7 @@ class Ledger:
 
     def __getitem__(self, key: str) -> Finding:
         """Return the finding on the claim of a key."""
-        found = {finding.claim.key: finding for finding in self.findings}
-        if key not in found:
-            raise KeyError(f"{key!r} was not examined; examined were {', '.join(found)}")
-        return found[key]
+        return {finding.claim.key: finding for finding in self.findings}[key]
 
     def __repr__(self) -> str:
         """Show one line a claim: a number of the paper, ours, and the verdict."""
@@ -113,7 +110,10 @@ def examine(claim: Claim, evidence: Evidence, seeds: Sequence[Seed] = ()) -> Fin
         used = (run for one, each in sets if not one.together for runs in each for run in runs)
         bases = tuple(sorted({run.config.task.p for run in used}))
         for one, each in sets:
-            own = [Row(one.kinds, runs[0].config.train.seed, _floats(one, runs)) for runs in each]
+            own = []
+            for runs in each:
+                taken = {name: float(value) for name, value in one.take(*runs).items()}
+                own.append(Row(one.kinds, runs[0].config.train.seed, taken))
             rows += [*own, *_stored(claim, own, told)]
     except CannotTell as why:
         return Finding(claim=claim, bases=bases, reason=str(why))
@@ -160,10 +160,6 @@ def shuffled_label_control(ledger: Ledger, also: Sequence[str] = ()) -> Ledger:
         return replace(found, control=control) if control.bases == found.bases else found
 
     return Ledger([asked(found) for found in ledger.findings], ledger.evidence)
-
-
-def _floats(measure: Measure, runs: Sequence[Run]) -> Values:
-    return {name: float(value) for name, value in measure.take(*runs).items()}
 
 
 def _stored(claim: Claim, own: Sequence[Row], told: Sequence[Seed]) -> list[Row]:

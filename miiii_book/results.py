@@ -12,8 +12,8 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from miiii_core.config import Config, differences
+from miiii_core.losses import NEVER, first_epoch
 from miiii_core.runs import Run, RunError, shipped_root
-from miiii_core.schedule import NEVER, first_epoch
 from miiii_core.tasks import primes_below
 
 from .spaces import RECORDING, TABLE_1, neighbours

@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from miiii_core.config import Config
+from miiii_core.losses import NEVER
 from miiii_core.presets import nearest_preset
 from miiii_core.runs import Run, cached
-from miiii_core.schedule import NEVER
 
 from .claims import LEDGER
 from .claims.claim import CannotTell, Claim, Measured, Values
@@ -83,7 +83,14 @@ def row_of(seed: int, own: Mapping[str, Run]) -> dict[str, Any]:
     told = {one.key: _numbers(one, own, beside) for one in LEDGER if one.key != DERIVED}
     return {
         "seed": seed,
-        "runs": {kind: _row_of_run(run) for kind, run in own.items()},
+        "runs": {
+            kind: {
+                "config": json.loads(run.config.to_json()),
+                "epochs": run.metrics["epoch"].tolist(),
+                "accuracy": Curve.of(run).accuracy.astype(float).round(DIGITS).tolist(),
+            }
+            for kind, run in own.items()
+        },
         "beside": {kind: run.config.digest for kind, run in beside.items()},
         "claims": {
             key: {name: "never" if x == NEVER else float(x) for name, x in values.items()}
@@ -104,15 +111,6 @@ def _numbers(claim: Claim, own: Mapping[str, Run], beside: Mapping[str, Run]) ->
             except CannotTell:
                 return {}
     return found
-
-
-def _row_of_run(run: Run) -> dict[str, Any]:
-    epochs, accuracy = Curve.of(run)
-    return {
-        "config": json.loads(run.config.to_json()),
-        "epochs": epochs.tolist(),
-        "accuracy": accuracy.astype(float).round(DIGITS).tolist(),
-    }
 
 
 def _seed(row: Row) -> Seed:

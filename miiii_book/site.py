@@ -110,7 +110,7 @@ def find_repository(root: Path) -> Repository | None:
 
     The root is the top folder of the clone; a folder inside another repository is not that one.
     """
-    in_clone = Path(_git(root, "rev-parse", "--show-toplevel") or os.devnull) == root.resolve()
+    in_clone = _git(root, "rev-parse", "--show-prefix", "--is-inside-work-tree") == "true"
     branch = (in_clone and _git(root, "branch", "--show-current")) or "main"
     if (given := os.environ.get(VARIABLE)) is not None:
         known = parse_address(given, branch) or parse_address(f"github.com/{given}", branch)
@@ -161,7 +161,7 @@ def _run_sphinx(folder: Path) -> None:
 def _git(root: Path, *words: str) -> str:
     """Return what git answers; nothing where there is no git, no clone, or no such entry."""
     try:
-        done = subprocess.run(["git", "-C", str(root), *words], capture_output=True)
+        done = subprocess.run(["git", "-C", root, *words], encoding="utf-8", capture_output=True)
     except OSError:
         return ""
-    return os.fsdecode(done.stdout).strip() if done.returncode == 0 else ""
+    return done.stdout.strip() if done.returncode == 0 else ""

@@ -16,7 +16,6 @@ from . import train
 from .config import Config, batch_fields, differences
 from .model import numerics
 from .optim import TracedHyperparameters
-from .schedule import ends_at, next_chunk, settled_since, tick_epochs, wide_epochs
 from .train import Problem, Progress, TrainingDiverged, TrainState, initial_state, task_of
 
 News = dict[int, Progress | TrainingDiverged]
@@ -46,13 +45,13 @@ def fit_many(
         news = batch.record(0)
     yield news
     epoch, chunk = 0, 1
-    for tick in tick_epochs(configs[0].train)[1:]:
+    for tick in configs[0].train.ticks[1:]:
         while batch.going and epoch < tick:
             n, began = min(chunk, tick - epoch), time.perf_counter()
             epoch += n
             with numerics(settings):
                 news = batch.advance(n)
-                chunk = next_chunk(n, time.perf_counter() - began)
+                chunk = train.next_chunk(n, time.perf_counter() - began)
                 if epoch < tick:
                     news |= batch.progress(epoch)
             if news:
@@ -74,7 +73,7 @@ class _Batch:
         self, configs: Sequence[Config], names: tuple[str, ...], devices: Any = None
     ) -> None:
         used = list(devices or jnp.zeros(()).devices())[: len(configs)]
-        self.schedule, self.going = configs[0].train, list(range(len(configs)))
+        self.config, self.going = configs[0].train, list(range(len(configs)))
         self.since = [-1] * len(configs)
         # The state that each run would have alone; it lacks the filter where lambda is 0.
         self.alone = [eqx.filter_eval_shape(initial_state, c, task_of(c)) for c in configs]
@@ -113,9 +112,11 @@ class _Batch:
         metrics = jax.device_get(_measure(self.problems, self.states, wide=False))
         trained = np.asarray(self.problems.loss_weights)[0] > 0
         for i in self.going:
-            self.since[i] = settled_since(metrics["accuracy"][i, 1, trained], self.since[i], epoch)
-        ends = {i for i in self.going if ends_at(self.schedule, epoch, self.since[i])}
-        wide_for = self.going if epoch in wide_epochs(self.schedule) else ends
+            self.since[i] = train.settled_since(
+                metrics["accuracy"][i, 1, trained], self.since[i], epoch
+            )
+        ends = {i for i in self.going if self.config.ends_at(epoch, self.since[i])}
+        wide_for = self.going if epoch in self.config.wide_ticks else ends
         wide = jax.device_get(_measure(self.problems, self.states, wide=True)) if wide_for else {}
         found: News = {}
         for i, now in self.progress(epoch).items():
@@ -156,4 +157,4 @@ def _advance(
 
 @eqx.filter_jit
 def _measure(problems: Problem, states: TrainState, wide: bool) -> dict[str, Array]:
-    return jax.vmap(train.measure_wide if wide else train.measure)(problems, states)
+    return jax.vmap(lambda problem, state: train.measure(problem, state, wide))(problems, states)

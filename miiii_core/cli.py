@@ -22,7 +22,6 @@ import click
 
 from .config import BATCHABLE, Config, field_type, fields
 from .presets import PRESETS, nearest_preset, preset
-from .schedule import MASTERED, first_epoch
 
 if TYPE_CHECKING:
     from .runs import Run, RunError
@@ -264,6 +263,8 @@ def runs_table(found: Sequence["Run | RunError"]) -> str:
 
 def run_page(run: "Run") -> str:
     """Say what a run is and, task by task, what it has learned and when."""
+    from .losses import MASTERED, first_epoch
+
     info, (name, differs) = run.info, nearest_preset(run.config)
     settled = f" (settled since {info['settled_since']})" if info["settled_since"] >= 0 else ""
     lines = [

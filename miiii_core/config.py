@@ -8,6 +8,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
+import numpy as np
+
 # The fields in which runs of one batch may differ.
 BATCHABLE = (
     "seed", "learning_rate", "weight_decay", "grokfast_lambda", "grokfast_alpha", "dropout",
@@ -157,6 +159,40 @@ class TrainConfig(Section):
     )
     probes: tuple[Probe, ...] = option(get_args(Probe), "quantities recorded at each evaluation")
 
+    @property
+    def ticks(self) -> tuple[int, ...]:
+        """The epochs to record: 0, log-spaced ones, each ``eval_every``-th, `wide_ticks`."""
+        regular = set(range(0, self.epochs, self.eval_every))
+        spaced = self._log_spaced(self.evals_per_octave)
+        return tuple(sorted(regular | spaced | set(self.wide_ticks)))
+
+    @property
+    def wide_ticks(self) -> tuple[int, ...]:
+        """The epochs to record with wide probes: 0, log-spaced ones, snapshots, the last."""
+        spaced = self._log_spaced(self.wide_per_octave)
+        return tuple(sorted(spaced | set(self.snapshots) | {0, self.epochs}))
+
+    @property
+    def snapshots(self) -> tuple[int, ...]:
+        """The log-spaced epochs, from 1 to the last, at which the weights are kept."""
+        if self.n_snapshots == 0:
+            return ()
+        spaced = np.geomspace(1, self.epochs, self.n_snapshots)
+        return tuple(sorted({int(e) for e in np.round(spaced)} | {self.epochs}))
+
+    def ends_at(self, epoch: int, settled_since: int) -> bool:
+        """Return whether a run ends with a record: at the last epoch, or settled for long enough.
+
+        Settled is a run of which all tasks are; since an earlier epoch, or -1 for not now.
+        """
+        enough = self.settled_share * self.epochs
+        settled = 0 < enough <= epoch - settled_since and settled_since >= 0
+        return epoch == self.epochs or settled
+
+    def _log_spaced(self, per_octave: int) -> set[int]:
+        octaves = np.log2(self.epochs) if self.epochs > 1 else 0
+        return {int(e) for e in np.round(2 ** np.arange(0, octaves, 1 / per_octave))}
+
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
@@ -194,16 +230,12 @@ class Config:
         """
         try:
             sections = json.loads(text)
-        except json.JSONDecodeError as error:
-            raise ValueError(f"the configuration is not valid JSON: {error}") from error
-        known = [field.name for field in dataclasses.fields(cls)]
-        well_formed = isinstance(sections, dict) and not set(sections) - set(known)
-        if not well_formed or not all(isinstance(part, dict) for part in sections.values()):
-            raise ValueError(
-                f"the configuration is {text}; it must be a JSON object of the sections "
-                f"{', '.join(known)}, each an object of fields"
-            )
-        return cls().replace(**_flat(sections))
+            values, unknown = _flat(sections), set(sections) - set(vars(cls()))
+        except (ValueError, AttributeError) as error:
+            raise ValueError(f"this is no JSON of sections of fields: {text}") from error
+        if unknown:
+            raise ValueError(f"unknown sections {unknown}; give {', '.join(vars(cls()))}")
+        return cls().replace(**values)
 
     def replace(self, **values: Any) -> "Config":
         """Return a copy with fields changed, each named without its section: ``replace(p=31)``.

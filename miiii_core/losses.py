@@ -1,5 +1,6 @@
-"""Cross-entropy and accuracy of every task at once, on packed logits."""
+"""Cross-entropy and accuracy of every task at once, on packed logits; and when one is learned."""
 
+import math
 from functools import partial
 
 import jax
@@ -13,6 +14,20 @@ Logits = Float[Array, "n n_classes"]
 Targets = Int[Array, "n tasks"]
 PerTask = Float[Array, "n tasks"]
 Sizes = tuple[int, ...]
+GENERALISED = 0.9  # accuracy on held-out inputs from which a task counts as generalised
+MASTERED = 0.99  # accuracy from which next to nothing is left to learn
+SETTLED = 0.999  # validation accuracy of every task from which a run counts as settled
+NEVER = math.inf  # stands for the epoch of what did not happen
+
+
+def first_epoch(
+    epochs: Int[np.ndarray, " ticks"],
+    accuracy: Float[np.ndarray, " ticks"],
+    level: float = MASTERED,
+) -> int | None:
+    """Return the first recorded epoch at which an accuracy reached a level, None for never."""
+    reached = np.flatnonzero(accuracy >= level)
+    return int(epochs[reached[0]]) if len(reached) else None
 
 
 def task_losses(logits: Logits, targets: Targets, class_sizes: Sizes) -> PerTask:

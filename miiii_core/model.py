@@ -258,21 +258,6 @@ def _activations(model: Transformer, digits: Int[Array, "n 2"], edit: Edit) -> A
         return Activations(**model._forward(digits, "float32", edit, per_head=True))
 
 
-def with_weights(model: Transformer, **weights: Float[np.ndarray | Array, "..."]) -> Transformer:
-    """Return a copy of a model with some of its matrices replaced, by name: ``W_pos=...``.
-
-    Raises:
-        ValueError: for a name that no matrix has, or another shape than the matrix has.
-    """
-    shapes = {name: old.shape for name, old in model.weights.items()}
-    for name, new in weights.items():
-        if shapes.get(name) != new.shape:
-            known = ", ".join(f"{name} {shape}" for name, shape in shapes.items())
-            raise ValueError(f"{name} of shape {new.shape} replaces no matrix; give any of {known}")
-    arrays = [jnp.asarray(weight, jnp.float32) for weight in weights.values()]
-    return eqx.tree_at(lambda m: [getattr(m, name) for name in weights], model, arrays)
-
-
 def logit_map(model: Transformer) -> Float[np.ndarray, "neurons n_classes"]:
     """Return W_out·W_U, what each neuron adds to the logits, in double precision."""
     return np.asarray(model.W_out, float) @ np.asarray(model.W_U, float)

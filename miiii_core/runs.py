@@ -28,7 +28,7 @@ import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache, cached_property
 from importlib.metadata import version
@@ -47,10 +47,10 @@ from . import train as training
 from .batch import fit_many
 from .config import Config, Precision, batch_fields
 from .files import FileDamaged, held
+from .losses import GENERALISED, NEVER, first_epoch
 from .model import WEIGHT_NAMES, Activations, Transformer, numerics, weight_type
 from .presets import PRESETS, nearest_preset, preset, train_command
 from .probes import metric_axes
-from .schedule import GENERALISED, NEVER, first_epoch, snapshot_epochs
 from .tasks import SPLITS, Task, primes_below
 from .train import Progress, TrainingDiverged, TrainState
 
@@ -73,10 +73,7 @@ class RunError(Exception):
 class Interrupted(KeyboardInterrupt):
     """Ctrl-C, or another signal to stop, in training; says what was saved and how to go on."""
 
-    def __init__(self, text: str, number: int = signal.SIGINT) -> None:
-        """Take what to say, and the number of the signal."""
-        super().__init__(text)
-        self.number = number
+    number: int = signal.SIGINT  #: Number of the signal
 
 
 class Metrics(dict[str, np.ndarray]):
@@ -298,21 +295,16 @@ def cached(which: str | Path | Config, *, progress: bool = True, **overrides: An
     more nothing is trained unasked, and nothing is moved.
 
     Args:
-        which: A configuration, a preset's name, or the folder of a run. A path is always a
-            folder; a text is one if there is such a folder and no such preset.
+        which: A configuration, a preset's name, or the folder of a run. A text that is no
+            preset's name is a folder.
         progress: Whether to show a bar if the run has to be trained.
         overrides: Fields to change, as in `Config.replace`; None leaves a field alone.
 
     Raises:
-        ValueError: for an unknown preset or field, or a name that is a preset's and a run's.
+        ValueError: for an unknown preset or field.
         RunError: for no finished run in a folder, a large run not there, or a shipped one damaged.
     """
     changes = {name: value for name, value in overrides.items() if value is not None}
-    if isinstance(which, str) and which in PRESETS and Path(which, "run.json").is_file():
-        raise ValueError(
-            f"{which!r} is a preset, and the folder {Path(which).absolute()} holds a run: write "
-            f"'./{which}' for the folder, or rename it and ask for the preset again"
-        )
     if isinstance(which, str) and which not in PRESETS and Path(which).is_dir():
         which = Path(which)
     if isinstance(which, Path):
@@ -371,8 +363,8 @@ def find_device(name: DeviceName) -> jax.Device:
         asked = os.environ.get("JAX_PLATFORMS")
         unset = f", unset JAX_PLATFORMS={asked}" if asked else ""
         raise ValueError(
-            f"device={name!r} is not there: {str(error) or 'JAX found none'}; choose auto or cpu{unset}, "
-            "or install JAX for a GPU with pip install 'miiii-core[gpu]'"
+            f"device={name!r} is not there: {str(error) or 'JAX found none'}; choose auto or cpu"
+            f"{unset}, or install JAX for a GPU with pip install 'miiii-core[gpu]'"
         ) from error
 
 
@@ -452,15 +444,11 @@ def _make_room(configs: Mapping[Path, Config], devices: Sequence[jax.Device]) ->
 
 def _alone(config: Config, task: Task, state: TrainState) -> News:
     """Train one run; its news are those of a batch of one."""
-    now = Progress(epoch=int(state.epoch), state=state, metrics=None)
     try:
         for now in training.fit(config, task, state):
             yield {0: now}
     except TrainingDiverged as error:
         yield {0: error}
-    else:
-        if not now.last:  # it had been stopped at its end, and nothing was left to train
-            yield {0: replace(now, last=True)}
 
 
 def _record(recorders: Sequence["_Recorder"], news: News, progress: bool) -> None:
@@ -484,14 +472,14 @@ def _record(recorders: Sequence["_Recorder"], news: News, progress: bool) -> Non
                     _, validation, _ = now.metrics["accuracy"]
                     means = f"{validation.mean():.3f} on average, {validation.min():.2f} at worst"
                     bar.set_postfix_str(f"validation accuracy {means}", refresh=False)
-                if stopped:
-                    recorder.save(now, "interrupted")
-                elif late or now.last:
-                    recorder.save(now, "finished" if now.last else "running")
+                if stopped or late or now.last:
+                    unfinished = "interrupted" if stopped else "running"
+                    recorder.save(now, "finished" if now.last else unfinished)
             first.saved_at = time.perf_counter() if late else first.saved_at
-            if going and stopped:
-                text = f"stopped at epoch {going[0][1].epoch}; go on with: {go_on}"
-                raise Interrupted(text, stopped[0])
+            if stopped and (unended := [now for _, now in going if not now.last]):
+                error = Interrupted(f"stopped at epoch {unended[0].epoch}; go on with: {go_on}")
+                error.number = stopped[0]
+                raise error
     if first.diverged and not many:
         kept_there = f"the state of epoch {first.info['epoch']} is kept in {where}"
         advice = "Try a smaller learning_rate or a larger eps"
@@ -505,12 +493,10 @@ class _Screen:
         return getattr(sys.stderr, name)
 
     def write(self, text: str) -> None:
-        """Write if that is possible."""
         with suppress(OSError, ValueError):
             sys.stderr.write(text)
 
     def flush(self) -> None:
-        """Flush if that is possible."""
         with suppress(OSError, ValueError):
             sys.stderr.flush()
 
@@ -541,7 +527,7 @@ class _Recorder:
             return None
         if now.metrics is not None:
             self.rows.append(now.metrics)
-            if now.epoch in snapshot_epochs(self.config.train) and not now.last:
+            if now.epoch in self.config.train.snapshots and not now.last:
                 _save_weights(self.folder / SNAPSHOT.format(now.epoch), now.state.model, np.float16)
         return now
 

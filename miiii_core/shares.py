@@ -103,12 +103,6 @@ def best_block(power: Float[np.ndarray, "neurons k0 k1"]) -> Float[np.ndarray, "
     return grid_purity(power).whole
 
 
-def one_digit_share(power: Float[np.ndarray, "neurons k0 k1"]) -> Float[np.ndarray, " neurons"]:
-    """Return each neuron's share of variance in functions of one digit, and sums of two such."""
-    edges = power[:, 0].sum(axis=1) + power[:, :, 0].sum(axis=1)
-    return edges / power.sum(axis=(1, 2))
-
-
 class Pairs(NamedTuple):
     """Frequencies of the two digits that belong together, in cycles per digit step."""
 

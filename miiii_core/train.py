@@ -12,11 +12,10 @@ import optax
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, PyTree
 
 from .config import Config
-from .losses import split_means, task_accuracies, task_losses, training_loss
+from .losses import SETTLED, split_means, task_accuracies, task_losses, training_loss
 from .model import Transformer, numerics, weight_type
 from .optim import UNTRACED, TracedHyperparameters, gradient_filter, optimiser
 from .probes import View, chosen_probes
-from .schedule import ends_at, is_settled, next_chunk, settled_since, tick_epochs, wide_epochs
 from .tasks import Task, make_task
 
 # Saved with each run. Raise it by hand when a change here or in what this imports changes the
@@ -150,27 +149,23 @@ def advance(
 
 
 @eqx.filter_jit
-def measure(problem: Problem, state: TrainState) -> dict[str, Array]:
-    """Measure every task on every split without dropout, and apply the narrow probes.
+def measure(problem: Problem, state: TrainState, wide: bool = False) -> dict[str, Array]:
+    """Measure every task on every split without dropout, and apply the narrow or the wide probes.
 
     Returns:
-        ``loss`` in nats and ``accuracy``, each (split, task), NaN for an empty split; then probes.
+        What the probes find; with the narrow ones also ``loss`` in nats and ``accuracy``, each
+        (split, task), NaN for an empty split.
     """
-    view, members = _look(problem, state), problem.split_members
-    right = task_accuracies(view.activations.logits, problem.all_targets, problem.class_sizes)
-    means = {"loss": split_means(view.losses, members), "accuracy": split_means(right, members)}
-    return means | _probed(problem, view, wide=False)
-
-
-@eqx.filter_jit
-def measure_wide(problem: Problem, state: TrainState) -> dict[str, Array]:
-    """Apply the wide probes."""
-    return _probed(problem, _look(problem, state), wide=True)
-
-
-def _probed(problem: Problem, view: View, wide: bool) -> dict[str, Array]:
-    chosen = chosen_probes(problem.config.train, wide=wide)
-    return {name: value for probe in chosen for name, value in probe.measure(view).items()}
+    view, members, found = _look(problem, state), problem.split_members, {}
+    if not wide:
+        right = task_accuracies(view.activations.logits, problem.all_targets, problem.class_sizes)
+        found = {
+            name: split_means(x, members)
+            for name, x in (("loss", view.losses), ("accuracy", right))
+        }
+    for probe in chosen_probes(problem.config.train, wide=wide):
+        found |= probe.measure(view)
+    return found
 
 
 def _look(problem: Problem, state: TrainState) -> View:
@@ -205,13 +200,13 @@ def fit(config: Config, task: Task, state: TrainState) -> Iterator[Progress]:
     Raises:
         TrainingDiverged: when the loss stops being finite; the error names the epoch.
     """
-    problem, epoch, ticks = Problem.of(config, task), int(state.epoch), tick_epochs(config.train)
+    problem, epoch, ticks = Problem.of(config, task), int(state.epoch), config.train.ticks
     if epoch == 0:
         yield _record(problem, state)
     chunk = 1
     for tick in (t for t in ticks if t > epoch):
         # Asked at ticks only, where a run that was never interrupted would have ended.
-        if epoch in ticks and is_settled(config.train, epoch, int(state.settled_since)):
+        if epoch in ticks and config.train.ends_at(epoch, int(state.settled_since)):
             return
         while epoch < tick:
             n, began = min(chunk, tick - epoch), time.perf_counter()
@@ -228,6 +223,23 @@ def fit(config: Config, task: Task, state: TrainState) -> Iterator[Progress]:
         yield now
 
 
+def settled_since(accuracies: Float[np.ndarray, " tasks"], before: int, epoch: int) -> int:
+    """Return the epoch since which every record found all tasks settled; -1 if this one did not.
+
+    Args:
+        accuracies: Validation accuracies of the tasks that are trained on, at this record.
+        before: The answer at the record before.
+        epoch: The epoch of this record.
+    """
+    since = before if before >= 0 else epoch
+    return since if (accuracies >= SETTLED).all() else -1
+
+
+def next_chunk(n: int, seconds: float) -> int:
+    """Return how many steps fill about a second, at most 4n, from the seconds that n steps took."""
+    return max(1, min(4 * n, int(n / max(seconds, 1e-6))))
+
+
 def _record(problem: Problem, state: TrainState) -> Progress:
     """Measure a run at an epoch to record, and decide whether it ends there."""
     config, epoch = problem.config.train, int(state.epoch)
@@ -236,9 +248,9 @@ def _record(problem: Problem, state: TrainState) -> Progress:
         trained = np.asarray(problem.loss_weights) > 0
         since = settled_since(metrics["accuracy"][1, trained], int(state.settled_since), epoch)
         state = replace(state, settled_since=jnp.asarray(since, jnp.int32))
-        last = ends_at(config, epoch, since)
-        if last or epoch in wide_epochs(config):
-            wide = jax.device_get(measure_wide(problem, state))
+        last = config.ends_at(epoch, since)
+        if last or epoch in config.wide_ticks:
+            wide = jax.device_get(measure(problem, state, wide=True))
             metrics |= wide | {"wide_epoch": np.array(epoch)}
     metrics["epoch"] = np.array(epoch)
     return Progress(epoch=epoch, state=state, metrics=metrics, last=last)

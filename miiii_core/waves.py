@@ -165,12 +165,6 @@ def project(values: Float[Tensor, "n units"], waves: Waves | Sequence[int]) -> P
     return Projection(coefficients, split, (rows**2).mean(axis=0))
 
 
-def explained(projection: Projection) -> Float[np.ndarray, " units"]:
-    """Return the share of each unit's variance that all waves explain; 0 for a constant unit."""
-    total = np.maximum(projection.variance, np.finfo(np.float32).tiny)
-    return projection.split.sum(axis=0) / total
-
-
 def remove(values: Float[Tensor, "n units"], waves: Waves) -> Float[np.ndarray, "n units"]:
     """Return values over 0..n-1 without what waves explain of them by least squares.
 

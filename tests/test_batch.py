@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from counting import compilations
 
-from miiii_core import batch, schedule, train
+from miiii_core import batch, train
 from miiii_core.batch import fit_many
 from miiii_core.config import BATCHABLE, Config, batch_fields
 from miiii_core.model import numerics
@@ -98,7 +98,7 @@ class TestEachRunIsTheOneAlone:
         _, mine = trained_together(configs)
         assert_same(mine, trained_alone(configs[1]), rtol)
         wide = [now.epoch for now in mine if "wide_epoch" in now.metrics]
-        assert wide == list(schedule.wide_epochs(configs[0].train))
+        assert wide == list(configs[0].train.wide_ticks)
 
 
 class TestEnds:
@@ -112,7 +112,11 @@ class TestEnds:
             assert_same(found[place], expected[place], 0)
 
     def test_a_run_that_has_settled_stays_as_it_is_and_the_others_go_on(self, monkeypatch):
-        def measured(problem, state):
+        measure = train.measure
+
+        def measured(problem, state, wide=False):
+            if wide:
+                return measure(problem, state, wide)
             good = (problem.traced.learning_rate > 1e-3) & (state.epoch >= 8)
             accuracy = jnp.where(good, 1.0, 0.5) * jnp.ones((3, 3))
             return {"accuracy": accuracy, "loss": jnp.zeros((3, 3))}
@@ -145,6 +149,7 @@ EIGHT = """
 import json
 import jax
 from miiii_core import batch
+from miiii_core.config import batch_fields
 from test_batch import TINY
 
 configs = [TINY.replace(seed=s, grokfast_lambda=s / 4, epochs=9) for s in range(10)]
@@ -156,7 +161,7 @@ def losses(devices):
     return [last[i].metrics["loss"][:2].tolist() for i in range(10)]
 
 devices = jax.devices()
-together = batch._Batch(configs, devices)
+together = batch._Batch(configs, batch_fields(configs), devices)
 together.advance(2)
 shards = together.states.model.W_E.addressable_shards
 places = [[str(shard.device), len(shard.data)] for shard in shards]

@@ -95,8 +95,8 @@ def test_masking_every_task_is_refused():
 
 def test_json_that_is_no_config_is_refused():
     for text, complaint in {
-        "{": "not valid JSON", "[]": "must be a JSON object of the sections task, model",
-        '{"tusk": {}}': "must be a JSON object", '{"task": {"p": 4}}': "p=4",
+        "{": "no JSON of sections", "[]": "no JSON of sections of fields",
+        '{"tusk": {}}': "unknown sections .*give task, model", '{"task": {"p": 4}}': "p=4",
         '{"task": {"q": 3}}': r"unknown field.*'q'.*'d_model'",
         '{"task": {"train_fraction": NaN}}': "train_fraction=nan",
     }.items():  # fmt: skip

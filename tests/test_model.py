@@ -10,7 +10,7 @@ from counting import compilations
 from jax.tree_util import Partial
 
 from miiii_core.config import ModelConfig
-from miiii_core.model import SITES, WEIGHT_NAMES, Transformer, logit_map, with_weights
+from miiii_core.model import SITES, WEIGHT_NAMES, Transformer, logit_map
 
 P, CLASSES, TASKS = 7, 10, 3
 NUMBERS = np.arange(P * P, dtype=np.int32)
@@ -72,14 +72,8 @@ class TestWeights:
             expected = 31**-0.5 if name == "W_U" else 128**-0.5
             assert weight.std() == pytest.approx(expected, rel=5 / np.sqrt(2 * weight.size))
 
-    def test_some_are_replaced_by_name_and_shape(self):
+    def test_the_map_from_neurons_to_logits(self):
         model = make_model()
-        other = with_weights(model, W_pos=np.ones((3, 12)))
-        assert (other.W_pos == 1).all() and (other.W_E == model.W_E).all()
-        for wrong in ({"W_X": np.ones(3)}, {"W_pos": np.ones((2, 12))}):
-            with pytest.raises(ValueError, match=r"W_(X|pos) of shape .*W_pos \(3, 12\)"):
-                with_weights(model, **wrong)
-
         expected = arrays(model)["W_out"] @ arrays(model)["W_U"]
         np.testing.assert_allclose(logit_map(model), expected, rtol=1e-12)
 

@@ -29,7 +29,7 @@ def state(problem):
 
 @pytest.fixture(scope="module")
 def measured(problem, state):
-    found = train.measure(problem, state) | train.measure_wide(problem, state)
+    found = train.measure(problem, state) | train.measure(problem, state, wide=True)
     return {name: np.asarray(v) for name, v in found.items()}
 
 

@@ -21,12 +21,11 @@ from miiii_core import files, runs
 from miiii_core.model import WEIGHT_NAMES
 from miiii_core.probes import metric_axes
 from miiii_core.runs import Interrupted, RunError, cached, load, verify
-from miiii_core.schedule import snapshot_epochs, tick_epochs, wide_epochs
 from miiii_core.tasks import SPLITS
 from miiii_core.train import Progress, TrainingDiverged, initial_state, task_of
 
 HERE = Path(__file__).parent
-SNAPSHOTS = [f"snapshots/{epoch:08d}.npz" for epoch in snapshot_epochs(TINY.train)[:-1]]
+SNAPSHOTS = [f"snapshots/{epoch:08d}.npz" for epoch in TINY.train.snapshots[:-1]]
 WRITTEN = ["run.json", "metrics.npz", "weights.npz", *SNAPSHOTS]
 
 
@@ -143,8 +142,8 @@ def test_metrics_have_the_axes_they_were_recorded_with(tiny_run):
     metrics = tiny_run.metrics
     assert metrics.axes == metric_axes(TINY)
     sizes = {"split": len(SPLITS), "matrix": len(WEIGHT_NAMES), "task": 3, "prime": 3, "wave": 4}
-    sizes |= {"epoch": len(tick_epochs(TINY.train)), "k0": 4, "k1": 4, "frequency": 4, "rank": 7}
-    sizes |= {"wide_epoch": len(wide_epochs(TINY.train)), "token": 15, "head": 4, "neuron": 4}
+    sizes |= {"epoch": len(TINY.train.ticks), "k0": 4, "k1": 4, "frequency": 4, "rank": 7}
+    sizes |= {"wide_epoch": len(TINY.train.wide_ticks), "token": 15, "head": 4, "neuron": 4}
     for name, array in metrics.items():
         assert array.shape == tuple(sizes[axis] for axis in metrics.axes[name]), name
     np.testing.assert_array_equal(metrics.split("loss", "test"), metrics["loss"][:, 2])
@@ -165,7 +164,7 @@ def test_tasks_are_learned_when_validation_says_so(tiny_run):
 
 
 def test_the_last_snapshot_is_the_trained_weights(tiny_run):
-    assert tiny_run.snapshot_epochs == snapshot_epochs(TINY.train)
+    assert tiny_run.snapshot_epochs == TINY.train.snapshots
     assert tiny_run.snapshot(40) is tiny_run.model
     with pytest.raises(RunError, match=r"no snapshot of epoch 5; there are \(1, .*40\)"):
         tiny_run.snapshot(5)
@@ -301,7 +300,7 @@ def test_foreign_files_among_snapshots_are_passed_over(copy):
     (copy / "snapshots" / "notes.npz").touch()
     shutil.copy(copy / SNAPSHOTS[0], copy / "snapshots" / "00000007.npz")
     verify(load(copy))
-    assert load(copy).snapshot_epochs == snapshot_epochs(TINY.train)
+    assert load(copy).snapshot_epochs == TINY.train.snapshots
 
 
 # Folders that are not free
@@ -638,20 +637,18 @@ def test_cached_takes_the_folder_of_a_finished_run(copy, stopped):
         cached(stopped)
 
 
-def test_a_path_is_a_folder_and_a_name_that_could_be_both_is_refused(
+def test_a_path_is_a_folder_and_a_name_is_first_of_all_a_preset(
     root, tiny_run, tmp_path, monkeypatch
 ):
     folder = shutil.copytree(tiny_run.folder, tmp_path / "masked")
-    (tmp_path / "masked-small").mkdir()
     monkeypatch.chdir(tmp_path)
     for way in (folder, Path("masked"), "./masked", str(folder)):
         assert cached(way).config == TINY
-    with pytest.raises(ValueError, match=f"a preset, and the folder {folder} .* './masked' for"):
-        cached("masked")
     with pytest.raises(RunError, match="there is no run in basis"):
         cached(Path("basis"))
     monkeypatch.setattr(runs, "_start", lambda *_: [tiny_run])
-    assert cached("masked-small") is tiny_run, "a folder without a run hides no preset"
+    monkeypatch.setattr(runs, "LARGE_P", 1000)
+    assert cached("masked") is tiny_run, "a folder hides no preset"
 
 
 def test_cached_knows_no_other_names(root):

@@ -65,13 +65,6 @@ def test_a_product_of_two_waves_fills_its_block_and_the_stronger_of_two_is_the_b
     np.testing.assert_allclose(shares.best_block(centred_power((2 * a + b)[None])), 4 / 5)
 
 
-def test_sums_of_one_digit_have_no_product():
-    both = (wave(2, 0.1)[:, None] + wave(3, 0.2)[None, :])[None]
-    np.testing.assert_allclose(shares.one_digit_share(centred_power(both)), 1, rtol=1e-12)
-    alone = np.outer(wave(2, 0.1), wave(3, 0.2))[None]
-    np.testing.assert_allclose(shares.one_digit_share(centred_power(alone)), 0, atol=1e-12)
-
-
 def test_constant_neurons_are_left_out():
     found = shares.varying(np.stack([np.full((P, P), 0.7), product(1, 2), np.zeros((P, P))]))
     assert found.numbers.tolist() == [1]

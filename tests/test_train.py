@@ -6,7 +6,7 @@ import oracles as oracle
 import pytest
 from counting import compilations
 
-from miiii_core import probes, schedule, train
+from miiii_core import losses, probes, train
 from miiii_core.config import Config
 from miiii_core.model import numerics
 
@@ -151,11 +151,11 @@ class TestFit:
         rare = TINY.replace(eval_every=4, n_snapshots=2, evals_per_octave=1, wide_per_octave=1)
         config = rare.replace(epochs=9, probes=("residues",))
         seen = [now for now in fitted(config) if now.metrics]
-        assert [now.epoch for now in seen] == list(schedule.tick_epochs(config.train))
+        assert [now.epoch for now in seen] == list(config.train.ticks)
         assert all(isinstance(v, np.ndarray) for v in seen[0].metrics.values())
         assert [now.epoch for now in seen if now.last] == [9]
         wide = [now.epoch for now in seen if "residue_share" in now.metrics]
-        assert wide == list(schedule.wide_epochs(config.train))
+        assert wide == list(config.train.wide_ticks)
 
     @pytest.mark.parametrize("share, end", [(0.25, 27), (0.0, 40)])
     def test_a_run_ends_once_its_trained_tasks_have_been_settled(self, monkeypatch, share, end):
@@ -163,9 +163,13 @@ class TestFit:
         config = config.replace(eval_every=4, n_snapshots=2)
         good = {epoch: 8 <= epoch < 13 or epoch >= 16 for epoch in range(41)}
 
-        def measured(problem, state):
+        measure = train.measure
+
+        def measured(problem, state, wide=False):
+            if wide:
+                return measure(problem, state, wide)
             accuracy = np.zeros((3, 2), np.float32)
-            accuracy[1, 1:] = schedule.SETTLED if good[int(state.epoch)] else 0.99
+            accuracy[1, 1:] = losses.SETTLED if good[int(state.epoch)] else 0.99
             return {"accuracy": jnp.asarray(accuracy), "loss": jnp.zeros((3, 2))}
 
         monkeypatch.setattr(train, "measure", measured)
@@ -181,7 +185,9 @@ class TestFit:
     def test_stopped_once_settled_but_between_records_it_goes_on_to_the_same_end(self, monkeypatch):
         config = TINY.replace(probes=())
 
-        def measured(problem, state):
+        def measured(problem, state, wide=False):
+            if wide:
+                return {}
             accuracy = jnp.full((3, 2), float(state.epoch >= 12))
             return {"accuracy": accuracy, "loss": jnp.zeros((3, 2))}
 
@@ -190,7 +196,7 @@ class TestFit:
         *_, whole = fitted(config)
         stopped = next(now for now in fitted(config) if now.epoch == 22)
         since = int(stopped.state.settled_since)
-        assert stopped.metrics is None and schedule.is_settled(config.train, 22, since)
+        assert stopped.metrics is None and config.train.ends_at(22, since)
         *_, resumed = fitted(config, stopped.state)
         assert whole.last and resumed.last and resumed.epoch == whole.epoch == 23
         assert_same_bits(resumed.state, whole.state)

@@ -8,8 +8,8 @@ from jaxtyping import Float, Int, Real
 from miiii_core.chance import in_random_order
 from miiii_core.fourier import neuron_frequency
 from miiii_core.interventions import ablate, logits_with, score
+from miiii_core.losses import GENERALISED, NEVER
 from miiii_core.runs import Run
-from miiii_core.schedule import GENERALISED, NEVER
 from miiii_core.shares import best_block, centred_power, unit_grids, varying
 from miiii_core.tasks import Task
 

@@ -4,9 +4,9 @@ import numpy as np
 from jaxtyping import Float, Int
 from scipy.stats import spearmanr
 
+from miiii_core.losses import GENERALISED, MASTERED, NEVER, SETTLED
 from miiii_core.model import WEIGHT_NAMES
 from miiii_core.runs import Run
-from miiii_core.schedule import GENERALISED, MASTERED, NEVER, SETTLED
 
 from ..results import Curve, neighbour_steps, stored_neighbours
 from ..spaces import TABLE_1

@@ -6,8 +6,8 @@ import numpy as np
 from jaxtyping import Bool, Float
 from scipy.stats import binomtest, spearmanr
 
+from miiii_core.losses import GENERALISED
 from miiii_core.runs import Run
-from miiii_core.schedule import GENERALISED
 from miiii_core.tasks import Task, primes_below
 from miiii_core.waves import class_means
 

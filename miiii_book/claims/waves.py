@@ -10,9 +10,9 @@ from jaxtyping import Array, Float, Int
 
 from miiii_core.chance import active, chance, levels
 from miiii_core.fourier import ranks_for
+from miiii_core.losses import GENERALISED
 from miiii_core.model import logit_map
 from miiii_core.runs import Run
-from miiii_core.schedule import GENERALISED
 from miiii_core.shares import Purity, compare, interaction_of, prime_anova, unit_grids
 from miiii_core.waves import Projection, project
 

@@ -12,7 +12,8 @@ from numpy.typing import ArrayLike
 from . import style
 from .style import Groups, checked, checked_all, look, panel, panels, symbols
 
-MARKS = {"o": "●", "s": "■", "D": "◆", "^": "▲", "v": "▼"}
+MARKS = "osD^v"
+NAMED = (2, 3, 5, 7, 11, 17, 23, 29, 37, 47, 59, 73, 89, 109)  # primes with room for their names
 
 
 @look()
@@ -50,23 +51,18 @@ def by_prime(
         x = primes[: len(group)]
         height = checked(np.where(np.isposinf(group), above, group), name, len(x))
         solid = checked((full or {}).get(name, np.ones(len(x))), f"full[{name!r}]", len(x)) != 0
-        marker, glyph = list(MARKS.items())[index % len(MARKS) if not joined else 0]
         colour = shades[index] if joined else looks[name]["color"]
         line = {"color": colour, "linestyle": "-" if joined else "none", "linewidth": 1.2}
-        handles += axes.plot(x, height, label=name if joined else f"{glyph} {name}", **line)
-        line |= {"linestyle": "none", "marker": marker}
+        handles += axes.plot(x, height, label=name, **line)
+        line |= {"linestyle": "none", "marker": MARKS[0 if joined else index % len(MARKS)]}
         axes.plot(x[solid], height[solid], **line)
         axes.plot(x[~solid], height[~solid], markerfacecolor="white", **line)
     if np.isposinf(found).any():
         handles.append(axes.axhline(above, color=style.GREY, linewidth=0.8, label=never, zorder=0))
     if log:
         style.plain_log(axes.yaxis)
-    axes.set_ylabel(label)
-    named: list[int] = []  # as many primes as have room
-    for q in np.unique(primes).tolist():
-        if not named or q / named[-1] > 1.22:
-            named.append(q)
-    axes.set(xlabel="prime q", xscale="log")
+    axes.set(xlabel="prime q", xscale="log", ylabel=label)
+    named = np.intersect1d(primes, NAMED)
     axes.set_xticks(named, [str(q) for q in named])
     axes.set_xticks(np.unique(primes), [], minor=True)
     style.name_ends(axes, handles if len(handles) > 1 else [])

@@ -9,7 +9,7 @@ from matplotlib.colors import LogNorm, Normalize, PowerNorm
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
-from miiii_core.schedule import GENERALISED, first_epoch
+from miiii_core.losses import GENERALISED, first_epoch
 
 from . import style
 from .style import Groups, after_start, checked, checked_all, look, panel, panels
