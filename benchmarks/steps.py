@@ -115,13 +115,13 @@ def evaluation_costs(
 ) -> dict[str, tuple[float, int]]:
     """Seconds of each kind of evaluation with its probes, and how often a run does it."""
     config = problem.config.train
-    kinds = {
-        "narrow": (train.measure, config.ticks),
-        "wide": (partial(train.measure, wide=True), config.wide_ticks),
-    }
+    epochs = {"narrow": config.ticks, "wide": config.wide_ticks}
     return {
-        name: (timing.median_seconds(partial(measure, problem, state)), len(epochs))
-        for name, (measure, epochs) in kinds.items()
+        name: (
+            timing.median_seconds(partial(train.measure, problem, state, name == "wide")),
+            len(epochs[name]),
+        )
+        for name in epochs
     }
 
 

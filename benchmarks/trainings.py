@@ -24,9 +24,9 @@ import numpy as np
 from tqdm import tqdm
 
 from miiii_book import seeds as stored_seeds
-from miiii_book.spaces import RECORDING, TABLE_1, neighbours
+from miiii_book.spaces import RECORDING, neighbours
 from miiii_core import batch, files, runs, train
-from miiii_core.config import Config
+from miiii_core.config import BATCHABLE, Config
 from miiii_core.losses import GENERALISED
 from miiii_core.presets import preset
 from miiii_core.tasks import Task
@@ -40,7 +40,6 @@ FORKS: tuple[dict[str, Any], ...] = (
     {"train_fraction": 0.7}, {"precision": "bfloat16"},
 )  # fmt: skip
 # What happens without dropout or filter at all are claims of their own, with runs of their own.
-APART = (("dropout", 0.0), ("grokfast_lambda", 0.0))
 
 
 class Group(NamedTuple):
@@ -74,7 +73,7 @@ def _forks(seed: int) -> list[Config]:
 
 def _neighbours(seed: int) -> list[Config]:
     center = preset("miiii").replace(precision="bfloat16", seed=seed, **RECORDING)
-    return [one for step, one in neighbours(center, TABLE_1).items() if step not in APART]
+    return list(neighbours(center).values())
 
 
 GROUPS = {
@@ -241,7 +240,7 @@ def _batches(configs: Iterable[Config]) -> Iterator[list[Config]]:
     """Configurations that differ only in what one batch can train."""
     found: dict[Config, list[Config]] = defaultdict(list)
     for config in configs:
-        usual = {field: Config().values[field] for field in batch.BATCHABLE}
+        usual = {field: Config().values[field] for field in BATCHABLE}
         found[config.replace(**usual)].append(config)
     yield from found.values()
 

@@ -12,6 +12,8 @@ from myst_nb.core.read import is_myst_markdown_notebook
 from nbformat import NotebookNode
 from sphinx_external_toc.parsing import parse_toc_yaml
 
+from miiii_core.runs import book_folder
+
 ALIKE = ((float, int), (list, tuple), (tuple, list))  # kinds of a default, and of what it takes
 
 
@@ -44,13 +46,11 @@ class Chapter:
 
 
 def find_root() -> Path:
-    """Return the folder that holds the book: the current one, or the nearest above it."""
-    here = Path.cwd()
-    for folder in (here, *here.parents):
-        if (folder / "_toc.yml").is_file():
-            return folder
+    """Return the folder that holds the book; FileNotFoundError outside of one."""
+    if root := book_folder():
+        return root
     raise FileNotFoundError(
-        f"no book at {here} or above it: a folder with a _toc.yml is needed; "
+        f"no book at {Path.cwd()} or above it: a folder with a _toc.yml is needed; "
         "run this inside a clone of the repository"
     )
 
@@ -105,7 +105,7 @@ def assigned(
     for name, value in parameters.items():
         own = {c.name: c.defaults[name] for c in chosen if name in c.defaults}
         if not own:
-            lines = [f"\n  {c.name}: {_shown(c.defaults)}" for c in chosen if c.defaults]
+            lines = [f"\n  {c.name}: {c.defaults}" for c in chosen if c.defaults]
             raise ValueError(f"unknown parameter {name!r}; accepted are{''.join(lines) or ' none'}")
         for chapter, default in own.items():
             kinds = type(default), type(value)
@@ -141,7 +141,3 @@ def _defaults(page: str, source: str) -> dict[str, Any]:
                 "of the form name = literal, so that a reader can set each from outside"
             ) from error
     return found
-
-
-def _shown(parameters: Mapping[str, Any]) -> str:
-    return ", ".join(f"{name}={value!r}" for name, value in parameters.items())

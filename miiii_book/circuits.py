@@ -14,7 +14,6 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
-from miiii_core.interventions import check_rows
 from miiii_core.losses import GENERALISED
 from miiii_core.model import Activations
 from miiii_core.runs import Run
@@ -45,13 +44,12 @@ class HeldOut(NamedTuple):
     def of(
         cls, task: Task, logits: Float[Tensor, "n n_classes"], rows: Int[Tensor, " rows"]
     ) -> "HeldOut":
-        """Score the intact network by its logits of all inputs; ValueError for wrong rows."""
-        chosen = check_rows(rows, len(task.digits))
-        targets, own = task.targets[chosen], np.asarray(logits)[chosen]
+        """Score the intact network by its logits of all inputs."""
+        targets, own = task.targets[rows], np.asarray(logits)[rows]
         guess = np.array([np.bincount(answers).max() / len(answers) for answers in targets.T])
         columns = zip(task.columns, targets.T, strict=True)
         whole = np.array([_accuracy(own[:, classes], answers) for classes, answers in columns])
-        return cls(chosen, targets, task.columns, guess, whole)
+        return cls(np.asarray(rows), targets, task.columns, guess, whole)
 
     def left(self, logits: Float[Tensor, "rows n_classes"]) -> Float[np.ndarray, " tasks"]:
         """Return the share of each task's accuracy above guessing that logits keep.

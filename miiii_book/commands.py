@@ -56,7 +56,7 @@ def claims(named: tuple[str, ...], keys: tuple[str, ...], verbose: bool) -> None
 @click.option("--trials", default=32, show_default=True, help="trials that the study shall have")
 @click.option("--batch", type=int, help="trials trained side by side  [1 on a CPU, else 8]")
 @click.option("--storage", help="any Optuna storage URL  [a SQLite file among the runs]")
-@click.option("--study", help="its name in the storage  [made from what is searched]")
+@click.option("--study", help="first part of its name in the storage  [the task's]")
 @click.option("--choice", "choices", multiple=True, metavar="FIELD=A,B", help="values to try")
 @cli.device_option
 @cli.quiet_option
@@ -74,8 +74,9 @@ def search(base: str, trials: int, batch: int | None, storage: str | None, study
         from miiii_core.runs import find_device
 
         from . import search as searching
+        from .spaces import SMALL, TABLE_1
     config = preset(base).replace(**{k: v for k, v in given.items() if v is not None})
-    space = {**searching.space_for(config), **dict(map(_choice, choices))}
+    space = {**(TABLE_1 if config.task.p > 100 else SMALL), **dict(map(_choice, choices))}
     target = find_device(device)
     batch = batch or (1 if target.platform == "cpu" else 8)
     with jax.default_device(target):
@@ -88,7 +89,7 @@ def search(base: str, trials: int, batch: int | None, storage: str | None, study
         values = [str(value) for value in one.parameters.values()]
         epoch = f"{one.epoch:,}{' pruned' * one.pruned}"
         rows.append([str(one.number), *values, f"{one.loss:.4f}", f"{one.accuracy:.3f}", epoch])
-    click.echo("" if quiet else "\n".join(cli.aligned(rows)), nl=not quiet)
+    click.echo("" if quiet else cli.columns(rows), nl=not quiet)
 
 
 def _choice(text: str) -> tuple[str, tuple[Any, ...]]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from functools import cache, partial
 
 import numpy as np
-from tabulate import tabulate  # type: ignore[import-untyped]
+from tabulate import tabulate
 
 from miiii_core.losses import NEVER
 from miiii_core.presets import nearest_preset

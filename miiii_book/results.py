@@ -16,15 +16,13 @@ from miiii_core.losses import NEVER, first_epoch
 from miiii_core.runs import Run, RunError, shipped_root
 from miiii_core.tasks import primes_below
 
-from .spaces import RECORDING, TABLE_1, neighbours
+from .spaces import RECORDING, neighbours
 
 T = TypeVar("T")
 Row = Mapping[str, Any]
 BASES, RENAMED, NEIGHBOURS = "bases.jsonl", "renamed.jsonl", "neighbours.jsonl"
 # Fields in which trainings of one recipe may differ: size, seed, length, and what is recorded.
 FREE = ("p", "seed", "epochs", "settled_share", "eval_every", *RECORDING)
-# What happens without dropout or filter at all are claims of their own, with runs of their own.
-APART = (("dropout", 0.0), ("grokfast_lambda", 0.0))
 
 
 class Curve(NamedTuple):
@@ -46,14 +44,10 @@ class Curve(NamedTuple):
 
 
 def read_results(name: str, parse: Callable[[Row], T]) -> list[T]:
-    """Read a file of stored results: a JSON list, or one JSON object a line.
+    """Read a file of stored results, by its name: a JSON list, or one JSON object a line.
 
-    Args:
-        name: Name of the file. Where it is not, as outside the book, there are no results.
-        parse: Function from one object to one result.
-
-    Raises:
-        RunError: if the file cannot be read; names it.
+    Each object is parsed to one result. Where there is no file, as outside the book, there are no
+    results; RunError for one that is damaged.
     """
     root = shipped_root()
     path = root.parent / "results" / name if root else None
@@ -78,15 +72,9 @@ def curve_of(row: Row) -> Curve:
     return Curve(np.array(epochs, int), np.array(accuracy, float))
 
 
-def neighbour_steps(config: Config) -> dict[tuple[str, Any], Config]:
-    """Return the neighbours of a configuration by field and value, but for those in `APART`."""
-    found = neighbours(config, TABLE_1)
-    return {step: one for step, one in found.items() if step not in APART}
-
-
 def stored_neighbours(config: Config) -> dict[tuple[str, Any], list[Curve]]:
     """Return the curves of stored neighbours, one for each seed, by the field and its value."""
-    steps = {one.replace(**RECORDING): step for step, one in neighbour_steps(config).items()}
+    steps = {one.replace(**RECORDING): step for step, one in neighbours(config).items()}
     found: dict[tuple[str, Any], list[Curve]] = defaultdict(list)
     for own, curve in read_results(NEIGHBOURS, lambda row: (config_of(row), curve_of(row))):
         if step := steps.get(own.replace(seed=config.train.seed)):

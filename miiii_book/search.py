@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import optuna
 from optuna.trial import Trial, TrialState
+from sqlalchemy import URL
 from tqdm import tqdm
 
 from miiii_core.batch import fit_many
@@ -21,7 +22,7 @@ from miiii_core.config import BATCHABLE, Config, fields
 from miiii_core.runs import RunError, runs_root
 from miiii_core.train import TRAINING_VERSION, TrainingDiverged, task_of
 
-from .spaces import RECORDING, SMALL, TABLE_1, Space
+from .spaces import RECORDING, Space
 
 PATIENCE = 0.25  # share of its epochs that every trial is given: early losses tell little
 DONE = (TrialState.COMPLETE, TrialState.PRUNED)
@@ -78,42 +79,31 @@ def search(
 def open_study(
     base: Config, space: Space, name: str | None = None, storage: str | None = None, seed: int = 0
 ) -> optuna.Study:
-    """Return the study of that name, new or as it was left.
+    """Return the study of a configuration and a space, new or as it was left.
 
-    Raises:
-        RunError: if the storage cannot be opened or holds another search of that name.
+    Its name, the task's by default, is followed by a digest of both and of the training version.
+    RunError if the storage cannot be opened.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     if storage is None:
         runs_root().mkdir(parents=True, exist_ok=True)
-    url = storage or f"sqlite:///{runs_root() / 'searches.db'}"
+    usual = URL.create("sqlite", database=str(runs_root() / "searches.db"))
+    url = storage or usual.render_as_string()
     question = json.dumps([base.digest, TRAINING_VERSION, dict(space)])
-    name = name or f"{base.task.name}-{hashlib.sha256(question.encode()).hexdigest()[:12]}"
+    name = f"{name or base.task.name}-{hashlib.sha256(question.encode()).hexdigest()[:12]}"
     try:
         study = optuna.create_study(storage=url, study_name=name, load_if_exists=True)
-        asked = study.user_attrs.get("question", question)
-        study.set_user_attr("question", asked)
         before = len(study.get_trials(deepcopy=False))
     except Exception as error:  # each database has errors of its own
         raise RunError(
             f"the storage {url} cannot be used: {str(error).splitlines()[0]}; "
             "give an Optuna storage URL, such as sqlite:///search.db"
         ) from error
-    if asked != question:
-        raise RunError(
-            f"{url} holds a study {name!r} of another configuration, space or version of the "
-            "training; choose another name"
-        )
     # A sampler that began anew would ask its first questions again.
     study.sampler = optuna.samplers.TPESampler(seed=seed + before, constant_liar=True)
     patience = round(PATIENCE * base.train.epochs)
     study.pruner = optuna.pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=patience)
     return study
-
-
-def space_for(config: Config) -> Space:
-    """Return the paper's values, or smaller models and larger steps for a small p."""
-    return TABLE_1 if config.task.p > 100 else SMALL
 
 
 def run_trials(study: optuna.Study, count: int, base: Config, space: Space) -> None:

@@ -25,7 +25,7 @@ from .fourier import (
 from .losses import cross_entropy
 from .model import Transformer, logit_map
 from .runs import Run
-from .shares import TINY, centred_power, unit_grids
+from .shares import TINY, unit_grids
 from .tasks import Task
 from .waves import Waves, columns
 
@@ -173,7 +173,6 @@ class AdditionMeasures:
     frequency: Int[np.ndarray, " neurons"]  #: Of each neuron after the ReLU; 0 if constant
     share: Float[np.ndarray, " neurons"]  #: Of each neuron, in the 3×3 block of its frequency
     head_share: Float[np.ndarray, " heads"]  #: Of each head's attention to x0, likewise
-    head_key_share: Float[np.ndarray, " heads"]  #: Of it, in waves and products of key frequencies
     map_share: Float[np.ndarray, " frequencies+1"]  #: Of W_L over the classes, at k = 0..(p-1)/2
     #: Of what neurons say along each key cos and sin of W_L, in that wave of x0 + x1
     sums: Float[np.ndarray, "keys 2"]
@@ -248,15 +247,13 @@ def _stations(model: Transformer, task: Task, key: Sequence[int]) -> dict[str, A
     looks = unit_grids(task, np.asarray(a.attention[:, :, 0], float))
     own, heads = neuron_frequency(unit_grids(task, neurons)), neuron_frequency(looks)
     power = frequency_power(writes.T).sum(axis=1)
-    classes, looking = _class_waves(task.p, key), centred_power(looks)
+    classes = _class_waves(task.p, key)
     said = neurons @ (writes @ classes.T)
     along = (sum_waves(task.p, key) * said).sum(axis=0) ** 2 / np.maximum(_energy(said), TINY)
-    by_key = looking[:, [0, *key]][:, :, [0, *key]].sum(axis=(1, 2))
     return {
         "frequency": np.asarray(own.frequency),
         "share": np.asarray(own.share),
         "head_share": np.asarray(heads.share),
-        "head_key_share": by_key / np.maximum(looking.sum(axis=(1, 2)), TINY),
         "map_share": power / power.sum(),
         "sums": along.reshape(-1, 2),
         "logit_share": addition_shares(logits, range(1, (task.p + 1) // 2)),

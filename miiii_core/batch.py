@@ -36,8 +36,7 @@ def fit_many(
         News by place in ``configs``, about once a second and at each epoch to record: where a
         run is, or once the error of a run that diverged. Runs that have ended are left out.
 
-    Raises:
-        ValueError: if there are no runs, or if they differ in another field.
+    ValueError if there are no runs, or if they differ in another field.
     """
     names, settings = batch_fields(configs), configs[0].model
     with numerics(settings):

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
 
 import click
+from tabulate import tabulate
 
 from .config import BATCHABLE, Config, field_type, fields
 from .presets import PRESETS, nearest_preset, preset
@@ -84,7 +85,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         code = _run(arguments)
         sys.stdout.flush()
     except OSError as error:  # the device that is written to is full, or gone
-        sys.stdout, code = open(os.devnull, "w"), 1
+        sys.stdout, code = open(os.devnull, "w", encoding="utf-8"), 1
         with suppress(OSError):
             click.echo(f"miiii: nothing more could be written: {error.strerror}", err=True)
     sys.exit(code)
@@ -112,19 +113,17 @@ def _short(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-class Listed(click.ParamType):
+class _Listed(click.ParamType):
     """A comma-separated list; an empty text is an empty list."""
 
     name = "a,b,..."
 
     def __init__(self, item: click.ParamType) -> None:
-        """Take the type of the items."""
         self.item = item
 
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> tuple[Any, ...]:
-        """Split the text and read each item."""
         texts = [text.strip() for text in value.split(",")] if value.strip() else []
         return tuple(self.item.convert(text, param, ctx) for text in texts)
 
@@ -134,7 +133,7 @@ def option_type(kind: Any) -> click.ParamType:
     if get_origin(kind) is Literal:
         return click.Choice(get_args(kind))
     if get_origin(kind) is tuple:
-        return Listed(option_type(get_args(kind)[0]))
+        return _Listed(option_type(get_args(kind)[0]))
     return click.INT if kind is int else click.FLOAT
 
 
@@ -143,7 +142,7 @@ def config_options(command: Callable[..., None], several: bool = False) -> Calla
     for name, field in reversed(fields().items()):
         usual, kind, text = field.default, option_type(field_type(name)), field.metadata["help"]
         if several and name in BATCHABLE:
-            kind, text = Listed(kind), f"{text}; several values train at once"
+            kind, text = _Listed(kind), f"{text}; several values train at once"
         shown = ",".join(map(str, usual)) if isinstance(usual, tuple) else _short(usual)
         names = [f"--{name.replace('_', '-')}", *(["--task"] if name == "name" else [])]
         command = click.option(*names, name, type=kind, help=f"{text}  [{shown}]")(command)
@@ -258,7 +257,7 @@ def runs_table(found: Sequence["Run | RunError"]) -> str:
         info, task, epoch = run.info, run.config.task, f"{run.epoch}/{run.config.train.epochs}"
         own = (run.folder.name, task.name, str(task.p), info["status"], epoch, mean, worst)
         rows.append((*own, f"{info['wall_seconds']:.0f}", info["device"]))
-    return "\n".join([*aligned(rows), *damaged])
+    return "\n".join([columns(rows), *damaged])
 
 
 def run_page(run: "Run") -> str:
@@ -285,11 +284,10 @@ def run_page(run: "Run") -> str:
         reached = ("-" if epoch is None else f"{epoch:,}" for epoch in epochs)
         rows.append((f"mod {modulus}", *(f"{a[-1]:.3f}" for a in both), *reached))
     note = f"(at {MASTERED}: first recorded epoch of that accuracy, - for never)"
-    return "\n".join([*lines, "", *aligned(rows), note])
+    return "\n".join([*lines, "", columns(rows), note])
 
 
-def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+def columns(rows: Sequence[Sequence[str]]) -> str:
     """Return lines of columns, the first aligned to the left and the rest to the right."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    padded = ([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])] for row in rows)
-    return ["  ".join(cells) for cells in padded]
+    sides = ("left", *["right"] * (len(rows[0]) - 1))
+    return tabulate(rows, tablefmt="plain", colalign=sides, disable_numparse=True)

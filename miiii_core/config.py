@@ -225,8 +225,7 @@ class Config:
     def from_json(cls, text: str) -> "Config":
         """Read what `to_json` wrote; fields that the text leaves out get their defaults.
 
-        Raises:
-            ValueError: if the text is not JSON, or has a section, field or value that is wrong.
+        ValueError if it is not JSON, or has a section, field or value that is wrong.
         """
         try:
             sections = json.loads(text)
@@ -240,8 +239,7 @@ class Config:
     def replace(self, **values: Any) -> "Config":
         """Return a copy with fields changed, each named without its section: ``replace(p=31)``.
 
-        Raises:
-            ValueError: for a field that does not exist, or a value that it does not take.
+        ValueError for a field that does not exist, or a value that it does not take.
         """
         if unknown := set(values) - set(fields()):
             raise ValueError(f"unknown fields {sorted(unknown)}; the fields are {sorted(fields())}")
@@ -275,8 +273,7 @@ def differences(config: Config, usual: Config) -> list[tuple[str, Any, Any]]:
 def batch_fields(configs: Sequence[Config]) -> tuple[str, ...]:
     """Return the fields in which runs that train as one program differ, as in `BATCHABLE`.
 
-    Raises:
-        ValueError: if there are no runs, or for a field that is not in `BATCHABLE`.
+    ValueError if there are no runs, or for a field that is not among these.
     """
     if not configs:
         raise ValueError("got no configurations; a batch takes at least one")

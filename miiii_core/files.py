@@ -1,13 +1,11 @@
 """Files that are either whole or not there: atomic writes, checked reads, locked folders."""
 
-import errno
 import hashlib
 import io
 import json
 import os
 import sys
 import tempfile
-import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -17,7 +15,6 @@ import numpy as np
 from filelock import FileLock, Timeout
 
 LEFTOVER = ".part"
-CANNOT_SYNC = (errno.EINVAL, errno.ENOTSUP, errno.EBADF, errno.EPERM, errno.EACCES)
 
 
 class FileDamaged(Exception):
@@ -38,7 +35,12 @@ def write_atomic(path: Path, content: bytes) -> None:
         with suppress(PermissionError):  # some file systems have no modes to change
             os.chmod(part, 0o644)
         os.replace(part, path)
-        _sync_name(path.parent)
+        with suppress(OSError):  # the name as well, on systems that sync folders
+            folder = os.open(path.parent, os.O_RDONLY)
+            try:
+                os.fsync(folder)
+            finally:
+                os.close(folder)
     except OSError as error:
         raise OSError(error.errno, error.strerror, str(path)) from error
     finally:
@@ -81,10 +83,8 @@ def load_arrays(path: Path, sha256: str | None = None) -> dict[str, np.ndarray]:
     """
     content = read_whole(path, sha256)
     try:
-        with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            members = {name.removesuffix(".npy"): archive.read(name) for name in archive.namelist()}
-        read = np.lib.format.read_array
-        return {name: read(io.BytesIO(own), allow_pickle=False) for name, own in members.items()}
+        with np.load(io.BytesIO(content), allow_pickle=False) as archive:
+            return dict(archive)
     except Exception as error:  # zipfile, its decoders and NumPy each raise errors of their own
         raise FileDamaged(f"{path} is damaged or no .npz: {error}") from error
 
@@ -134,21 +134,6 @@ def held(folder: Path, *, wait: bool = False) -> Iterator[None]:
         raise _unwritable(place.parent, error) from error
     with mine:
         yield
-
-
-def _sync_name(folder: Path) -> None:
-    """Make the names of new files in a folder durable, on systems that can."""
-    try:
-        descriptor = os.open(folder, os.O_RDONLY)
-    except PermissionError:  # Windows opens no folders
-        return
-    try:
-        os.fsync(descriptor)
-    except OSError as error:
-        if error.errno not in CANNOT_SYNC:
-            raise
-    finally:
-        os.close(descriptor)
 
 
 def _unwritable(folder: Path, error: OSError) -> OSError:

@@ -40,7 +40,9 @@ def score(
     shape = (len(task.digits), task.n_classes)
     if logits.shape != shape:
         raise ValueError(f"logits of shape {logits.shape} were given; this task has {shape}")
-    chosen = slice(None) if rows is None else check_rows(rows, shape[0])
+    chosen = np.arange(shape[0]) if rows is None else np.asarray(rows)
+    if not len(chosen) or not 0 <= chosen.min() <= chosen.max() < shape[0]:
+        raise ValueError(f"rows={chosen} were given; give one or more inputs, 0 to {shape[0] - 1}")
     values, answers = jnp.asarray(logits)[chosen], jnp.asarray(task.targets[chosen])
     return Scores(*_means(values, answers, task.class_sizes))
 
@@ -48,17 +50,14 @@ def score(
 def ablate(activations: Activations, site: str, units: Sequence[int], fill: str = "mean") -> Edit:
     """Return the edit that sets some units of a site to their mean over all inputs, or to zero.
 
-    Of the site ``attention`` it is the pattern of a head that is held still: what the head reads
-    still varies, so what is lost is what it does by looking now here, now there.
+    At the site ``attention`` a head's pattern is held: what it reads still varies, its choice of
+    digit does not. ValueError for another site or fill, or a number that no unit has.
 
     Args:
         activations: Activations over all inputs.
         site: One of `model.SITES`.
         units: Numbers of heads, neurons or coordinates, on the site's second axis.
         fill: ``"mean"`` or ``"zero"``.
-
-    Raises:
-        ValueError: for another site or fill, or a number that no unit has.
     """
     if site not in SITES or fill not in FILLS:
         known = f"a site of {', '.join(SITES)}, and a fill of {', '.join(FILLS)}"
@@ -82,14 +81,6 @@ def logits_with(
     """
     digits = task.digits if rows is None else task.digits[np.asarray(rows)]
     return _edited_logits(model, jnp.asarray(digits), dict(edit))
-
-
-def check_rows(rows: Int[Tensor, " rows"], count: int) -> Int[np.ndarray, " rows"]:
-    """Refuse no rows, and rows that there is no input for; a negative one counts from the end."""
-    chosen = np.asarray(rows)
-    if len(chosen) == 0 or not 0 <= chosen.min() <= chosen.max() < count:
-        raise ValueError(f"rows={chosen} were given; give one or more inputs, 0 to {count - 1}")
-    return chosen
 
 
 def _set_to(chosen: Array, instead: Array, values: Array) -> Array:

@@ -141,7 +141,6 @@ class Transformer(eqx.Module):
         *,
         key: PRNGKeyArray | None = None,
         keep: Keep = None,
-        edit: Edit | None = None,
     ) -> Float[Array, "n n_classes"]:
         """Compute the packed logits of n inputs, in the precision of the configuration.
 
@@ -149,23 +148,21 @@ class Transformer(eqx.Module):
             digits: The pairs (x0, x1), both in ``range(p)``.
             key: Source of the dropout masks; without a key nothing is dropped.
             keep: Share of the stream that dropout keeps, in (0, 1]; ``1 - dropout`` if not given.
-            edit: Functions that replace arrays on the way, as in `activations`.
         """
-        return self._forward(digits, self.config.precision, edit or {}, key, keep)["logits"]
+        return self._forward(digits, self.config.precision, {}, key, keep)["logits"]
 
     def activations(
         self, digits: Int[np.ndarray | Array, "n 2"], edit: Edit | None = None
     ) -> Activations:
         """Compute everything on the way to the logits, in float32 and with nothing dropped.
 
+        ValueError if an edit names no site, or changes the shape of an array.
+
         Args:
             digits: The pairs (x0, x1), both in ``range(p)``.
             edit: For some of `SITES`, a function from the site's array to one of the same shape,
                 from which all that follows is computed. A ``jax.tree_util.Partial`` of a function
                 and arrays compiles once for all arrays of their shapes, a lambda each time.
-
-        Raises:
-            ValueError: if an edit names no site, or changes the shape of an array.
         """
         with numerics(self.config):
             return _activations(self, jnp.asarray(digits), edit or {})

@@ -52,11 +52,7 @@ PRESETS: dict[str, Config] = (
 
 
 def preset(name: str) -> Config:
-    """Return the configuration of an experiment, named by a key of `PRESETS`.
-
-    Raises:
-        ValueError: for a name that is not known; the error lists those that are.
-    """
+    """Return the experiment of a key of `PRESETS`; ValueError, naming all, for another."""
     if name not in PRESETS:
         raise ValueError(f"unknown preset {name!r}; choose one of {', '.join(sorted(PRESETS))}")
     return PRESETS[name]

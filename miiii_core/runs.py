@@ -305,6 +305,7 @@ def cached(which: str | Path | Config, *, progress: bool = True, **overrides: An
         RunError: for no finished run in a folder, a large run not there, or a shipped one damaged.
     """
     changes = {name: value for name, value in overrides.items() if value is not None}
+    which = which if isinstance(which, Path | Config) else str(which)  # papermill reads 7 as an int
     if isinstance(which, str) and which not in PRESETS and Path(which).is_dir():
         which = Path(which)
     if isinstance(which, Path):
@@ -316,8 +317,8 @@ def cached(which: str | Path | Config, *, progress: bool = True, **overrides: An
     if config.task.p >= LARGE_P:
         if why := _unusable(folder):
             how = "move it aside and type" if folder.exists() else "type"
-            spent = "which may take hours on two cores and minutes on a GPU"
-            raise RunError(f"{why}. To train it, {spent}, {how}: {train_command(config)}")
+            raise RunError(f"{why}. To train it, for hours without a GPU, {how}: "
+                           f"{train_command(config)}")  # fmt: skip
         return _finished(load(folder), {})
     with held(folder, wait=True):
         if folder.exists() and (why := _unusable(folder)):
@@ -340,12 +341,12 @@ def cache_folder(which: str | Config, **overrides: Any) -> tuple[Path, Config]:
 
 def runs_root() -> Path:
     """Return the folder of cached runs: ``$MIIII_RUNS``, or ``_runs`` beside the book or here."""
-    return Path(os.environ.get("MIIII_RUNS") or (_book_folder() or Path.cwd()) / "_runs")
+    return Path(os.environ.get("MIIII_RUNS") or (book_folder() or Path.cwd()) / "_runs")
 
 
 def shipped_root() -> Path | None:
     """Return the folder of shipped runs, ``$MIIII_SHIPPED`` or the book's; None without a book."""
-    home, named = _book_folder(), os.environ.get("MIIII_SHIPPED")
+    home, named = book_folder(), os.environ.get("MIIII_SHIPPED")
     return Path(named) if named else home and home / "book" / "runs"
 
 
@@ -372,12 +373,17 @@ def estimate_memory(config: Config, runs: int = 1) -> int:
     """Return the bytes that a process needs at its peak to train, a little generously.
 
     Counted are the activations of a step on the training inputs, or of an evaluation on all
-    inputs, whichever is more, and the weights with gradient and state of the optimiser.
+    inputs, whichever is more; the weights with gradient and copies; and the state of the
+    optimiser, which is theirs, the two moments of Adam, and what the filter keeps.
     """
-    (classes, weights, state), p, model = _sizes(config), config.task.p, config.model
-    rows = max(2 * config.task.n_train, p**2)
+    p, model, optim = config.task.p, config.model, config.optim
+    moduli = (p,) if config.task.name == "nanda" else primes_below(p)
+    classes = 2 * len(moduli) if config.task.name == "divisible" else sum(moduli)
+    weights = model.d_model * (p + 4 + 4 * model.d_model + 2 * model.d_mlp + classes)
+    kept = {"ema": 1, "ma": optim.grokfast_window, "none": 0}[optim.grokfast]
     width = 4 * classes + 4 * model.d_mlp + 16 * model.d_model + 6 * p
-    return OVERHEAD + weight_type(model).itemsize * (rows * width + 5 * weights + state) * runs
+    numbers = max(2 * config.task.n_train, p**2) * width + weights * (8 + kept)
+    return OVERHEAD + weight_type(model).itemsize * numbers * runs
 
 
 def _start(
@@ -604,8 +610,8 @@ def _finite(now: Progress) -> bool:
     return all(bool(jnp.isfinite(numbers).all()) for numbers in (*weights, *loss))
 
 
-def _book_folder() -> Path | None:
-    """The nearest folder with the book's table of contents, from the working folder upwards."""
+def book_folder() -> Path | None:
+    """Return the nearest folder with a `_toc.yml`, from the working folder upwards, if any."""
     homes = (Path.cwd(), *Path.cwd().parents)
     return next((home for home in homes if (home / "_toc.yml").is_file()), None)
 
@@ -730,19 +736,6 @@ def _revision() -> str:
     words = ["git", "describe", "--always", "--exclude=*", "--abbrev=12", "--dirty=+"]
     found = subprocess.run(words, cwd=home, capture_output=True, text=True)
     return found.stdout.strip() or "unknown"
-
-
-def _sizes(config: Config) -> tuple[int, int, int]:
-    """Numbers of classes, of weights, and of the state: known before the task is built.
-
-    The state has the weights, the two moments of Adam, and what the filter keeps.
-    """
-    p, d, optim = config.task.p, config.model.d_model, config.optim
-    moduli = (p,) if config.task.name == "nanda" else primes_below(p)
-    classes = 2 * len(moduli) if config.task.name == "divisible" else sum(moduli)
-    weights = d * (p + 4 + 4 * d + 2 * config.model.d_mlp + classes)
-    kept = {"ema": 1, "ma": optim.grokfast_window, "none": 0}[optim.grokfast]
-    return classes, weights, weights * (3 + kept)
 
 
 def _available_memory(device: jax.Device) -> int:

@@ -98,11 +98,6 @@ def centred_power(neurons: Grids) -> Float[np.ndarray, "neurons k0 k1"]:
     return power
 
 
-def best_block(power: Float[np.ndarray, "neurons k0 k1"]) -> Float[np.ndarray, " neurons"]:
-    """Return each neuron's share of variance in its best block of the p-DFT, over all pairs."""
-    return grid_purity(power).whole
-
-
 class Pairs(NamedTuple):
     """Frequencies of the two digits that belong together, in cycles per digit step."""
 

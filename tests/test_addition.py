@@ -103,7 +103,7 @@ def measured(tiny_addition):
 def test_every_measure_has_the_size_of_the_model(tiny_addition, measured):
     config = tiny_addition.config.model
     assert len(measured.frequency) == len(measured.share) == config.d_mlp
-    assert len(measured.head_share) == len(measured.head_key_share) == config.n_heads
+    assert len(measured.head_share) == config.n_heads
     assert len(measured.embedding_share) == len(measured.logit_share) == 3
     assert measured.sums.shape == (len(measured.key), 2)
     np.testing.assert_allclose(measured.map_share.sum(), 1)

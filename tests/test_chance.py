@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from miiii_core import chance
-from miiii_core.shares import Anova, best_block, centred_power
+from miiii_core.shares import Anova, centred_power, grid_purity
 
 P, MODULI = 11, (2, 3, 5, 7)
 N, X = np.arange(P * P), np.arange(P)
@@ -32,8 +32,8 @@ def test_random_order_keeps_the_values_and_loses_the_period():
     neuron = (first[:, None] + 3 * first[:, None] * second[None, :])[None]
     mixed = chance.in_random_order(neuron, np.random.default_rng(0))
     np.testing.assert_array_equal(np.sort(mixed, axis=None), np.sort(neuron, axis=None))
-    assert best_block(centred_power(neuron))[0] == pytest.approx(1)
-    assert best_block(centred_power(mixed))[0] < 0.9
+    assert grid_purity(centred_power(neuron)).whole[0] == pytest.approx(1)
+    assert grid_purity(centred_power(mixed)).whole[0] < 0.9
 
 
 def test_even_perfect_neurons_do_not_fill_a_block():
@@ -42,7 +42,7 @@ def test_even_perfect_neurons_do_not_fill_a_block():
     # max(0, cos a + cos b) repeats when a digit moves by q steps, as far as the grid goes.
     np.testing.assert_allclose(neurons[:2, 3:], neurons[:2, :-3], atol=1e-12)
     np.testing.assert_allclose(neurons[2:, :, 5:], neurons[2:, :, :-5], atol=1e-12)
-    assert (best_block(centred_power(neurons)) < 0.99).all()
+    assert (grid_purity(centred_power(neurons)).whole < 0.99).all()
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,8 @@ from miiii_book.claims.claim import Verdict, says
 from miiii_book.claims.embeddings import best_frequency_share, frequencies_for
 from miiii_book.claims.neurons import explained_by_difference, looks, spiked
 from miiii_book.claims.training import settled_at
-from miiii_book.results import Curve, Training, neighbour_steps
+from miiii_book.results import Curve, Training
+from miiii_book.spaces import neighbours
 from miiii_core import runs
 from miiii_core.tasks import primes_below
 
@@ -169,9 +170,6 @@ CRITERIA = {
         ({"p-value with digits renamed": 0.01}, PARTLY),
         ({"lead with digits renamed": 0.9, "p-value with digits renamed": 0.01}, NO),
         ({"p-value": 0.2}, OPEN), ({"lead in octaves": -1.0}, OPEN)),
-    "own-tables": ({"pairs": 9, "octaves, median": 0.5, "p-value": 0.01},
-        ({"octaves, median": 0.1}, PARTLY), ({"p-value": 0.3}, PARTLY),
-        ({"octaves, median": 0.1, "p-value": 0.3}, NO), ({"pairs": 4}, OPEN)),
     "classes": ({"bases": 4, "median rank correlation": 0.7, "least rank correlation": 0.2,
         "bases with p below 0.05": 3}, ({"bases with p below 0.05": 2}, PARTLY),
         ({"median rank correlation": 0.4}, PARTLY),
@@ -249,7 +247,7 @@ def two_bases(_):
 def flat_neighbours(config):
     """Every neighbour of a configuration, none of which learns anything."""
     flat = Curve(np.array([0, 1]), np.zeros(2))
-    return {step: [flat] for step in neighbour_steps(config)}
+    return {step: [flat] for step in neighbours(config)}
 
 
 @every_claim
@@ -287,7 +285,6 @@ ALONE = {
     "classes": "no other base is known",
     "larger-base": "no larger base than",
     "shared-table": "no trainings with renamed digits",
-    "own-tables": "no pair of trainings with and without renamed digits",
 }
 SPECTRUM = "without the probe neuron_spectrum"
 BARE = {
@@ -391,7 +388,7 @@ class TestNeighbours:
         def made_up(config):
             return {
                 step: [Curve(np.array([0]), np.array([float(step in higher)]))] * seeds
-                for step in neighbour_steps(config)
+                for step in neighbours(config)
             }
 
         monkeypatch.setattr(training, "stored_neighbours", made_up)
@@ -408,18 +405,11 @@ class TestNeighbours:
     def test_the_book_has_all_neighbours_of_the_shipped_run_whatever_the_seed(self):
         config = runs.cached("miiii").config
         stored = results.stored_neighbours(config)
-        assert set(stored) == set(neighbour_steps(config))
+        assert set(stored) == set(neighbours(config))
         ends = {curve.epochs[-1] for curves in stored.values() for curve in curves}
         assert ends == {config.train.epochs}
         assert set(results.stored_neighbours(config.replace(seed=3))) == set(stored)
         assert results.stored_neighbours(config.replace(train_fraction=0.3)) == {}
-
-
-def test_gains_are_octaves_of_the_median_task():
-    usual = {(11, 0): Training(np.array([1, 1, 8, NEVER]), 64)}
-    renamed = {(11, 0): Training(np.array([1, 1, 4, 8.0]), 64)}
-    gains = variations.gains_of(usual, renamed)
-    assert gains == {(11, 0): pytest.approx(np.log2(36 / 6))}
 
 
 def assert_agrees(finding, golden):

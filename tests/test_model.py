@@ -127,7 +127,6 @@ class TestEdits:
         expected = logits_after(site, before * noise, model)
         close(getattr(found, site), before * noise)
         close(found.logits, expected)
-        close(model(jnp.asarray(DIGITS), edit=edit), expected)
 
     def test_several_sites_at_once_and_none(self):
         model, digits = make_model(4), jnp.asarray(DIGITS)
@@ -137,7 +136,6 @@ class TestEdits:
         close(found.resid_post, found.resid_mid)
         plain, kept = model.activations(digits), model.activations(digits, {})
         jax.tree.map(np.testing.assert_array_equal, plain, kept)
-        np.testing.assert_array_equal(model(digits), model(digits, edit={}))
 
     def test_new_arrays_and_new_weights_compile_nothing(self):
         models, digits = (make_model(6), make_model(7)), jnp.asarray(DIGITS)

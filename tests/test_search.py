@@ -6,7 +6,7 @@ import pytest
 from optuna.trial import TrialState
 
 from miiii_book import search
-from miiii_book.spaces import RECORDING, SMALL, TABLE_1
+from miiii_book.spaces import RECORDING, TABLE_1
 from miiii_core import train
 from miiii_core.config import Config
 from miiii_core.runs import RunError
@@ -43,8 +43,6 @@ def test_the_paper_searched_these_values():
         "dropout": 4, "grokfast_lambda": 3, "weight_decay": 4, "d_model": 2, "learning_rate": 2,
         "n_heads": 2,
     }  # fmt: skip
-    for p, space in ((113, TABLE_1), (23, SMALL)):
-        assert search.space_for(Config().replace(p=p)) == space
 
 
 def test_trials_side_by_side_have_the_validation_losses_of_their_configurations(storage):
@@ -148,10 +146,19 @@ def test_a_study_answers_one_question_and_is_named_after_it(storage):
         for _ in range(2):
             search.open_study(BASE, space, storage=storage)
     assert len(optuna.study.get_all_study_names(storage)) == 2
-    search.open_study(BASE, SPACE, name="s", storage=storage)
+    named = search.open_study(BASE, SPACE, name="s", storage=storage)
+    assert named.study_name.startswith("s-")
     for base, space in [(BASE.replace(seed=1), SPACE), (BASE, SPACE | {"dropout": (0.1,)})]:
-        with pytest.raises(RunError, match="holds a study 's' of another configuration"):
-            search.open_study(base, space, name="s", storage=storage)
+        other = search.open_study(base, space, name="s", storage=storage)
+        assert other.study_name.startswith("s-") and other.study_name != named.study_name
+
+
+def test_studies_lie_among_the_runs_whatever_the_folder_is_called(tmp_path, monkeypatch):
+    monkeypatch.setenv("MIIII_RUNS", str(tmp_path / "what? 50% & más"))
+    search.open_study(BASE, SPACE)
+    search.open_study(BASE, SPACE)
+    assert [path.name for path in tmp_path.iterdir()] == ["what? 50% & más"]
+    assert (tmp_path / "what? 50% & más" / "searches.db").is_file()
 
 
 @pytest.mark.parametrize("url", ["nonsense", "sqlite:////nowhere/at/all.db"])

@@ -59,10 +59,10 @@ def test_unit_grids_are_indexed_by_x0_then_x1():
 
 def test_a_product_of_two_waves_fills_its_block_and_the_stronger_of_two_is_the_best():
     power = centred_power(np.stack([product(2, 5), product(4, 4)]))
-    np.testing.assert_allclose(shares.best_block(power), 1, rtol=1e-12)
+    np.testing.assert_allclose(shares.grid_purity(power).whole, 1, rtol=1e-12)
     assert (power[:, 0, 0] == 0).all()
     a, b = (np.outer(wave(k, 0.0), wave(k, 0.0)) for k in (1, 3))
-    np.testing.assert_allclose(shares.best_block(centred_power((2 * a + b)[None])), 4 / 5)
+    np.testing.assert_allclose(shares.grid_purity(centred_power((2 * a + b)[None])).whole, 4 / 5)
 
 
 def test_constant_neurons_are_left_out():

@@ -212,7 +212,7 @@ def test_notebooks_are_in_step_with_their_chapters_until_these_change(root, monk
     path = root / "notebooks" / "plain.ipynb"
     note, setup, title, *code = nbformat.read(path, as_version=4).cells
     assert "book/plain.md" in note.source and title.source == "# Plain"
-    assert 'repository = "https://github.com/ada/engine"' in setup.source
+    assert 'repository, branch = "https://github.com/ada/engine", ""' in setup.source
     assert not any(cell.outputs for cell in code) and code[0].metadata.tags == ["parameters"]
     assert notebooks.out_of_step(root) == []
     (root / "notebooks" / "stray.ipynb").touch()

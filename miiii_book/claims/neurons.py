@@ -10,7 +10,7 @@ from miiii_core.fourier import neuron_frequency
 from miiii_core.interventions import ablate, logits_with, score
 from miiii_core.losses import GENERALISED, NEVER
 from miiii_core.runs import Run
-from miiii_core.shares import best_block, centred_power, unit_grids, varying
+from miiii_core.shares import centred_power, grid_purity, unit_grids, varying
 from miiii_core.tasks import Task
 
 from ..rules import folded
@@ -26,7 +26,7 @@ def median_blocks(run: Run) -> tuple[float, float]:
     """Return the best block of the median neuron: as it is, and with digits in random order."""
     found = varying(unit_grids(run.task, activations(run).neurons))
     mixed = in_random_order(found.grids, np.random.default_rng(0))
-    own, chance = best_block(found.power), best_block(centred_power(mixed))
+    own, chance = grid_purity(found.power).whole, grid_purity(centred_power(mixed)).whole
     return float(np.median(own)), float(np.median(chance))
 
 

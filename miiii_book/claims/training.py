@@ -8,8 +8,8 @@ from miiii_core.losses import GENERALISED, MASTERED, NEVER, SETTLED
 from miiii_core.model import WEIGHT_NAMES
 from miiii_core.runs import Run
 
-from ..results import Curve, neighbour_steps, stored_neighbours
-from ..spaces import TABLE_1
+from ..results import Curve, stored_neighbours
+from ..spaces import TABLE_1, neighbours
 from .claim import CannotTell, Judge, Measured, Values, Verdict, decide, median, require_probe
 
 # What the numbers of the best value of each field are called.
@@ -22,7 +22,7 @@ TRAINED, VALIDATED = 0, 1  # splits
 
 
 def _best(run: Run) -> Measured:
-    found, steps = stored_neighbours(run.config), neighbour_steps(run.config)
+    found, steps = stored_neighbours(run.config), neighbours(run.config)
     if set(found) != set(steps):
         raise CannotTell(
             f"{len(found)} of the {len(steps)} neighbours of {run.folder.name} are stored; "

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Bool, Float
-from scipy.stats import binomtest, spearmanr
+from scipy.stats import spearmanr
 
 from miiii_core.losses import GENERALISED
 from miiii_core.runs import Run
@@ -16,7 +16,6 @@ from ..rules import folded, frequencies_used
 from ..symmetry import FIRST, Lead, lead_of
 from .claim import CannotTell, Measured, activations, median
 
-SEEN = 0  # the seed in which it was seen what renaming does, which does not testify to it
 KNOWN = 0.9  # share of the answers' entropy removed, from which a task of T_divisible is learned
 
 
@@ -94,41 +93,6 @@ def _shared(*runs: Run) -> Measured:
     }
 
 
-def gains_of(usual: Trainings, renamed: Trainings) -> dict[tuple[int, int], float]:
-    """Return the octaves by which the median task from 5 on came sooner with digits renamed.
-
-    Trainings are of the same bases and seeds; a task never learned counts as learned at the end.
-    """
-
-    def middle(p: int, one: Training) -> float:
-        later = np.array(primes_below(p)) >= FIRST
-        return float(np.median(np.minimum(one.learned[later], one.last)))
-
-    return {
-        (p, seed): float(np.log2(middle(p, one) / middle(p, renamed[p, seed])))
-        for (p, seed), one in usual.items()
-        if p > FIRST
-    }
-
-
-def _sooner(*runs: Run) -> Measured:
-    gains = gains_of(*both_ways(runs))
-    told = np.array([gain for (_, seed), gain in gains.items() if seed != SEEN])
-    if not len(told):
-        raise CannotTell(
-            "no pair of trainings with and without renamed digits is stored of other seeds than 0; "
-            "python -m benchmarks.trainings renamed --seeds 2 computes those of miiii-small"
-        )
-    sooner = int((told > 0).sum())
-    return {
-        "pairs": len(told),
-        "sooner in": sooner,
-        "octaves, median": float(np.median(told)),
-        "octaves, least": told.min(),
-        "p-value": binomtest(sooner, len(told), alternative="greater").pvalue,
-    }
-
-
 def _larger(run: Run) -> Measured:
     """Compare the base of a run with the largest, until the shorter training of the two ended."""
     bases, p = by_base(trainings_of([run])), run.task.p
@@ -196,6 +160,6 @@ def _divisible(divisible: Run, full: Run) -> Measured:
 
 
 MEASURES = {
-    "symmetric": _symmetric, "shared-table": _shared, "own-tables": _sooner, "classes": _classes,
+    "symmetric": _symmetric, "shared-table": _shared, "classes": _classes,
     "larger-base": _larger, "divisible": _divisible,
 }  # fmt: skip

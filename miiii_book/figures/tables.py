@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from numbers import Real
 from typing import Any
 
-from tabulate import tabulate  # type: ignore[import-untyped]
+from tabulate import tabulate
 
 MISSING = "–"
 
