@@ -112,8 +112,12 @@ def test_parameters_go_to_the_chapters_that_have_them(root):
 @pytest.mark.parametrize(
     ("names", "parameters", "says"),
     [
-        ((), {"q": 3}, r"'q'.*\n  waves: p=7, run='first', scale=1.0\n  plain: p=7"),
-        (["plain"], {"scale": 2.0}, r"'scale'.*\n  plain: p=7$"),
+        (
+            (),
+            {"q": 3},
+            r"'q'.*\n  waves: {'p': 7, 'run': 'first', 'scale': 1.0}\n  plain: {'p': 7}",
+        ),
+        (["plain"], {"scale": 2.0}, r"'scale'.*\n  plain: {'p': 7}$"),
         (["tides"], {}, "tides; chapters are waves, plain"),
         ((), {"p": "seven"}, "p='seven'.*waves takes a value of type int, such as its own 7"),
         ((), {"p": 7.5}, "p=7.5.*int"),

@@ -155,6 +155,6 @@ def test_ctrl_c_saves_and_says_how_to_resume(tmp_path):
     plain = "from miiii_core import cli; cli.main()"
     resumed = command(plain, *last.split("miiii ")[-1].split())
     assert resumed.returncode == 0, resumed.stderr
-    assert resumed.stdout.startswith(f"finished {folder} at epoch 40")
+    assert resumed.stdout.startswith(f"{folder}: finished at epoch 40")
     assert "100%" in resumed.stderr
     assert_same_run(runs.load(folder), runs.train(OFTEN, tmp_path / "whole", progress=False))
