@@ -38,28 +38,21 @@ def fit_many(
 
     ValueError if there are no runs, or if they differ in another field.
     """
-    names, settings = batch_fields(configs), configs[0].model
-    with numerics(settings):
+    names, config, epoch, chunk = batch_fields(configs), configs[0], 0, 1
+    with numerics(config.model):
         batch = _Batch(configs, names, devices)
         news = batch.record(0)
-    yield news
-    epoch, chunk = 0, 1
-    for tick in configs[0].train.ticks[1:]:
-        while batch.going and epoch < tick:
-            n, began = min(chunk, tick - epoch), time.perf_counter()
-            epoch += n
-            with numerics(settings):
-                news = batch.advance(n)
-                chunk = train.next_chunk(n, time.perf_counter() - began)
-                if epoch < tick:
-                    news |= batch.progress(epoch)
-            if news:
-                yield news
+    while True:
+        yield news
         if not batch.going:
             return
-        with numerics(settings):
-            news = batch.record(epoch)
-        yield news
+        tick = next(tick for tick in config.train.ticks if tick > epoch)
+        n, began = min(chunk, tick - epoch), time.perf_counter()
+        epoch += n
+        with numerics(config.model):
+            news = batch.advance(n)
+            chunk = train.next_chunk(n, time.perf_counter() - began)
+            news |= batch.record(epoch) if epoch == tick else batch.progress(epoch)
 
 
 class _Batch:
@@ -68,9 +61,7 @@ class _Batch:
     ``going`` lists those that have not ended, ``since`` has each run's `settled_since`.
     """
 
-    def __init__(
-        self, configs: Sequence[Config], names: tuple[str, ...], devices: Any = None
-    ) -> None:
+    def __init__(self, configs: Sequence[Config], names: tuple[str, ...], devices: Any) -> None:
         used = list(devices or jnp.zeros(()).devices())[: len(configs)]
         self.config, self.going = configs[0].train, list(range(len(configs)))
         self.since = [-1] * len(configs)
