@@ -286,7 +286,7 @@ def resume(folder: Path | str, *, device: DeviceName = "auto", progress: bool = 
         return _go_on(load(folder), find_device(device), progress)
 
 
-def cached(which: str | Path | Config, *, progress: bool = True, **overrides: Any) -> Run:
+def cached(which: str | int | Path | Config, *, progress: bool = True, **overrides: Any) -> Run:
     """Return a finished run: loaded if it is there, else trained once and kept.
 
     A shipped run is taken in whatever precision it was trained, unless one is asked for. Others

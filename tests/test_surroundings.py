@@ -76,20 +76,55 @@ def test_a_run_is_the_same_to_the_bit(plain, tmp_path, name):
     assert contents(tmp_path / "run") == contents(plain)
 
 
+STOPPED = """
+import signal, sys
+from miiii_core import cli, runs
+
+take = runs._Recorder.take
+
+def take_and_stop(self, now):
+    kept = take(self, now)
+    if now.epoch >= 16:
+        signal.raise_signal(signal.SIGTERM)
+    return kept
+
+runs._Recorder.take = take_and_stop
+cli.main(sys.argv[1:])
+"""
+
+
+def stopped(folder):
+    """Begin the run, and stop it on the way."""
+    command = [sys.executable, "-c", STOPPED, *TRAIN, "--out", folder]
+    done = subprocess.run(command, capture_output=True, cwd=HERE.parent)
+    assert done.returncode == 143, done.stderr
+    return folder
+
+
+def test_a_run_is_resumed_to_the_same_bits(plain, tmp_path):
+    variables = SURROUNDINGS["64-bit types"] | SURROUNDINGS["another generator"]
+    done = miiii("resume", stopped(tmp_path / "run"), variables=variables)
+    assert done.returncode == 0, done.stderr
+    assert contents(tmp_path / "run") == contents(plain)
+
+
 @pytest.mark.thorough
 @pytest.mark.parametrize("python", PYTHONS)
-def test_another_python_goes_on_with_a_run(plain, tmp_path, python):
-    """Where it has our libraries: the same split, no word of other code, the same numbers."""
-    read = (
-        "import sys; from miiii_core import runs; run = runs.load(sys.argv[1]); run.task, run.model"
+def test_another_python_trains_and_resumes_to_the_same_bits(plain, tmp_path, python):
+    """Where it has the libraries in the versions that are here."""
+    names = ("jax", "jaxlib", "equinox", "optax", "numpy")
+    versions = f"from importlib.metadata import version; print(*map(version, {names}))"
+    found, here = (
+        subprocess.run([command, "-c", versions], capture_output=True, check=False)
+        for command in (python, sys.executable)
     )
-    found = subprocess.run(
-        [python, "-c", "import equinox, optax"], capture_output=True, check=False
-    )
-    if found.returncode:
-        pytest.skip(f"{python} with equinox and optax is not here")
-    done = subprocess.run([python, "-c", read, plain], capture_output=True, cwd=HERE.parent)
-    assert done.returncode == 0, done.stderr
+    if found.returncode or found.stdout != here.stdout:
+        pytest.skip(f"{python} with the same libraries is not here")
+    for arguments in ([*TRAIN, "--out", tmp_path / "new"], ["resume", stopped(tmp_path / "old")]):
+        command = [python, "-m", "miiii_core", *map(str, arguments)]
+        done = subprocess.run(command, capture_output=True, cwd=HERE.parent)
+        assert done.returncode == 0, done.stderr
+    assert contents(tmp_path / "new") == contents(tmp_path / "old") == contents(plain)
 
 
 def test_a_run_whose_split_is_drawn_anew_and_comes_out_otherwise_is_refused(tiny_run):

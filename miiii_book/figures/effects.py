@@ -13,7 +13,7 @@ from . import style
 from .style import Groups, checked, checked_all, look, panel, panels, symbols
 
 MARKS = "osD^v"
-NAMED = (2, 3, 5, 7, 11, 17, 23, 29, 37, 47, 59, 73, 89, 109)  # primes with room for their names
+NAMED = (2, 3, 5, 7, 11, 17, 23, 29, 37, 47, 59, 73, 109)  # primes with room for their names
 
 
 @look()
