@@ -646,7 +646,7 @@ def test_a_path_is_a_folder_and_a_name_is_first_of_all_a_preset(
 
 
 def test_cached_knows_no_other_names(root):
-    with pytest.raises(RunError, match="there is no run in 7"):
+    with pytest.raises(ValueError, match="unknown preset '7'"):
         cached(7)  # what papermill makes of `-p run 7`
     with pytest.raises(ValueError, match="unknown preset 'mi'; choose one of .*miiii"):
         cached("mi")
