@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from .fourier import frequency_power_2d, neuron_frequency
+from .fourier import frequency_power_2d
 from .tasks import Task
 from .waves import class_means, interaction, residue_shares, turns, wave_energy, waves_of
 
@@ -86,7 +86,8 @@ class Varying(NamedTuple):
 
 def varying(neurons: Grids) -> Varying:
     """Leave out neurons that are constant up to rounding, and transform the others."""
-    numbers = np.flatnonzero(neuron_frequency(neurons).frequency)
+    rounding = (16 * np.finfo(neurons.dtype).eps) ** 2 * (neurons**2).mean(axis=(1, 2))
+    numbers = np.flatnonzero(neurons.var(axis=(1, 2)) > rounding)
     return Varying(numbers, neurons[numbers], centred_power(neurons[numbers]))
 
 

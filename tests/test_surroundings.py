@@ -28,7 +28,7 @@ SURROUNDINGS = {
     "coarse products": {"JAX_DEFAULT_MATMUL_PRECISION": "bfloat16"},
     "strict types": {"JAX_NUMPY_DTYPE_PROMOTION": "strict"},
     "another softmax": {"JAX_SOFTMAX_CUSTOM_JVP": "1"},
-    "checks of JAX": {"JAX_ENABLE_CHECKS": "1"},
+    "checks of JAX": {"JAX_ENABLE_CHECKS": "1", "JAX_DEBUG_NANS": "1"},
     "no compiled programs kept": {"JAX_ENABLE_COMPILATION_CACHE": "0"},
     "no UTF-8": ASCII,
     "another time zone and hash seed": {"TZ": "Pacific/Auckland", "PYTHONHASHSEED": "3"},
@@ -220,6 +220,19 @@ def test_an_error_of_the_disk_names_the_file(tmp_path, monkeypatch):
     with pytest.raises(OSError, match=f"Input/output error: '{tmp_path / 'file'}'"):
         files.write_atomic(tmp_path / "file", b"whole")
     assert not list(tmp_path.iterdir())
+
+
+def test_a_system_that_opens_no_folders_is_written_to(tmp_path, monkeypatch):
+    opened = os.open
+
+    def refuse(path, *arguments, **options):
+        if os.path.isdir(path):  # as on Windows
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return opened(path, *arguments, **options)
+
+    monkeypatch.setattr("os.open", refuse)
+    files.write_atomic(tmp_path / "file", b"whole")
+    assert (tmp_path / "file").read_bytes() == b"whole"
 
 
 @pytest.mark.parametrize("number", [errno.EINVAL, errno.ENOTSUP])
