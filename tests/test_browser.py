@@ -6,11 +6,13 @@ to do; with ``MIIII_BROWSER=required`` in the environment they fail instead.
 
 import json
 import os
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import pytest
 from check_site import check_site
+from selenium.common.exceptions import TimeoutException
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.wait import WebDriverWait
 
@@ -102,7 +104,8 @@ def test_a_page_is_light_and_soon_seen_and_asks_nobody_else(name, chrome, pages)
         seconds = []  # other work on the machine can only slow a page
         while len(seconds) < 3 and min(seconds, default=MOST_SECONDS) >= MOST_SECONDS:
             chrome.get("about:blank")
-            chrome.get(pages[name].as_uri())
+            with suppress(TimeoutException):
+                chrome.get(pages[name].as_uri())
             seconds.append(chrome.execute_async_script(FIRST_VIEW) / 1000)
     finally:
         browser.command(chrome, "Network.setCacheDisabled", cacheDisabled=False)

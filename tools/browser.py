@@ -3,10 +3,11 @@
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from selenium.common.exceptions import TimeoutException
 from selenium.webdriver import Chrome, ChromeOptions, ChromeService
 
 from miiii_book.chapters import read_pages
@@ -66,6 +67,7 @@ def chromium() -> Iterator[Chrome]:
         for option in (*OPTIONS, f"--user-data-dir={profile}"):
             options.add_argument(option)
         chrome = Chrome(options, ChromeService(driver))
+        chrome.set_page_load_timeout(20)  # now and then it does not notice that a page is there
         try:
             yield chrome
         finally:
@@ -80,7 +82,8 @@ def show(chrome: Chrome, page: Path, *, width: int = 1280, dark: bool = False) -
     size = {"width": width, "height": 844, "deviceScaleFactor": 1, "mobile": width < 600}
     command(chrome, "Emulation.setDeviceMetricsOverride", **size)
     prefer(chrome, dark=dark)
-    chrome.get(page.as_uri())
+    with suppress(TimeoutException):
+        chrome.get(page.as_uri())
     chrome.execute_async_script(SETTLED)
 
 
