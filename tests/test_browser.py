@@ -10,6 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+import numpy as np
 import pytest
 from check_site import check_site
 from selenium.common.exceptions import TimeoutException
@@ -101,12 +102,13 @@ def test_a_page_is_light_and_soon_seen_and_asks_nobody_else(name, chrome, pages)
         complaints(chrome), requests(chrome)
         browser.show(chrome, pages[name])
         asked, failed = requests(chrome)
-        seconds = []  # other work on the machine can only slow a page
-        while len(seconds) < 3 and min(seconds, default=MOST_SECONDS) >= MOST_SECONDS:
-            chrome.get("about:blank")
-            with suppress(TimeoutException):
-                chrome.get(pages[name].as_uri())
-            seconds.append(chrome.execute_async_script(FIRST_VIEW) / 1000)
+        seconds = [np.inf]
+        for _ in range(4):  # other work on the machine, or a lost event, can only slow a page
+            if min(seconds) >= MOST_SECONDS:
+                with suppress(TimeoutException):
+                    chrome.get("about:blank")
+                    chrome.get(pages[name].as_uri())
+                    seconds.append(chrome.execute_async_script(FIRST_VIEW) / 1000)
     finally:
         browser.command(chrome, "Network.setCacheDisabled", cacheDisabled=False)
     assert complaints(chrome) == [] and failed == [] and min(seconds) < MOST_SECONDS

@@ -3,7 +3,7 @@
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -47,8 +47,7 @@ def find_browser() -> tuple[str, str]:
 def find_pages(root: Path = ROOT) -> dict[str, Path]:
     """Return the built pages by name, in the order of the table of contents.
 
-    Raises:
-        Missing: if there is no site, or one of an earlier table of contents.
+    Missing if there is no site, or one of an earlier table of contents.
     """
     pages = {name: root / "_build" / "html" / f"{name}.html" for name in read_pages(root)}
     if missing := [name for name, path in pages.items() if not path.is_file()]:
@@ -67,7 +66,7 @@ def chromium() -> Iterator[Chrome]:
         for option in (*OPTIONS, f"--user-data-dir={profile}"):
             options.add_argument(option)
         chrome = Chrome(options, ChromeService(driver))
-        chrome.set_page_load_timeout(20)  # now and then it does not notice that a page is there
+        chrome.set_page_load_timeout(15)  # now and then it does not notice that a page is there
         try:
             yield chrome
         finally:
@@ -82,7 +81,9 @@ def show(chrome: Chrome, page: Path, *, width: int = 1280, dark: bool = False) -
     size = {"width": width, "height": 844, "deviceScaleFactor": 1, "mobile": width < 600}
     command(chrome, "Emulation.setDeviceMetricsOverride", **size)
     prefer(chrome, dark=dark)
-    with suppress(TimeoutException):
+    try:
+        chrome.get(page.as_uri())
+    except TimeoutException:
         chrome.get(page.as_uri())
     chrome.execute_async_script(SETTLED)
 
