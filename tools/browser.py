@@ -45,10 +45,7 @@ def find_browser() -> tuple[str, str]:
 
 
 def find_pages(root: Path = ROOT) -> dict[str, Path]:
-    """Return the built pages by name, in the order of the table of contents.
-
-    Missing if there is no site, or one of an earlier table of contents.
-    """
+    """Return the built pages by name, in order; Missing if there is no site, or an earlier one."""
     pages = {name: root / "_build" / "html" / f"{name}.html" for name in read_pages(root)}
     if missing := [name for name, path in pages.items() if not path.is_file()]:
         raise Missing(f"not built: {', '.join(missing)}; run make book first")
