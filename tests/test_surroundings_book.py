@@ -230,7 +230,6 @@ def test_a_notebook_says_when_an_older_library_is_still_loaded(colab, monkeypatc
         first_cell()
 
 
-@pytest.mark.skipif(not shutil.which("make"), reason="there is no make")
 def test_a_port_that_is_taken_is_one_line(tmp_path):
     (tmp_path / "index.html").touch()
     with socket.create_server(("127.0.0.1", 0)) as taken:
