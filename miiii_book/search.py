@@ -77,7 +77,7 @@ def search(
 
 
 def open_study(
-    base: Config, space: Space, name: str | None = None, storage: str | None = None, seed: int = 0
+    base: Config, space: Space, name: str | None = None, storage: Any = None, seed: int = 0
 ) -> optuna.Study:
     """Return the study of a configuration and a space, new or as it was left.
 

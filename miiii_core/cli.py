@@ -134,7 +134,8 @@ def option_type(kind: Any) -> click.ParamType:
         return click.Choice(get_args(kind))
     if get_origin(kind) is tuple:
         return _Listed(option_type(get_args(kind)[0]))
-    return click.INT if kind is int else click.FLOAT
+    kinds: dict[Any, click.ParamType] = {int: click.INT, float: click.FLOAT, str: click.STRING}
+    return kinds[kind]
 
 
 def config_options(command: Callable[..., None], several: bool = False) -> Callable[..., None]:

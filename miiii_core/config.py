@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 import json
 import math
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args, get_origin, get_type_hints
@@ -19,6 +20,8 @@ TaskName = Literal["miiii", "nanda", "basis", "masked", "divisible"]
 Shuffle = Literal["joint", "per-task"]
 DropoutMask = Literal["shared", "sample"]
 Filter = Literal["ema", "ma", "none"]
+Loss = Literal["softmax", "stablemax"]
+UPDATES = ("adamw", "orthogonal", "egalitarian", "clipped", "muon")
 FilterStart = Literal["zero", "first"]
 Init = Literal["he", "nanda"]
 Precision = Literal["float32", "bfloat16", "float64"]
@@ -32,6 +35,10 @@ COUNT: Accepted = (lambda n: 1 <= n < 2**31, "a whole number of at least 1 and b
 COUNT_OR_ZERO: Accepted = (lambda n: 0 <= n < 2**31, "a whole number from 0 to 2147483647")
 SHARE: Accepted = (lambda x: 0 <= x < 1, "a number in [0, 1)")
 POSITIVE: Accepted = (lambda x: x > 0, "a number above 0")
+UPDATE: Accepted = (
+    lambda name: name in UPDATES or re.fullmatch(r"[\w.]+:\w+", name) is not None,
+    f"one of {', '.join(UPDATES)}, or module:function of your own",
+)
 NOT_NEGATIVE: Accepted = (lambda x: x >= 0, "a number of at least 0")
 
 
@@ -128,9 +135,12 @@ class ModelConfig(Section):
 
 @dataclass(frozen=True, kw_only=True)
 class OptimConfig(Section):
-    """AdamW behind a Grokfast filter."""
+    """What is minimised, and how: an update rule behind a Grokfast filter."""
 
-    learning_rate: float = option(3e-4, "AdamW step size", POSITIVE)
+    loss: Loss = option("softmax", "cross-entropy of softmax, or of StableMax")
+    update: str = option("adamw", f"update rule: {', '.join(UPDATES)}, or module:function", UPDATE)
+    learning_rate: float = option(3e-4, "step size", POSITIVE)
+    warmup: int = option(0, "epochs over which the step size rises from 0", COUNT_OR_ZERO)
     weight_decay: float = option(1 / 3, "decoupled weight decay, on every weight", NOT_NEGATIVE)
     beta1: float = option(0.9, "AdamW decay of the first moment, in [0, 1)", SHARE)
     beta2: float = option(0.98, "AdamW decay of the second moment, in [0, 1)", SHARE)
@@ -140,6 +150,7 @@ class OptimConfig(Section):
     grokfast_alpha: float = option(0.98, "decay of the exponential mean, in [0, 1)", SHARE)
     grokfast_start: FilterStart = option("zero", "exponential mean from zero or first gradient")
     grokfast_window: int = option(100, "epochs in the windowed mean", COUNT)
+    max_norm: float = option(2.0, "clipped update: most that a unit's inputs may weigh", POSITIVE)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -292,7 +303,7 @@ def describe(kind: Any) -> str:
         return "one of " + ", ".join(get_args(kind))
     if get_origin(kind) is tuple:
         return f"a list, each item {describe(get_args(kind)[0])}"
-    return {int: "a whole number", float: "a finite number"}[kind]
+    return {int: "a whole number", float: "a finite number", str: "a name"}[kind]
 
 
 def _flat(sections: dict[str, dict[str, Any]]) -> dict[str, Any]:
@@ -304,4 +315,4 @@ def _fits(value: Any, kind: Any) -> bool:
         return value in get_args(kind)
     if get_origin(kind) is tuple:
         return type(value) is tuple and all(_fits(item, get_args(kind)[0]) for item in value)
-    return type(value) is kind and math.isfinite(value)
+    return type(value) is kind and (kind is str or math.isfinite(value))

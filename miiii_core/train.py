@@ -12,7 +12,14 @@ import optax
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, PyTree
 
 from .config import Config
-from .losses import SETTLED, split_means, task_accuracies, task_losses, training_loss
+from .losses import (
+    SETTLED,
+    split_means,
+    stablemax_loss,
+    task_accuracies,
+    task_losses,
+    training_loss,
+)  # fmt: skip
 from .model import Transformer, numerics, weight_type
 from .optim import UNTRACED, TracedHyperparameters, gradient_filter, optimiser
 from .probes import View, chosen_probes
@@ -106,7 +113,8 @@ def initial_state(config: Config, task: Task) -> TrainState:
 def objective(model: Transformer, problem: Problem, key: PRNGKeyArray) -> Float[Array, ""]:
     """Return the training loss under the dropout masks that a key draws."""
     logits = model(problem.digits, key=key, keep=problem.traced.keep)
-    return training_loss(logits, problem.targets, problem.loss_weights, problem.class_sizes)
+    chosen = stablemax_loss if problem.config.optim.loss == "stablemax" else training_loss
+    return chosen(logits, problem.targets, problem.loss_weights, problem.class_sizes)
 
 
 def _slope(problem: Problem, state: TrainState) -> tuple[Float[Array, ""], Transformer]:
