@@ -66,6 +66,7 @@ def _filtered(update: str, **fixed: Any) -> tuple[dict[str, Any], Space]:
     return {"update": update, "grokfast": "ema", **fixed}, FILTERS
 
 
+CLIPPED = tuple(f"miiii_book.entrants:{n}" for n in ("clipped", "clipped_at_1", "clipped_at_4"))
 _SLOW: Space = {"grokfast_lambda": (0.5, 2.0, 5.0)}
 ENTRANTS: dict[str, Entrant] = {
     name: Entrant(name, fixed, own)
@@ -73,9 +74,9 @@ ENTRANTS: dict[str, Entrant] = {
         "AdamW": ({"grokfast": "none"}, {}),
         "Grokfast EMA": ({"grokfast": "ema"}, _SLOW),
         "Grokfast MA": ({"grokfast": "ma"}, _SLOW),
-        "⊥Grad": _filtered("orthogonal"),
-        "clipped units": ({"update": "clipped"}, {**FILTERS, "max_norm": (1.0, 2.0, 4.0)}),
-        "equal columns": _filtered("egalitarian"),
+        "⊥Grad": _filtered("miiii_book.entrants:orthogonal"),
+        "clipped units": ({}, {**FILTERS, "update": CLIPPED}),
+        "equal columns": _filtered("miiii_book.entrants:egalitarian"),
         "Muon": _filtered("muon"),
         "StableMax": _filtered("adamw", loss="stablemax"),
     }.items()

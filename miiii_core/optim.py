@@ -2,7 +2,6 @@
 
 import importlib
 from collections.abc import Callable
-from functools import partial
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -12,12 +11,11 @@ import optax
 from jaxtyping import Array, Float, Int, PyTree
 from optax.contrib import MuonDimensionNumbers as Axes
 
-from .config import UPDATES, Config, FilterStart, OptimConfig
+from .config import Config, FilterStart, OptimConfig
 from .model import weight_type
 
 Number = float | Float[Array, ""]
 Rate = Number | Callable[[Array], Array]
-TINY = 1e-30
 # The matrices inside the block, and which of their axes are read and which are written.
 HIDDEN = {
     "W_Q": Axes(1, (0, 2)), "W_K": Axes(1, (0, 2)), "W_V": Axes(1, (0, 2)),
@@ -142,82 +140,28 @@ def gradient_filter(
     return grokfast_ema(lam, alpha, config.grokfast_start)
 
 
-def orthogonal_gradient() -> optax.GradientTransformation:
-    r"""Take out of each matrix's gradient the part along its weights, and keep the norm.
-
-    $$g \leftarrow \lVert g \rVert\, \frac{g_\perp}{\lVert g_\perp \rVert}, \qquad
-    g_\perp = g - \frac{w \cdot g}{w \cdot w} w$$
-
-    A network that is right everywhere lowers its loss by scaling its weights up; this forbids it.
-
-    Source: Prieto et al. (2025), arXiv 2501.04697, with the norm restored as in their code.
-    """
-
-    def turned(gradient: Array, weight: Array) -> Array:
-        along = jnp.vdot(weight, gradient) / (jnp.vdot(weight, weight) + TINY)
-        rest = gradient - along * weight
-        return rest * (_norm(gradient) / (_norm(rest) + TINY))
-
-    return optax.stateless(lambda gradient, weights: jax.tree.map(turned, gradient, weights))
-
-
-def equal_columns() -> optax.GradientTransformation:
-    """Give every column of each matrix's gradient, which is one unit's inputs, the norm 1.
-
-    Source: Pasand & Dohmatob (2025), arXiv 2510.04930: the cheap variant in their code, of which
-    the main one gives all singular values the value 1. There it is used in the first layer alone.
-    """
-    return optax.stateless_with_tree_map(
-        lambda gradient, _: gradient / (_norm(gradient, -2) + TINY)
-    )
-
-
-def clip_units(max_norm: float) -> optax.GradientTransformation:
-    """Shorten updates so that no unit's incoming weights have a norm above ``max_norm``.
-
-    Units are those of attention and MLP; embeddings and W_U are left as they are.
-
-    Source: Clip to Grok (2026), https://github.com/NiftyliuS/cliptogrok. There all weights begin
-    at that norm; here they begin as the configuration says.
-    """
-
-    def clipped(path: tuple[Any, ...], update: Array, weight: Array) -> Array:
-        axes = HIDDEN.get(path[-1].name)
-        if axes is None:
-            return update
-        norm = _norm(weight + update, axes.reduction_axis)
-        return (weight + update) * jnp.minimum(1, max_norm / (norm + TINY)) - weight
-
-    return optax.stateless(partial(jax.tree_util.tree_map_with_path, clipped))
-
-
 def update_rule(config: OptimConfig, rate: Rate, decay: Number) -> optax.GradientTransformation:
     """Return what turns a filtered gradient into an update, as ``config.update`` names it.
 
-    The name ``module:function`` stands for a function of somebody else's, which is called with
-    learning rate and weight decay. ValueError if it cannot be found.
+    ``module:function`` is a function of somebody else's, which is called with the learning rate,
+    a number or a function of the epoch, and the weight decay. ValueError if it is not found.
 
-    Source: Loshchilov & Hutter (2019) for AdamW, here with decay on every weight; Jordan et al.
-    (2024) for Muon, here on attention and MLP with updates of AdamW's size (Liu et al., 2025),
-    and AdamW on embeddings and W_U.
+    Source: Loshchilov & Hutter (2019) for AdamW, with decay on every weight; Jordan et al. (2024)
+    for Muon, of attention and MLP, with updates of AdamW's size (Liu et al., 2025), and AdamW for
+    embeddings and W_U.
     """
-    if ":" in config.update:
-        return _imported(config.update)(rate, decay)
-    betas = (config.beta1, config.beta2)
+    if config.update == "adamw":
+        return optax.adamw(rate, config.beta1, config.beta2, config.eps, weight_decay=decay)
     if config.update == "muon":
         return optax.contrib.muon(
-            rate, weight_decay=decay, adam_b1=betas[0], adam_b2=betas[1], consistent_rms=0.2,
-            adam_weight_decay=decay, muon_weight_dimension_numbers=_axes,
+            rate, weight_decay=decay, consistent_rms=0.2, adam_b1=config.beta1,
+            adam_b2=config.beta2, adam_weight_decay=decay, muon_weight_dimension_numbers=_axes,
         )  # fmt: skip
-    if config.update == "egalitarian":
-        steps = optax.add_decayed_weights(decay), optax.scale_by_learning_rate(rate)
-        return optax.chain(equal_columns(), *steps)
-    adamw = optax.adamw(rate, *betas, config.eps, weight_decay=decay)
-    if config.update == "adamw":
-        return adamw
-    if config.update == "clipped":
-        return optax.chain(adamw, clip_units(config.max_norm))
-    return optax.chain(orthogonal_gradient(), adamw)
+    module, _, function = config.update.partition(":")
+    try:
+        return getattr(importlib.import_module(module), function)(rate, decay)
+    except (ImportError, AttributeError) as error:
+        raise ValueError(f"update={config.update!r} was not found: {error}") from error
 
 
 def optimiser(
@@ -233,21 +177,6 @@ def optimiser(
     return optax.chain(gradient_filter(config, traced), rule)
 
 
-def _norm(values: Array, axis: Any = None) -> Array:
-    return jnp.sqrt(jnp.sum(values**2, axis=axis, keepdims=True))
-
-
 def _axes(weights: PyTree) -> PyTree:
     """Return a tree of the weights' structure with `HIDDEN` in it, None elsewhere."""
     return jax.tree_util.tree_map_with_path(lambda path, _: HIDDEN.get(path[-1].name), weights)
-
-
-def _imported(name: str) -> Callable[[Rate, Number], optax.GradientTransformation]:
-    module, _, function = name.partition(":")
-    try:
-        return getattr(importlib.import_module(module), function)
-    except (ImportError, AttributeError) as error:
-        raise ValueError(
-            f"update={name!r} was not found: {error}; give module:function of a module that "
-            "Python can import from here, or one of " + ", ".join(UPDATES)
-        ) from error

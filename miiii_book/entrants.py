@@ -1,0 +1,98 @@
+"""Update rules that promise to make networks grok sooner, as entrants of the race.
+
+Each is a function of learning rate and weight decay, which the trainer calls by its name, such as
+``miiii_book.entrants:orthogonal``; anybody's own rule enters by the same door.
+"""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array
+
+from miiii_core.optim import HIDDEN, Number, Rate
+
+TINY = 1e-30
+BETAS = (0.9, 0.98)
+
+
+def orthogonal(rate: Rate, decay: Number) -> optax.GradientTransformation:
+    """Return AdamW behind `orthogonal_gradient`."""
+    return optax.chain(orthogonal_gradient(), optax.adamw(rate, *BETAS, weight_decay=decay))
+
+
+def egalitarian(rate: Rate, decay: Number) -> optax.GradientTransformation:
+    """Return gradient descent with `equal_columns`, and decay on every weight."""
+    steps = optax.add_decayed_weights(decay), optax.scale_by_learning_rate(rate)
+    return optax.chain(equal_columns(), *steps)
+
+
+def clipped(rate: Rate, decay: Number, max_norm: float = 2.0) -> optax.GradientTransformation:
+    """Return AdamW before `clip_units`."""
+    return optax.chain(optax.adamw(rate, *BETAS, weight_decay=decay), clip_units(max_norm))
+
+
+def clipped_at_1(rate: Rate, decay: Number) -> optax.GradientTransformation:
+    """Return `clipped` with half of the norm."""
+    return clipped(rate, decay, 1.0)
+
+
+def clipped_at_4(rate: Rate, decay: Number) -> optax.GradientTransformation:
+    """Return `clipped` with twice the norm."""
+    return clipped(rate, decay, 4.0)
+
+
+def orthogonal_gradient() -> optax.GradientTransformation:
+    r"""Take out of each matrix's gradient the part along its weights, and keep the norm.
+
+    $$g \leftarrow \lVert g \rVert\, \frac{g_\perp}{\lVert g_\perp \rVert}, \qquad
+    g_\perp = g - \frac{w \cdot g}{w \cdot w} w$$
+
+    A network that is right everywhere lowers its loss by scaling its weights up; this forbids it.
+
+    Source: Prieto et al. (2025), arXiv 2501.04697, with the norm restored as in their code.
+    """
+
+    def turned(gradient: Array, weight: Array) -> Array:
+        along = jnp.vdot(weight, gradient) / (jnp.vdot(weight, weight) + TINY)
+        rest = gradient - along * weight
+        return rest * (_norm(gradient) / (_norm(rest) + TINY))
+
+    return optax.stateless(lambda gradient, weights: jax.tree.map(turned, gradient, weights))
+
+
+def equal_columns() -> optax.GradientTransformation:
+    """Give every column of each matrix's gradient, which is one unit's inputs, the norm 1.
+
+    Source: Pasand & Dohmatob (2025), arXiv 2510.04930: the cheap variant in their code, of which
+    the main one gives all singular values the value 1. There it is used in the first layer alone.
+    """
+    return optax.stateless_with_tree_map(
+        lambda gradient, _: gradient / (_norm(gradient, -2) + TINY)
+    )
+
+
+def clip_units(max_norm: float) -> optax.GradientTransformation:
+    """Shorten updates so that no unit's incoming weights have a norm above ``max_norm``.
+
+    Units are those of attention and MLP; embeddings and W_U are left as they are.
+
+    Source: Clip to Grok (2026), https://github.com/NiftyliuS/cliptogrok. There all weights begin
+    at that norm; here they begin as the configuration says.
+    """
+
+    def clipped(path: tuple[Any, ...], update: Array, weight: Array) -> Array:
+        axes = HIDDEN.get(path[-1].name)
+        if axes is None:
+            return update
+        norm = _norm(weight + update, axes.reduction_axis)
+        return (weight + update) * jnp.minimum(1, max_norm / (norm + TINY)) - weight
+
+    return optax.stateless(
+        lambda updates, weights: jax.tree_util.tree_map_with_path(clipped, updates, weights)
+    )
+
+
+def _norm(values: Array, axis: Any = None) -> Array:
+    return jnp.sqrt(jnp.sum(values**2, axis=axis, keepdims=True))
