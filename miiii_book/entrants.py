@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array
 
-from miiii_core.optim import HIDDEN, Number, Rate
+from miiii_core.optim import INPUT_AXES, Number, Rate
 
 TINY = 1e-30
 BETAS = (0.9, 0.98)
@@ -83,10 +83,10 @@ def clip_units(max_norm: float) -> optax.GradientTransformation:
     """
 
     def clipped(path: tuple[Any, ...], update: Array, weight: Array) -> Array:
-        axes = HIDDEN.get(path[-1].name)
+        axes = INPUT_AXES.get(path[-1].name)
         if axes is None:
             return update
-        norm = _norm(weight + update, axes.reduction_axis)
+        norm = _norm(weight + update, axes)
         return (weight + update) * jnp.minimum(1, max_norm / (norm + TINY)) - weight
 
     return optax.stateless(

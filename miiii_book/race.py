@@ -131,7 +131,8 @@ def race(
         entrants: Who takes part.
         n_trials: Number of settings that each may try.
         seeds: Seeds of the trainings that decide, other than the course's.
-        storage: Any URL that Optuna takes; a file among the runs, begun as the book's, if not given.
+        storage: Any URL that Optuna takes; a file among the runs if not given, begun as the
+            book's.
         progress: Whether to show a bar.
 
     Returns:
@@ -193,7 +194,8 @@ def _enter(
     while len(_done(search)) < n_trials:
         trial = search.ask()
         chosen = {n: trial.suggest_categorical(n, v) for n, v in entrant.space.items()}
-        _tell(search, trial, run(base.replace(**chosen), whole=False))
+        twin = next((t for t in _done(search) if t.params == chosen), None)
+        _tell(search, trial, _outcome(twin) if twin else run(base.replace(**chosen), whole=False))
         bar.update()
     setting = _place(course, entrant, search, final).setting
     while missing := _missing(final, setting, seeds):
