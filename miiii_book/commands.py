@@ -92,6 +92,41 @@ def search(base: str, trials: int, batch: int | None, storage: str | None, study
     click.echo("" if quiet else cli.columns(rows), nl=not quiet)
 
 
+@click.command()
+@click.option("--course", type=click.Choice(["miiii", "nanda"]), default="miiii", show_default=True)
+@click.option("--small", is_flag=True, help="a course of minutes, with few trials and seeds")
+@click.option("--entry", "entries", multiple=True, metavar="MODULE:FUNCTION",
+              help="an update rule of your own, beside the others; repeatable")  # fmt: skip
+@click.option("--only", multiple=True, metavar="NAME", help="only this entrant; repeatable")
+@click.option("--trials", type=int, help="settings that each may try  [24; small: 6]")
+@click.option("--seeds", type=int, help="fresh seeds of the best setting  [5; small: 3]")
+@click.option("--storage", help="any Optuna storage URL  [a file among the runs]")
+@cli.quiet_option
+def race(
+    course: str, small: bool, entries: tuple[str, ...], only: tuple[str, ...], trials: int | None,
+    seeds: int | None, storage: str | None, quiet: bool,
+) -> None:  # fmt: skip
+    """Race recipes against each other: who makes a small network generalise soonest?
+
+    Each tunes its hyperparameters with the same number of trials and then trains from fresh seeds.
+    What is stored is not trained again: without options the race of the book is shown.
+
+    Your own rule is a function of learning rate and weight decay that returns an optax
+    transformation: --entry my_rules:lion, with my_rules.py in this folder.
+    """
+    with _installed("search"):
+        from . import race as racing
+    config = racing.COURSES["small" if small else course]
+    known = racing.ENTRANTS | {path: racing.entrant_of(path) for path in entries}
+    if unknown := set(only) - set(known):
+        raise ValueError(f"no entrant is called {sorted(unknown)}; there are {', '.join(known)}")
+    found = racing.race(
+        config, [known[name] for name in only or known], n_trials=trials or (6 if small else 24),
+        seeds=range(1, 1 + (seeds or (3 if small else 5))), storage=storage, progress=not quiet,
+    )  # fmt: skip
+    click.echo(cli.columns(racing.table(found)))
+
+
 def _choice(text: str) -> tuple[str, tuple[Any, ...]]:
     """Return a field and the values to choose from, of ``field=a,b``."""
     field, separator, values = text.partition("=")

@@ -15,7 +15,7 @@ import equinox as eqx
 import jax
 import numpy as np
 import optuna
-from optuna.storages import JournalStorage
+from optuna.storages import BaseStorage, JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState
 from tqdm import tqdm
@@ -26,7 +26,7 @@ from miiii_core.presets import preset
 from miiii_core.runs import runs_root, shipped_root
 from miiii_core.train import TrainingDiverged, fit, initial_state, task_of
 
-from .search import open_study
+from .search import open_storage, open_study
 from .spaces import RECORDING, Space
 
 FILE = "race.log"
@@ -110,9 +110,9 @@ class Place(NamedTuple):
     state: float  #: Numbers that the optimiser keeps for each weight
 
     @property
-    def median(self) -> tuple[float, ...]:
-        """Median over the seeds of `Outcome.reached`."""
-        return tuple(np.median([one.reached for one in self.outcomes.values()], axis=0))
+    def lost(self) -> float:
+        """Median over the seeds of the epochs lost."""
+        return float(np.median([one.lost for one in self.outcomes.values()]))
 
 
 def entrant_of(path: str) -> Entrant:
@@ -122,7 +122,7 @@ def entrant_of(path: str) -> Entrant:
 
 def race(
     course: Config, entrants: Iterable[Entrant], *, n_trials: int, seeds: Sequence[int],
-    storage: str | None = None, progress: bool = True,
+    storage: str | BaseStorage | None = None, progress: bool = True,
 ) -> list[Place]:  # fmt: skip
     """Train what is not stored yet, and return the entrants by how soon they were.
 
@@ -147,15 +147,7 @@ def race(
     total = len(entrants) * (n_trials + len(seeds))
     with tqdm(total=total, unit="training", smoothing=0.05, disable=not progress) as bar:
         found = [_enter(course, one, n_trials, seeds, where, bar) for one in entrants]
-    return sorted(found, key=lambda p: np.median([one.lost for one in p.outcomes.values()]))
-
-
-def places(course: Config, entrants: Iterable[Entrant]) -> list[Place]:
-    """Return what the book's own storage has of a race, of entrants with any fresh seed."""
-    where = _storage(None)
-    found = [_place(course, one, *_studies(course, one, where)) for one in entrants]
-    whole = [place for place in found if place.outcomes]
-    return sorted(whole, key=lambda p: np.median([one.lost for one in p.outcomes.values()]))
+    return sorted(found, key=lambda place: place.lost)
 
 
 def run(config: Config, whole: bool = True) -> Outcome:
@@ -184,8 +176,39 @@ def run(config: Config, whole: bool = True) -> Outcome:
     return Outcome(lost, reached, seconds, tuple(curve if whole else curve[-1:]))
 
 
+def table(found: Iterable[Place]) -> list[list[str]]:
+    """Return rows of text: each entrant's medians over the seeds, with least and most."""
+    heads = (f"mean {LEVELS[0]:g}", f"{LEVELS[1]:g}", f"{LEVELS[2]:g}", f"every task {MASTERED:g}")
+    rows = [["entrant", *heads, "epochs lost", "ms an epoch", "state per weight", "setting"]]
+    for place in found:
+        every = np.array([one.reached for one in place.outcomes.values()])
+        lost = np.array([one.lost for one in place.outcomes.values()])
+        fastest = min(one.seconds for one in place.outcomes.values())
+        setting = ", ".join(f"{name.replace('_', ' ')} {v}" for name, v in place.setting.items())
+        rows.append([place.entrant, *map(_spread, every.T), _spread(lost), f"{1e3 * fastest:.1f}",
+                     f"{place.state:.1f}", setting])  # fmt: skip
+    return rows
+
+
+def _spread(epochs: np.ndarray) -> str:
+    """Show a median with least and most; and of how many, where some never got there."""
+    there = int(np.isfinite(epochs).sum())
+    if not there:
+        return f"never in {len(epochs)}"
+    low, middle, high = (
+        "never" if np.isinf(epoch) else f"{epoch:,.0f}"
+        for epoch in (epochs.min(), np.median(epochs), epochs.max())
+    )
+    return f"{middle} ({low} to {high})"
+
+
 def _enter(
-    course: Config, entrant: Entrant, n_trials: int, seeds: Sequence[int], where: Any, bar: tqdm
+    course: Config,
+    entrant: Entrant,
+    n_trials: int,
+    seeds: Sequence[int],
+    where: BaseStorage,
+    bar: tqdm,
 ) -> Place:
     """Let an entrant run its course, as far as that is not stored."""
     bar.set_postfix_str(entrant.name)
@@ -224,7 +247,9 @@ def _place(course: Config, entrant: Entrant, search: optuna.Study, final: optuna
     return Place(entrant.name, setting, len(trials), dict(sorted(outcomes.items())), kept / weights)
 
 
-def _studies(course: Config, entrant: Entrant, where: Any) -> tuple[optuna.Study, optuna.Study]:
+def _studies(
+    course: Config, entrant: Entrant, where: BaseStorage
+) -> tuple[optuna.Study, optuna.Study]:
     base = course.replace(**entrant.fixed)
     return (
         open_study(base, entrant.space, f"race-{entrant.name}", where),
@@ -232,10 +257,10 @@ def _studies(course: Config, entrant: Entrant, where: Any) -> tuple[optuna.Study
     )
 
 
-def _storage(url: str | None) -> Any:
+def _storage(url: str | BaseStorage | None) -> BaseStorage:
     """Return the storage of a URL, or of our own file, which begins as a copy of the book's."""
     if url is not None:
-        return url
+        return open_storage(url)
     path, shipped = runs_root() / FILE, shipped_root()
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import optuna
+from optuna.storages import BaseStorage
 from optuna.trial import Trial, TrialState
 from sqlalchemy import URL
 from tqdm import tqdm
@@ -67,7 +68,7 @@ def search(
             raise ValueError(f"{field} has the values {list(values)}; give numbers or names")
     if n_trials < 1 or batch < 1:
         raise ValueError(f"n_trials={n_trials}, batch={batch} will not do; each is at least 1")
-    study = open_study(base, space, name, storage, seed)
+    study = open_study(base, space, name, open_storage(storage), seed)
     with tqdm(total=n_trials, unit="trial", disable=not progress) as bar:
         while (done := len(results(study))) < n_trials:
             bar.update(done - bar.n)
@@ -76,29 +77,38 @@ def search(
     return study
 
 
-def open_study(
-    base: Config, space: Space, name: str | None = None, storage: Any = None, seed: int = 0
-) -> optuna.Study:
-    """Return the study of a configuration and a space, new or as it was left.
+def open_storage(url: str | BaseStorage | None = None) -> BaseStorage:
+    """Return the storage of any URL that Optuna takes; a SQLite file among the runs if not given.
 
-    Its name, the task's by default, is followed by a digest of both and of the training version.
-    RunError if the storage cannot be opened.
+    RunError if it cannot be opened.
     """
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    if storage is None:
+    if url is None:
         runs_root().mkdir(parents=True, exist_ok=True)
-    usual = URL.create("sqlite", database=str(runs_root() / "searches.db"))
-    url = storage or usual.render_as_string()
-    question = json.dumps([base.digest, TRAINING_VERSION, dict(space)])
-    name = f"{name or base.task.name}-{hashlib.sha256(question.encode()).hexdigest()[:12]}"
+        usual = URL.create("sqlite", database=str(runs_root() / "searches.db"))
+        url = usual.render_as_string()
     try:
-        study = optuna.create_study(storage=url, study_name=name, load_if_exists=True)
-        before = len(study.get_trials(deepcopy=False))
+        return optuna.storages.get_storage(url)
     except Exception as error:  # each database has errors of its own
         raise RunError(
             f"the storage {url} cannot be used: {str(error).splitlines()[0]}; "
             "give an Optuna storage URL, such as sqlite:///search.db"
         ) from error
+
+
+def open_study(
+    base: Config, space: Space, name: str | None = None, storage: BaseStorage | None = None,
+    seed: int = 0,
+) -> optuna.Study:  # fmt: skip
+    """Return the study of a configuration and a space, new or as it was left.
+
+    Its name, the task's by default, is followed by a digest of both and of the training version.
+    """
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    question = json.dumps([base.digest, TRAINING_VERSION, dict(space)])
+    name = f"{name or base.task.name}-{hashlib.sha256(question.encode()).hexdigest()[:12]}"
+    where = storage or open_storage()
+    study = optuna.create_study(storage=where, study_name=name, load_if_exists=True)
+    before = len(study.get_trials(deepcopy=False))
     # A sampler that began anew would ask its first questions again.
     study.sampler = optuna.samplers.TPESampler(seed=seed + before, constant_liar=True)
     patience = round(PATIENCE * base.train.epochs)

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from miiii_core.losses import (
     cross_entropy,
     split_means,
+    stablemax_loss,
     task_accuracies,
     task_losses,
     training_loss,
@@ -96,3 +97,17 @@ def test_cross_entropy_keeps_its_digits_where_the_loss_is_tiny():
     for n, loss in enumerate(np.asarray(cross_entropy(logits, targets))):
         others = np.delete(logits[n].astype(float), targets[n]) - float(logits[n, targets[n]])
         assert loss == pytest.approx(np.log1p(np.exp(others).sum()), rel=1e-4)
+
+
+@given(seeds, st.floats(0, 50))
+@quick
+def test_the_stablemax_loss_is_the_formula_by_loops(seed, scale):
+    logits, targets = problem(seed, scale=scale)
+    total = 0.0
+    for row, right in zip(np.asarray(logits, float), np.asarray(targets), strict=True):
+        values = np.array([z + 1 if z >= 0 else 1 / (1 - z) for z in row])
+        for own, answer, weight in zip(np.split(values, [2, 5]), right, FIXED, strict=True):
+            total -= weight * np.log(own[answer] / own.sum()) / len(logits)
+    found, slopes = jax.value_and_grad(stablemax_loss)(logits, targets, FIXED, SIZES)
+    np.testing.assert_allclose(found, total, rtol=1e-4, atol=1e-6)
+    assert np.isfinite(slopes).all() and np.asarray(slopes).any()

@@ -144,12 +144,12 @@ def test_a_trial_can_be_repeated_from_other_seeds():
 def test_a_study_answers_one_question_and_is_named_after_it(storage):
     for space in (SPACE, {"dropout": (0.0, 0.1)}):
         for _ in range(2):
-            search.open_study(BASE, space, storage=storage)
+            search.open_study(BASE, space, storage=search.open_storage(storage))
     assert len(optuna.study.get_all_study_names(storage)) == 2
-    named = search.open_study(BASE, SPACE, name="s", storage=storage)
+    named = search.open_study(BASE, SPACE, name="s", storage=search.open_storage(storage))
     assert named.study_name.startswith("s-")
     for base, space in [(BASE.replace(seed=1), SPACE), (BASE, SPACE | {"dropout": (0.1,)})]:
-        other = search.open_study(base, space, name="s", storage=storage)
+        other = search.open_study(base, space, name="s", storage=search.open_storage(storage))
         assert other.study_name.startswith("s-") and other.study_name != named.study_name
 
 

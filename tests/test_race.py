@@ -1,0 +1,177 @@
+"""A race: what is measured, going on, sharing, and whether the faster one comes first."""
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import optax
+import pytest
+
+from miiii_book import race
+from miiii_core.config import Config
+from miiii_core.losses import NEVER
+
+COURSE = Config().replace(
+    p=5, d_model=16, n_heads=2, mlp_ratio=2, train_fraction=0.8, epochs=96, eval_every=8,
+    evals_per_octave=1, wide_per_octave=1, probes=(), n_snapshots=0,
+)  # fmt: skip
+SPACE = {"learning_rate": (1e-2, 3e-3), "dropout": (0.0, 0.1)}
+
+
+def entrant(name, update="adamw"):
+    return race.Entrant(name, {"update": update, "grokfast": "none"}, {})
+
+
+def slow(rate, decay):
+    return optax.adamw(rate / 100, weight_decay=decay)
+
+
+def fast(rate, decay):
+    return optax.adamw(rate, weight_decay=decay)
+
+
+@pytest.fixture(autouse=True)
+def small_space(monkeypatch, tmp_path):
+    monkeypatch.setattr(race, "COMMON", SPACE)
+    monkeypatch.setenv("MIIII_RUNS", str(tmp_path / "runs"))
+    monkeypatch.setenv("MIIII_SHIPPED", str(tmp_path / "nothing"))
+
+
+def raced(*entrants, course=COURSE, storage=None, trials=2, seeds=(1, 2)):
+    return race.race(
+        course, entrants, n_trials=trials, seeds=seeds, storage=storage, progress=False
+    )
+
+
+@pytest.mark.thorough
+def test_a_planted_slow_entrant_comes_last_and_a_fast_one_first(monkeypatch):
+    monkeypatch.setattr(race, "COMMON", {"learning_rate": (1e-2,)})
+    course = COURSE.replace(name="nanda", p=23, d_model=32, init="nanda", epochs=160)
+    rivals = entrant("slow", "test_race:slow"), entrant("fast", "test_race:fast")
+    found = raced(*rivals, course=course, trials=1, seeds=(1,))
+    assert [place.entrant for place in found] == ["fast", "slow"]
+    assert found[0].lost < 0.8 * found[1].lost
+    rows = race.table(found)
+    assert [row[0] for row in rows] == ["entrant", "fast", "slow"] and len(set(map(len, rows))) == 1
+
+
+def test_an_outcome_is_read_off_the_curve(monkeypatch):
+    means = {0: (0.0, 0.0), 10: (0.6, 0.2), 20: (0.95, 0.8), 30: (1.0, 1.0), 40: (1.0, 1.0)}
+
+    def played(config, task, state):
+        for epoch, (mean, least) in means.items():
+            accuracy = np.array([[0.0, 0.0], [2 * mean - least, least], [0.0, 0.0]])
+            yield type("Now", (), {"epoch": epoch, "metrics": {"accuracy": accuracy}})
+
+    monkeypatch.setattr(race, "fit", played)
+    found = race.run(COURSE.replace(epochs=100))
+    assert found.reached == (10, 20, 30, 30) and found.curve[-1] == (30, 1.0, 1.0)
+    assert found.lost == pytest.approx(10 * 1.0 + 10 * 0.4 + 10 * 0.05)
+    assert race.run(COURSE, whole=False).curve == ((30, 1.0, 1.0),)
+
+
+def test_one_that_diverges_has_lost_every_epoch():
+    found = race.run(COURSE.replace(learning_rate=1e30))
+    assert found.lost == COURSE.train.epochs and set(found.reached) == {NEVER}
+
+
+def test_a_race_goes_on_where_it_stopped_and_trains_nothing_twice(monkeypatch):
+    trained, run = [], race.run
+
+    def counting(config, whole=True):
+        trained.append(config)
+        return run(config, whole)
+
+    monkeypatch.setattr(race, "run", counting)
+    [first] = raced(entrant("AdamW"), trials=2, seeds=(1,))
+    n = len(trained)
+    [again] = raced(entrant("AdamW"), trials=2, seeds=(1, 2))
+    assert len(trained) == n + 1 and trained[-1].train.seed == 2
+    assert again.setting == first.setting and again.outcomes[1] == first.outcomes[1]
+    assert again.trials == 2 and again.state == pytest.approx(2, abs=0.1)
+    raced(entrant("AdamW"), trials=2, seeds=(1, 2))
+    assert len(trained) == n + 1
+
+
+def test_a_race_begins_as_the_books(tmp_path, monkeypatch):
+    [mine] = raced(entrant("AdamW"), seeds=(1,))
+    (tmp_path / "book" / "results").mkdir(parents=True)
+    shutil.move(tmp_path / "runs" / race.FILE, tmp_path / "book" / "results" / race.FILE)
+    monkeypatch.setenv("MIIII_SHIPPED", str(tmp_path / "book" / "runs"))
+    monkeypatch.setattr(race, "run", None)  # nothing is trained
+    assert raced(entrant("AdamW"), seeds=(1,)) == [mine]
+
+
+@pytest.mark.parametrize("given", [{"trials": 0}, {"seeds": ()}, {"seeds": (0, 1)}])
+def test_what_makes_no_race_is_refused(given):
+    with pytest.raises(ValueError, match="n_trials="):
+        raced(entrant("AdamW"), **given)
+
+
+def test_an_entrant_of_three_lines_from_outside_is_in_the_table(command, tmp_path, monkeypatch):
+    (tmp_path / "my_rules.py").write_text(
+        "import optax\ndef lion(rate, decay):\n    return optax.lion(rate, weight_decay=decay)\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setitem(race.COURSES, "small", COURSE)
+    words = "race --small --trials 1 --seeds 1 --quiet --entry my_rules:lion --only"
+    code, said, err = command(*words.split(), "my_rules:lion", "--only", "AdamW")
+    assert code == 0, err
+    assert "my_rules:lion" in said and "AdamW" in said and "every task 0.99" in said
+    assert command("race", "--only", "nobody")[0] == 2
+    code, _, err = command("race", "--small", "--entry", "nowhere:rule", "--only", "nowhere:rule")
+    assert code == 2 and "was not found" in err
+
+
+POSTGRES = next(iter(sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)), None)
+WORKER = """
+import sys
+from test_race import COURSE, entrant, race, SPACE
+race.COMMON = SPACE
+race.race(COURSE, [entrant("AdamW")], n_trials=int(sys.argv[2]), seeds=(1, 2), storage=sys.argv[1],
+          progress=False)
+"""
+
+
+@pytest.mark.thorough
+@pytest.mark.skipif(POSTGRES is None, reason="no PostgreSQL server is installed")
+def test_two_processes_share_a_race_through_postgresql_and_one_may_be_killed(tmp_path):
+    pytest.importorskip("psycopg")
+    data, log = tmp_path / "data", open(tmp_path / "log", "w")  # noqa: SIM115
+    runner = ["runuser", "-u", "postgres", "--"] if os.getuid() == 0 else []
+    data.mkdir()
+    if runner:
+        for folder in (tmp_path, data):
+            shutil.chown(folder, "postgres")
+        for folder in list(tmp_path.parents)[:-2]:
+            folder.chmod(folder.stat().st_mode | 0o011)
+
+    def tool(name, *words):
+        subprocess.run([*runner, POSTGRES / name, *words], check=True, stdout=log, stderr=log)
+
+    tool("initdb", "-D", data, "-A", "trust", "-U", "miiii")
+    tool("pg_ctl", "-D", data, "-w", "-o", f"-p 54329 -k {data} -c listen_addresses=", "start")
+    url, workers = f"postgresql+psycopg://miiii@/postgres?host={data}&port=54329", []
+    try:
+        words = [sys.executable, "-c", WORKER, url, "6"]
+        workers = [subprocess.Popen(words, cwd=Path(__file__).parent, stderr=log) for _ in range(2)]
+        storage = race.open_storage(url)
+        study, _ = race._studies(COURSE, entrant("AdamW"), storage)
+        deadline = time.monotonic() + 120
+        while not race._done(study) and time.monotonic() < deadline:
+            time.sleep(0.2)
+        workers[0].kill()
+        assert workers[1].wait(timeout=120) == 0
+        [place] = raced(entrant("AdamW"), storage=storage, trials=6)
+        assert place.trials >= 6 and set(place.outcomes) == {1, 2}
+        storage.remove_session()
+        storage._backend.engine.dispose()
+    finally:
+        for worker in workers:
+            worker.kill()
+        tool("pg_ctl", "-D", data, "-w", "-m", "immediate", "stop")
+        log.close()
