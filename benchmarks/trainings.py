@@ -4,7 +4,7 @@
     python -m benchmarks.trainings bases              # train what is not stored yet
     python -m benchmarks.trainings forks --seeds 3    # with three seeds of each
     python -m benchmarks.trainings bases --run my-127 # store a finished run instead
-    python -m benchmarks.trainings seeds RUN RUN ...  # measure the claims on runs of other seeds
+    python -m benchmarks.trainings numbers RUN ...    # measure what the ledger asks, of RUN too
 
 Each line of ``book/results/GROUP.jsonl`` is one training, written when it is done: a program
 that was stopped goes on where it stopped.
@@ -23,7 +23,9 @@ import jax
 import numpy as np
 from tqdm import tqdm
 
-from miiii_book import seeds as stored_seeds
+from miiii_book import ledger, numbers
+from miiii_book.claims import MEASURES
+from miiii_book.claims.claim import CannotTell
 from miiii_book.spaces import RECORDING, neighbours
 from miiii_core import batch, files, runs, train
 from miiii_core.config import BATCHABLE, Config
@@ -90,7 +92,7 @@ GROUPS = {
 
 
 @click.command(context_settings={"show_default": True})
-@click.argument("group", type=click.Choice([*GROUPS, "seeds"]), required=False)
+@click.argument("group", type=click.Choice([*GROUPS, "numbers"]), required=False)
 @click.argument("folders", nargs=-1, type=click.Path(path_type=Path))
 @click.option("--seeds", default=1, type=click.IntRange(1), help="trainings of each, from seed 0")
 @click.option("--run", "kept", multiple=True, type=click.Path(path_type=Path), help="store a run")
@@ -105,8 +107,8 @@ def main(
             there = sum(config.digest in known for config in wanted)
             click.echo(f"{name:11} {there} of {len(wanted)} stored for seed 0; {one.about}")
         return
-    if group == "seeds":
-        measure_seeds(folders, out or RESULTS / stored_seeds.FILE)
+    if group == "numbers":
+        measure_numbers(folders, out or RESULTS / numbers.FILE)
         return
     path = out or RESULTS / f"{group}.jsonl"
     if kept:
@@ -227,13 +229,27 @@ def row_of_run(run: runs.Run) -> dict[str, Any]:
     return line.row(run.info["wall_seconds"])
 
 
-def measure_seeds(folders: Iterable[Path], path: Path) -> None:
-    """Take the numbers of all claims from runs of several seeds, and write them to one file."""
-    own: dict[int, dict[str, runs.Run]] = defaultdict(dict)
-    for run in map(runs.load, folders):
-        own[run.config.train.seed][stored_seeds.kind_of(run)] = run
-    rows = [stored_seeds.row_of(seed, own[seed]) for seed in tqdm(sorted(own), unit="seed")]
-    files.write_atomic(path, (json.dumps(rows, allow_nan=False) + "\n").encode())
+def measure_numbers(folders: Iterable[Path], path: Path) -> None:
+    """Measure what the ledger asks, of shipped and other runs and of controls in their place.
+
+    What is stored of runs that are not here is kept.
+    """
+    evidence = ledger.gather([*runs.shipped_runs(), *map(runs.load, folders)])
+    here = {numbers.identity(run) for several in evidence.values() for run in several}
+    rows = [row for row in numbers.stored_rows() if not set(row.runs.values()) <= here]
+    subjects = {numbers.RUNS: evidence} | {
+        subject: numbers.in_their_place(evidence, subject)
+        for subject in (numbers.SHUFFLED, numbers.UNTRAINED)
+    }
+    for key in tqdm([k for k, several in MEASURES.items() if not several[0].together]):
+        for subject, taken in subjects.items():
+            if subject == numbers.SHUFFLED and all("miiii" not in m.kinds for m in MEASURES[key]):
+                continue
+            try:
+                rows += ledger.measured(key, taken, subject=subject)
+            except CannotTell as why:
+                tqdm.write(f"{key}, {subject}: {why}")
+    files.write_atomic(path, numbers.as_lines(rows).encode())
 
 
 def _batches(configs: Iterable[Config]) -> Iterator[list[Config]]:

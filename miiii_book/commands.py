@@ -3,6 +3,7 @@
 The book's tools take seconds to import, so that each command imports what it needs.
 """
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -33,22 +34,27 @@ def book(run: str | None, pairs: tuple[str, ...], chapters: tuple[str, ...]) -> 
 @click.command()
 @click.option("--run", "named", multiple=True, metavar="RUN", help="preset or folder; repeatable")
 @click.option("--claim", "keys", multiple=True, help="only this claim; repeatable")
-@click.option("--verbose", is_flag=True, help="criteria and the numbers of every seed as well")
-def claims(named: tuple[str, ...], keys: tuple[str, ...], verbose: bool) -> None:
+@click.option("--verbose", is_flag=True, help="criteria, controls and the numbers as well")
+@click.option("--json", "as_json", is_flag=True, help="all of it, with the numbers of every seed")
+@click.option("--measure", is_flag=True, help="measure the runs anew, whatever is stored of them")
+def claims(
+    named: tuple[str, ...], keys: tuple[str, ...], verbose: bool, as_json: bool, measure: bool
+) -> None:
     """Judge the paper's claims by runs: those named, or those that come with the book.
 
-    Seeds are judged by their median, those of which the book has the numbers alone as well.
+    What is stored of these runs and of their other seeds is not measured again.
     """
     with _installed("book"):
         from miiii_core import runs
 
-        from . import ledger
+        from . import ledger, numbers
     found = [runs.cached(run) for run in named] or runs.shipped_runs()
-    seeds = () if named else ledger.stored_seeds()
-    page = ledger.examine_all(ledger.gather(found), keys or None, seeds)
-    if verbose:
-        page = ledger.shuffled_label_control(page)
-    click.echo(page.verbose() if verbose else repr(page))
+    stored = [] if measure else numbers.stored_rows()
+    page = ledger.examine_all(ledger.gather(found), keys or None, stored)
+    if as_json:
+        click.echo(json.dumps(page.to_json(), indent=2, ensure_ascii=False))
+    else:
+        click.echo(page.verbose() if verbose else repr(page))
 
 
 @click.command()

@@ -2,15 +2,16 @@
 
 >>> from miiii_book import ledger
 >>> from miiii_core import runs
->>> ledger.examine_all(ledger.gather(runs.shipped_runs()), ["filter", "spike"])
+>>> ledger.examine_all(ledger.gather(runs.shipped_runs()), ["filter-needed", "spike"])
 """
 
 import html
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import cache, partial
+from dataclasses import dataclass, field
+from functools import cache, cached_property
+from typing import Any
 
 import numpy as np
 from tabulate import tabulate
@@ -19,52 +20,110 @@ from miiii_core.losses import NEVER
 from miiii_core.presets import nearest_preset
 from miiii_core.runs import Run, shipped_runs
 
-from .claims import LEDGER, find_claim
-from .claims.claim import CannotTell, Claim, Finding, Measure, Row, Verdict, activations
-from .seeds import Evidence, Seed, kind_of, stored_seeds
+from .claims import LEDGER, MEASURES, find_claim
+from .claims.claim import CannotTell, Claim, Measure, Values, Verdict, activations, nearest
+from .numbers import RUNS, Evidence, Row, identity, kind_of, stored_rows
 
-_plain = partial(tabulate, tablefmt="plain", disable_numparse=True)
-SHUFFLED, PLACE = "basis", "miiii"  # the kind that has shuffled labels, and whose place it takes
+NAMES = {Verdict.HOLDS: "hold", Verdict.FAILS: "fail", Verdict.UNDECIDED: "are undecided"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """A claim after it was put to runs."""
+
+    claim: Claim  #: What was asked
+    by_seed: Mapping[int, Values] = field(default_factory=dict)  #: What was measured in each seed
+    bases: tuple[int, ...] = ()  #: The p of the runs
+    reason: str = ""  #: Why the runs that are there cannot tell; empty if they can
+    #: What networks without a rule get by the same criterion: shuffled labels, and no training
+    controls: Mapping[str, Verdict] = field(default_factory=dict)
+
+    @cached_property
+    def told(self) -> dict[int, bool]:
+        """Whether the claim holds in each seed that can tell."""
+        return self.claim.told(self.by_seed)
+
+    @property
+    def verdict(self) -> Verdict:
+        """What the seeds say together."""
+        return self.claim.judge(self.by_seed)
+
+    @property
+    def says_little(self) -> bool:
+        """Whether it holds, and would in a network that has learned no rule."""
+        return self.verdict is Verdict.HOLDS and Verdict.HOLDS in self.controls.values()
+
+    @property
+    def called(self) -> str:
+        """The verdict in words."""
+        return f"{self.verdict}, but says little" if self.says_little else str(self.verdict)
+
+    @cached_property
+    def spread(self) -> dict[str, tuple[float, ...]]:
+        """Each number, once for each seed that has it."""
+        names = dict.fromkeys(name for values in self.by_seed.values() for name in values)
+        every = self.by_seed.values()
+        return {name: tuple(v[name] for v in every if name in v) for name in names}
+
+    @cached_property
+    def values(self) -> dict[str, float]:
+        """Each number, the median over the seeds."""
+        return {name: float(np.median(many)) for name, many in self.spread.items()}
+
+    def distances(self) -> dict[int, tuple[str, float]]:
+        """Return for each seed that can tell the comparison nearest to its bound, and how near."""
+        return {seed: nearest(self.claim.holds, self.by_seed[seed]) for seed in self.told}
+
+    def to_json(self) -> dict[str, Any]:
+        """Return all there is to know, as JSON takes it; an epoch that never came is null."""
+        claim = self.claim
+        texts = ("key", "statement", "source", "criterion", "holds", "given", "fixed", "changed",
+                 "paper", "sentence", "where")  # fmt: skip
+        return {name: getattr(claim, name) for name in texts} | {
+            "published": dict(claim.published),
+            "numbers": {
+                seed: {name: x if np.isfinite(x) else None for name, x in values.items()}
+                for seed, values in self.by_seed.items()
+            },
+            "p": self.bases,
+            "holds_in_seed": self.told,
+            "distance": {seed: {"of": of, "share": x if np.isfinite(x) else None}
+                         for seed, (of, x) in self.distances().items()},
+            "controls": dict(self.controls),
+            "reason": self.reason,
+            "verdict": self.verdict,
+            "says_little": self.says_little,
+        }  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Ledger:
-    """Findings, one for each claim, and the runs by kind that they are about.
-
-    A notebook shows it as a table, a terminal with one line a claim.
-    """
+    """Findings, one for each claim; a notebook shows a table, a terminal a line a claim."""
 
     findings: Sequence[Finding]
-    evidence: Mapping[str, Sequence[Run]]
 
     def __getitem__(self, key: str) -> Finding:
         """Return the finding on the claim of a key."""
         return {finding.claim.key: finding for finding in self.findings}[key]
 
     def __repr__(self) -> str:
-        """Show one line a claim: a number of the paper, ours, and the verdict."""
-        rows = [["claim", "number", "paper", "ours", "verdict"]]
+        """Show one line a claim: the paper's number, ours with its range, and the verdict."""
+        rows = [["claim", "paper", "ours", "verdict"]]
         for found in self.findings:
-            name = found.claim.headline
-            paper, ours = (
-                _number(each.get(name)) for each in (found.claim.published, found.values)
-            )
-            rows.append([found.claim.key, name if ours else "", paper, ours, str(found.verdict)])
-        return f"{_plain(rows)}\n\n{summary(self.findings)}"
+            rows.append([found.claim.key, found.claim.paper, ours(found), found.called])
+        table = tabulate(rows, tablefmt="plain", disable_numparse=True)
+        return f"{table}\n\n{summary(self.findings)}"
 
     def verbose(self) -> str:
-        """Return each claim with its criterion and all numbers, and the runs at the end."""
-        runs = (
-            f"{run.folder.name}: p = {run.config.task.p}, {run.epoch:,} epochs, "
-            f"seed {run.config.train.seed}"
-            for several in self.evidence.values()
-            for run in several
-        )
-        parts = *map(_as_text, self.findings), summary(self.findings)
-        return "\n\n".join([*parts, "\n".join(dict.fromkeys(runs))])
+        """Return each claim with its criterion, its controls and all numbers."""
+        return "\n\n".join([*map(_as_text, self.findings), summary(self.findings)])
+
+    def to_json(self) -> list[dict[str, Any]]:
+        """Return every finding, as JSON takes it."""
+        return [found.to_json() for found in self.findings]
 
     def _repr_html_(self) -> str:
-        head = "".join(f"<th>{name}</th>" for name in ("claim", "paper → ours", "verdict"))
+        head = "".join(f"<th>{name}</th>" for name in ("claim", "paper", "ours", "verdict"))
         return (
             f'<table class="table stacked ledger">\n<thead><tr>{head}</tr></thead>\n'
             f"<tbody>\n{''.join(map(_as_row, self.findings))}</tbody></table>"
@@ -72,7 +131,7 @@ class Ledger:
 
     def part(self, *, ours: bool) -> "Ledger":
         """Return only the claims that go beyond the paper, or only the others."""
-        return Ledger([f for f in self.findings if f.claim.ours is ours], self.evidence)
+        return Ledger([f for f in self.findings if f.claim.ours is ours])
 
 
 def gather(found: Iterable[Run]) -> dict[str, list[Run]]:
@@ -89,8 +148,10 @@ def gather(found: Iterable[Run]) -> dict[str, list[Run]]:
     return evidence | ({"bases": kinds["miiii"]} if "miiii" in kinds else {})
 
 
-def examine(claim: Claim, evidence: Evidence, seeds: Sequence[Seed] = ()) -> Finding:
-    """Measure a claim on runs; where a run lacks what it takes, the claim is open.
+def examine_all(
+    evidence: Evidence, keys: Sequence[str] | None = None, stored: Sequence[Row] = ()
+) -> Ledger:
+    """Put the claims of some keys, or all, to runs by kind.
 
     Of several bases the largest counts in which every kind has a run; T_nanda, which is another
     task, may have another base. Runs of one base differ in the seed: a measure of several kinds
@@ -98,101 +159,156 @@ def examine(claim: Claim, evidence: Evidence, seeds: Sequence[Seed] = ()) -> Fin
     there is none.
 
     Args:
-        claim: What to ask.
         evidence: Runs by kind.
-        seeds: Numbers of other seeds, whose runs are not here.
+        keys: Keys of the claims; all of them if not given.
+        stored: Numbers that need not be measured again, of these runs and of other seeds.
     """
-    told = [one for one in seeds if one.speaks_of(claim, evidence)]
-    rows: list[Row] = []
-    bases: tuple[int, ...] = ()
-    try:
-        sets = [(one, _sets(one, claim, evidence)) for one in claim.measures]
-        used = (run for one, each in sets if not one.together for runs in each for run in runs)
-        bases = tuple(sorted({run.config.task.p for run in used}))
-        for one, each in sets:
-            own = []
-            for runs in each:
-                taken = {name: float(value) for name, value in one.take(*runs).items()}
-                own.append(Row(one.kinds, runs[0].config.train.seed, taken))
-            rows += [*own, *_stored(claim, own, told)]
-    except CannotTell as why:
-        return Finding(claim=claim, bases=bases, reason=str(why))
-    return Finding(claim=claim, rows=tuple(rows), bases=bases)
-
-
-def examine_all(
-    evidence: Evidence, keys: Sequence[str] | None = None, seeds: Sequence[Seed] = ()
-) -> Ledger:
-    """Put the claims of some keys, or all, to runs by kind and the numbers of other seeds."""
     chosen = LEDGER if keys is None else [find_claim(key) for key in keys]
-    try:
-        return Ledger([examine(claim, evidence, seeds) for claim in chosen], evidence)
-    finally:
-        activations.cache_clear()
+    rows: dict[str, list[Row]] = {}
+    reasons: dict[str, str] = {}
+    for key in dict.fromkeys(claim.measure for claim in chosen):
+        try:
+            rows[key] = measured(key, evidence, stored)
+        except CannotTell as why:
+            rows[key], reasons[key] = [], str(why)
+    activations.cache_clear()
+    there = {identity(run): run.config.task.p for runs in evidence.values() for run in runs}
+    findings = []
+    for claim in chosen:
+        own = _relevant(claim, rows[claim.measure])
+        by_seed = _by_seed(own)
+        reason = reasons.get(claim.measure, "")
+        if not claim.told(by_seed) and not reason:
+            lacking = {k for one in MEASURES[claim.measure] for k in one.kinds} - set(evidence)
+            reason = f"needs a run of kind {', '.join(sorted(lacking))}" if lacking else ""
+        controls: dict[str, list[Row]] = defaultdict(list)
+        for row in stored:
+            if row.measure == claim.measure and set(row.runs.values()) <= set(there):
+                controls[row.subject].append(row)
+        verdicts = {
+            subject: claim.judge(_by_seed(_relevant(claim, several)))
+            for subject, several in controls.items()
+            if subject != RUNS
+        }
+        bases = {there[run] for row in own for run in row.runs.values() if run in there}
+        findings.append(
+            Finding(claim=claim, by_seed=by_seed, reason=reason, controls=verdicts,
+                    bases=tuple(sorted(bases)))
+        )  # fmt: skip
+    return Ledger(findings)
 
 
-@cache  # chapters ask for several claims, and measures of one run build on each other
-def _shipped() -> tuple[dict[str, list[Run]], list[Seed]]:
-    return gather(shipped_runs()), stored_seeds()
+def measured(
+    key: str, evidence: Evidence, stored: Sequence[Row] = (), subject: str = RUNS
+) -> list[Row]:
+    """Take a measure from runs, and from what is stored of them and of their other seeds.
 
-
-@cache
-def examine_shipped(key: str) -> Finding:
-    """Put one claim to the runs and the seeds that come with the book; measured once."""
-    evidence, seeds = _shipped()
-    return examine_all(evidence, [key], seeds)[key]
-
-
-def shuffled_label_control(ledger: Ledger, also: Sequence[str] = ()) -> Ledger:
-    """Put the claims on T_miiii to a run of the same base that learned shuffled labels as well.
-
-    Who learns labels without a rule by heart has no rule to show: where such a run gets the
-    verdict that T_miiii gets, the verdict is not evidence of one. Those of the paper are asked
-    all, and of ours those whose keys are given as well.
+    CannotTell where no kind has a run, or a run lacks what it takes.
     """
-    evidence = {**ledger.evidence, PLACE: ledger.evidence.get(SHUFFLED, ())}
+    kinds = tuple(dict.fromkeys(kind for one in MEASURES[key] for kind in one.kinds))
+    known = [row for row in stored if row.measure == key and row.subject == subject]
+    rows: list[Row] = []
+    for one in MEASURES[key]:
+        if len(MEASURES[key]) > 1 and not evidence.get(one.kinds[0]):
+            continue
+        own = []
+        for runs in _sets(one, kinds, evidence):
+            names = dict(zip(one.kinds, map(identity, runs), strict=False))
+            twin = next((row for row in known if row.runs == names), None)
+            if one.together or not twin:
+                numbers = {n: float(x) for n, x in one.take(*runs).items()}
+                twin = Row(key, subject, runs[0].config.train.seed, names, numbers)
+            own.append(twin)
+        recipes = {kind: name.split("/")[0] for kind, name in own[0].runs.items()}
+        rows += own + [
+            row
+            for row in known
+            if {kind: name.split("/")[0] for kind, name in row.runs.items()} == recipes
+            and row.seed not in {each.seed for each in own}
+        ]
+    if not rows:
+        raise CannotTell(f"needs a run of kind {', '.join(kinds)}")
+    return rows
 
-    def asked(found: Finding) -> Finding:
-        claim = found.claim
-        if (claim.ours and claim.key not in also) or PLACE not in claim.kinds or not found.bases:
-            return found
-        control = examine(claim, evidence)
-        return replace(found, control=control) if control.bases == found.bases else found
 
-    return Ledger([asked(found) for found in ledger.findings], ledger.evidence)
+@cache  # chapters ask for several claims
+def examine_shipped(key: str) -> Finding:
+    """Put one claim to the runs and the numbers that come with the book."""
+    return examine_all(gather(shipped_runs()), [key], stored_rows())[key]
 
 
-def _stored(claim: Claim, own: Sequence[Row], told: Sequence[Seed]) -> list[Row]:
-    """Return the numbers of other seeds that are not of the same runs again."""
-    kinds, names = own[0].kinds, set().union(*(row.numbers for row in own))
-    return [
-        Row(kinds, one.seed, {n: x for n, x in one.claims[claim.key].items() if n in names})
-        for one in told
-        if set(kinds) & set(one.runs) and one.seed not in {row.seed for row in own}
-    ]
+def summary(findings: Sequence[Finding]) -> str:
+    """Count the claims by verdict."""
+    little = sum(found.says_little for found in findings)
+    counts = (sum(found.verdict is verdict for found in findings) for verdict in Verdict)
+    said = ", ".join(f"{n} {NAMES[v]}" for v, n in zip(Verdict, counts, strict=True) if n)
+    return f"{len(findings)} claims: {said}" + (
+        f"; of those that hold, {little} say little" if little else ""
+    )
 
 
-def _sets(measure: Measure, claim: Claim, evidence: Evidence) -> list[list[Run]]:
+def ours(found: Finding) -> str:
+    """Show the number that stands for the others: the median, and the range over seeds."""
+    many = found.spread.get(found.claim.number, ())
+    if not many:
+        return ""
+    low, high = _number(min(many)), _number(max(many))
+    return _number(float(np.median(many))) + (f" ({low} to {high})" if low != high else "")
+
+
+def remarks(found: Finding) -> list[str]:
+    """Return what else there is to say of a verdict: base, seeds, distance, controls, reason."""
+    said = [f"p = {', '.join(map(str, found.bases))}" if found.bases else "", found.reason]
+    if found.told:
+        agree = sum(found.told.values())
+        said.append(f"holds in {agree} of {len(found.told)} seeds")
+        of, share = min(found.distances().values(), key=lambda each: abs(each[1]))
+        said.append(
+            f"nearest to its bound: {of}, by {abs(share):.1%}" if abs(share) < np.inf else ""
+        )
+    elif not found.reason:
+        said.append("the runs did not come to where this claim begins")
+    said += [f"{subject}: {verdict}" for subject, verdict in found.controls.items()]
+    return [text for text in said if text]
+
+
+def _relevant(claim: Claim, rows: Sequence[Row]) -> list[Row]:
+    """Return the rows that have a number which decides, or stands for the others."""
+    text = f"{claim.holds}; {claim.given}; {claim.number}"
+    return [row for row in rows if any(name in text for name in row.numbers)]
+
+
+def _by_seed(rows: Sequence[Row]) -> dict[int, dict[str, float]]:
+    """Return all numbers of each seed; of a kind that has no run of it, those of its first."""
+    first = {tuple(row.runs): row.numbers for row in reversed(rows)}
+    own = {(tuple(row.runs), row.seed): row.numbers for row in rows}
+    return {
+        seed: {n: x for k in reversed(first) for n, x in own.get((k, seed), first[k]).items()}
+        for seed in sorted({row.seed for row in rows})
+    }
+
+
+def _sets(measure: Measure, kinds: Sequence[str], evidence: Evidence) -> list[list[Run]]:
     """Return the runs of each seed that a measure is taken from; CannotTell if there are none."""
-    if lacking := [kind for kind in claim.kinds if not evidence.get(kind)]:
+    if lacking := [kind for kind in measure.kinds if not evidence.get(kind)]:
         raise CannotTell(f"needs a run of kind {', '.join(lacking)}")
     if measure.together:
         return [[run for kind in measure.kinds for run in evidence[kind]]]
-    bases = {kind: {run.config.task.p for run in evidence[kind]} for kind in claim.kinds}
+    bases = {k: {run.config.task.p for run in evidence[k]} for k in kinds if evidence.get(k)}
     bound = [ps for kind, ps in bases.items() if not kind.startswith("nanda")]
     shared = set.intersection(*(bound or bases.values()))
     if not shared:
         largest = max(set.union(*bound))
         lacking = [kind for kind, ps in bases.items() if largest not in ps]
         raise CannotTell(f"needs a run of kind {', '.join(lacking)} at p = {largest}")
-    kinds = []
+    found = []
     for kind in measure.kinds:
         p = max(shared) if max(shared) in bases[kind] else max(bases[kind])
         own = [run for run in evidence[kind] if run.config.task.p == p]
-        kinds.append({run.config.train.seed: run for run in reversed(own)})  # the first counts
-    seeds = [seed for seed in reversed(kinds[0]) if all(seed in runs for runs in kinds)]
-    firsts = [next(reversed(runs.values())) for runs in kinds]
-    return [[runs[seed] for runs in kinds] for seed in seeds] or [firsts]
+        found.append({run.config.train.seed: run for run in reversed(own)})  # the first counts
+    seeds = [seed for seed in reversed(found[0]) if all(seed in runs for runs in found)]
+    firsts = [next(reversed(runs.values())) for runs in found]
+    return [[runs[seed] for runs in found] for seed in seeds] or [firsts]
 
 
 def _selected(runs: list[Run]) -> list[Run]:
@@ -212,38 +328,13 @@ def _alike(runs: list[Run]) -> list[Run]:
     return [alike[seed] for seed in sorted(alike)]
 
 
-def summary(findings: Sequence[Finding]) -> str:
-    """Count the claims by verdict."""
-    counts = {v: sum(f.verdict is v for f in findings) for v in Verdict}
-    return f"{len(findings)} claims: " + ", ".join(f"{n} {v}" for v, n in counts.items() if n)
-
-
-def numbers(found: Finding) -> list[list[str]]:
-    """Return a table of every number: the paper's, ours, the control's, the spread over seeds."""
-    controls = found.control.values if found.control else {}
-    several = any(len(many) > 1 for many in found.spread.values())
-    head = ["number", "paper", "ours", *(["shuffled labels"] if controls else [])]
-    rows = [[*head, *(["least", "most", "seeds"] if several else [])]]
+def _numbers(found: Finding) -> str:
+    """Return a table of every number: the paper's, ours, and its range over seeds."""
+    rows = [["number", "paper", "ours", "least", "most"]]
     for name, many in found.spread.items():
         row = [name, _number(found.claim.published.get(name)), _number(found.values[name])]
-        row += [_number(controls.get(name))] if controls else []
-        row += [_number(min(many)), _number(max(many)), str(len(many))] if several else []
-        rows.append(row)
-    return rows
-
-
-def remarks(found: Finding) -> str:
-    """Return what else there is to say of a verdict: the p of the runs, reasons, seeds, control."""
-    said = [f"p = {', '.join(map(str, found.bases))}" if found.bases else "", found.reason]
-    if found.verdict is Verdict.OPEN and not found.reason:
-        said.append("the runs did not come to where this claim begins")
-    if not set(found.alone) <= {found.verdict}:
-        agree = found.alone.count(found.verdict)
-        said.append(f"{agree} of {len(found.alone)} seeds say so by themselves")
-    if found.control:
-        same = found.control.verdict is found.verdict is not Verdict.OPEN
-        said.append(f"with shuffled labels: {'also ' if same else ''}{found.control.verdict}")
-    return "; ".join(filter(None, said))
+        rows.append(row + ([_number(min(many)), _number(max(many))] if len(many) > 1 else ["", ""]))
+    return tabulate(rows, tablefmt="plain", disable_numparse=True) if found.by_seed else ""
 
 
 def _number(value: float | str | None) -> str:
@@ -257,36 +348,34 @@ def _number(value: float | str | None) -> str:
     return f"{value:,.0f}" if float(value).is_integer() else f"{value:.4g}"
 
 
+def _history(claim: Claim) -> str:
+    return f"fixed {claim.fixed}" + (f". {claim.changed}" if claim.changed else "")
+
+
 def _as_text(found: Finding) -> str:
-    claim, said = found.claim, remarks(found)
-    lines = [f"{claim.key}: {found.verdict}{f' ({said})' if said else ''}"]
-    lines += [f"  {claim.statement} ({claim.source})", f"  {claim.criterion}"]
-    table = _plain(numbers(found)).splitlines() if found.rows else []
-    return "\n".join([*lines, *(f"    {line}" for line in table)])
+    claim = found.claim
+    lines = [f"{claim.key}: {found.called} ({'; '.join(remarks(found))})", f"  {claim.sentence}"]
+    lines += [f"  claim: {claim.statement} ({claim.source})", f"  criterion: {claim.criterion}"]
+    lines.append(f"  {_history(claim)}")
+    return "\n".join([*lines, *(f"    {line}" for line in _numbers(found).splitlines())])
 
 
 def _as_row(found: Finding) -> str:
-    """Make a row: the claim, with criterion and all numbers folded; what decides; the verdict."""
-    claim = found.claim
-    deciding = dict.fromkeys((*claim.published, *claim.shown) or (claim.headline,))
+    """Make a row: the claim and what it comes to, with all else folded; numbers; the verdict."""
+    claim, place = found.claim, found.claim.where.replace("#", ".html#")
     cells = [
-        f"{_set(claim.statement[:1].upper() + claim.statement[1:])}"
-        f"<details><summary>{_set(claim.source)}</summary>\n"
-        f'<p>Criterion: {_set(claim.criterion)}; <a href="{claim.where.replace("#", ".html#")}">'
-        f"where it is shown</a>.</p>\n<pre>{html.escape(_plain(numbers(found)))}</pre></details>",
-        "<br>".join(_compared(found, name) for name in deciding if name in found.values),
-        f"<strong>{found.verdict}</strong><br><small>{_set(remarks(found))}</small>",
+        f"{_set(claim.statement[:1].upper() + claim.statement[1:])}."
+        f'<p class="sentence">{_set(claim.sentence)}</p>'
+        f"<details><summary>{_set(claim.source)}: criterion and numbers</summary>\n"
+        f"<p>Criterion: {_set(claim.criterion)}; {_set(_history(claim))}</p>"
+        f'<p>{_set("; ".join(remarks(found)))}. <a href="{place}">Where it is shown</a>.</p>\n'
+        f"<pre>{html.escape(_numbers(found))}</pre></details>",
+        html.escape(claim.paper) or "–",
+        ours(found) or "–",
+        f"<strong>{found.verdict}</strong>" + ("<br>says little" if found.says_little else ""),
     ]
     row = "".join(f"<td>{cell}</td>" for cell in cells)
     return f'<tr id="claim-{claim.key}" class="{found.verdict.name.lower()}">{row}</tr>\n'
-
-
-def _compared(found: Finding, name: str) -> str:
-    """Show the paper's number, if it has one, beside ours, with the spread over seeds."""
-    many = found.spread[name]
-    spread = f" ({_number(min(many))} to {_number(max(many))})" if len(many) > 1 else ""
-    paper = _number(found.claim.published.get(name)) or "–"
-    return f"{_set(name)}: {paper} → {_number(found.values[name])}{spread}"
 
 
 def _set(text: str) -> str:

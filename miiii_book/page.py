@@ -33,8 +33,8 @@ def publish(**values: Any) -> None:
 def expects(claim: str, verdict: str) -> None:
     """Fail if the runs that come with the book no longer say of a claim what the prose says.
 
-    The verdict may be given by its first word: reproduced, partly, not. On other parameters than
-    the chapter's own nothing fails: a banner says, once, that the prose speaks of other runs.
+    On other parameters than the chapter's own nothing fails: a banner says, once, that the prose
+    speaks of other runs.
     """
     from .ledger import examine_shipped, find_claim
 
@@ -46,7 +46,7 @@ def expects(claim: str, verdict: str) -> None:
         _told.add(shell)
         return
     found = str(examine_shipped(claim).verdict)
-    if verdict not in (found, found.split()[0]):
+    if verdict != found:
         raise AssertionError(
             f"the prose takes the claim {claim!r} ({statement}) to be {verdict!r}, but the runs "
             f"that come with the book say {found!r}: rewrite the paragraphs that speak of it, then "

@@ -1,4 +1,4 @@
-r"""The cosine formula of a task's answers: fitted, used alone, and its waves taken out.
+r"""The cosine formula of a task's answers: fitted, and used alone.
 
 The mechanism of Nanda et al. (2023) makes the logit of class c a function of n - c, the sum
 $\sum_k a_k \cos(2\pi k (n - c)/q)$. A network that has learned by heart is right on its training
@@ -6,14 +6,14 @@ inputs, so a formula fitted there would look like one wherever there are labels:
 fitted on inputs held out, and used on others.
 """
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Array, Float, Int
 
 from miiii_core.fourier import effective_rank
 from miiii_core.tasks import Task
-from miiii_core.waves import Waves, columns, turns, waves_of
+from miiii_core.waves import Waves, turns, waves_of
 
 Tensor = np.ndarray | Array
 Ints = Int[np.ndarray, " _"]
@@ -54,11 +54,6 @@ class Formula(NamedTuple):
         table = np.cos(2 * np.pi * turns(_waves(self.used, self.modulus), np.arange(self.modulus)))
         return (table @ self.cos[self.used - 1])[_differences(numbers, self.modulus)]
 
-    def unused(self, generator: np.random.Generator) -> Ints | None:
-        """Draw as many k as the task uses from those that it does not; None if there are fewer."""
-        rest, many = np.setdiff1d(np.arange(1, len(self.cos) + 1), self.used), len(self.used)
-        return generator.permutation(rest)[:many] if len(rest) >= many else None
-
 
 def remainder_moduli(task: Task) -> tuple[int, ...]:
     """Return the moduli of a task whose classes are the remainders of n; ValueError for another."""
@@ -86,70 +81,27 @@ def fit_formulas(logits: Float[Tensor, "n n_classes"], task: Task, rows: Ints) -
     return found
 
 
-def without_waves(
-    own: Float[np.ndarray, "n q"], ks: Ints, fitted: Ints, scored: Ints
-) -> Float[np.ndarray, "n q"]:
-    """Take some waves of its remainder out of one task's logits.
-
-    What the waves hold is found on some inputs, by least squares with a constant, and taken from
-    others: logits that know inputs by heart are high at the right class there.
-
-    Args:
-        own: The task's own logits of all inputs.
-        ks: Numbers k of the waves, 1..q//2.
-        fitted: Inputs to fit on, more than there are waves.
-        scored: Inputs whose logits are wanted.
-    """
-    chosen = _waves(ks, own.shape[1])
-    waves = columns(chosen, fitted)
-    centred = waves - waves.mean(axis=0)  # nearly at right angles: normal equations lose nothing
-    gram = np.linalg.pinv(centred.T @ centred, hermitian=True)
-    weights = gram @ (centred.T @ (own[fitted] - own[fitted].mean(axis=0)))
-    return own[scored] - (columns(chosen, scored) - waves.mean(axis=0)) @ weights
-
-
 class Trial(NamedTuple):
     """The formula against the network, on inputs held out that it was not fitted on."""
 
     #: Share of the variance of each task's logits that its formula predicts
     explained: Float[np.ndarray, " tasks"]
-    guess: Float[np.ndarray, " tasks"]  #: Accuracy of the most frequent class of each task
     network: Float[np.ndarray, " tasks"]  #: Accuracy of the network
     formula: Float[np.ndarray, " tasks"]  #: Accuracy of the used cosines alone
-    #: Accuracy of the network without the waves that its formula uses
-    left: Float[np.ndarray, " tasks"]
-    #: Accuracy without as many waves of n mod q that the task does not use; NaN for a task
-    #: that uses more than half of its waves
-    unused: Float[np.ndarray, "draws tasks"]
 
 
-def trial(
-    logits: Float[Tensor, "n n_classes"], task: Task, generator: np.random.Generator
-) -> Trial:
-    """Put the formula in the place of the network, and take its waves out of the network.
-
-    Logits are packed, of all inputs; the generator draws the waves that serve as controls.
-    """
-    held_out = scoring_rows(task, len(task.digits))
+def trial(logits: Float[Tensor, "n n_classes"], task: Task) -> Trial:
+    """Put the formula in the place of the network; logits are packed, of all inputs."""
+    held_out, found = scoring_rows(task, len(task.digits)), []
     fitted, scored = held_out[::2], held_out[1::2]
-    found: list[tuple[Any, ...]] = []
     for i, formula in enumerate(fit_formulas(logits, task, fitted)):
-        own, right = np.asarray(logits[:, task.columns[i]], float), task.targets[scored, i]
-
-        def accuracy(values: np.ndarray, right: np.ndarray = right) -> float:
-            return float((values.argmax(axis=1) == right).mean())
-
-        spoken, others = formula.of(scored), [formula.unused(generator) for _ in range(DRAWS)]
-        left, *controls = (
-            np.nan if ks is None else accuracy(without_waves(own, ks, fitted, scored))
-            for ks in (formula.used, *others)
-        )
-        centred, missed = (x - x.mean(axis=0) for x in (own[scored], own[scored] - spoken))
-        share = float(1 - (missed**2).sum() / max((centred**2).sum(), TINY))
-        guess, network = np.bincount(right).max() / len(right), accuracy(own[scored])
-        found.append((share, guess, network, accuracy(spoken), left, controls))
-    *numbers, unused = map(np.array, zip(*found, strict=True))
-    return Trial._make([*numbers, unused.T])
+        own, right = np.asarray(logits[scored, task.columns[i]], float), task.targets[scored, i]
+        spoken = formula.of(scored)
+        centred, missed = (x - x.mean(axis=0) for x in (own, own - spoken))
+        share = 1 - (missed**2).sum() / max((centred**2).sum(), TINY)
+        correct = [(each.argmax(axis=1) == right).mean() for each in (own, spoken)]
+        found.append((share, *correct))
+    return Trial(*map(np.array, zip(*found, strict=True)))
 
 
 def frequencies_used(profile: Float[np.ndarray, " q"]) -> float:

@@ -206,13 +206,19 @@ def update_rule(config: OptimConfig, rate: Rate, decay: Number) -> optax.Gradien
 
 
 def optimiser(
-    config: OptimConfig, traced: TracedHyperparameters = UNTRACED
+    config: OptimConfig, traced: TracedHyperparameters = UNTRACED, epochs: int = 0
 ) -> optax.GradientTransformation:
-    """Chain the filter and the update rule; the state is the pair of theirs."""
+    """Chain the filter and the update rule; the state is the pair of theirs.
+
+    The step size rises in a straight line during warm-up, and falls in one during the cooldown at
+    the end of so many epochs.
+    """
     top, decay = (traced.value(config, name) for name in ("learning_rate", "weight_decay"))
 
-    def rising(count: Array) -> Array:
-        return top * jnp.minimum(1, (count + 1) / config.warmup)
+    def sized(count: Array) -> Array:
+        rise = (count + 1) / max(config.warmup, 1)
+        fall = (epochs - count) / max(config.cooldown * epochs, 1)
+        return top * jnp.minimum(1, jnp.minimum(rise, fall))
 
-    rule = update_rule(config, rising if config.warmup else top, decay)
-    return optax.chain(gradient_filter(config, traced), rule)
+    rate = sized if config.warmup or config.cooldown else top
+    return optax.chain(gradient_filter(config, traced), update_rule(config, rate, decay))

@@ -106,7 +106,7 @@ def initial_state(config: Config, task: Task) -> TrainState:
     sizes = {"p": task.p, "n_tasks": len(task.moduli), "n_classes": task.n_classes}
     with numerics(config.model):
         model = Transformer(config.model, **sizes, key=root_keys(config)["init"])
-        opt_state = optimiser(config.optim).init(model)
+        opt_state = optimiser(config.optim, epochs=config.train.epochs).init(model)
         return TrainState(model, opt_state, jnp.zeros((), jnp.int32), jnp.full((), -1, jnp.int32))
 
 
@@ -130,7 +130,8 @@ def _slope(problem: Problem, state: TrainState) -> tuple[Float[Array, ""], Trans
 def step(problem: Problem, state: TrainState) -> tuple[TrainState, Float[Array, ""]]:
     """Take one full-batch step; also return the loss before it."""
     loss, gradient = _slope(problem, state)
-    transformation = optimiser(problem.config.optim, problem.traced)
+    config = problem.config
+    transformation = optimiser(config.optim, problem.traced, config.train.epochs)
     updates, opt_state = transformation.update(gradient, state.opt_state, state.model)
     model = optax.apply_updates(state.model, updates)
     return TrainState(model, opt_state, state.epoch + 1, state.settled_since), loss

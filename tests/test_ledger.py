@@ -9,17 +9,18 @@ import numpy as np
 import pytest
 from tiny import TINY
 
-from miiii_book import ledger, results, seeds
-from miiii_book.claims import find_claim
-from miiii_book.claims.claim import CannotTell, Finding, Measure, Row, Verdict, decide, measures_of
-from miiii_book.ledger import Ledger, examine, numbers, remarks
+from miiii_book import ledger, numbers, results
+from miiii_book.claims import MEASURES, find_claim
+from miiii_book.claims.claim import CannotTell, Measure, Verdict, beside, each
+from miiii_book.ledger import Finding, Ledger, examine_all, ours, remarks
+from miiii_book.numbers import RUNS, SHUFFLED, UNTRAINED, Row
 from miiii_core import runs
 from miiii_core.losses import NEVER
 from miiii_core.presets import preset
 from miiii_core.runs import Run, RunError
 from miiii_core.tasks import primes_below
 
-YES, PARTLY, NO, OPEN = Verdict
+YES, NO, OPEN = Verdict
 
 
 def runs_of(*values, **changes):
@@ -30,14 +31,24 @@ def runs_of(*values, **changes):
     ]
 
 
-def asking(take, *kinds, judge=lambda v: decide(v["so"] > 0.5), together=False):
-    """A claim of one measure."""
-    measures = (Measure(kinds or ("a",), take, together),)
-    return dataclasses.replace(find_claim("filter"), measures=measures, judge=judge)
+@pytest.fixture
+def asking(monkeypatch):
+    """Puts one claim, made up of measures and a criterion, to runs."""
+
+    def asked(measures, holds, evidence, stored=(), **texts):
+        claim = dataclasses.replace(
+            find_claim("all-perfect"), key="x", measure="x", holds=holds, given="", number="x",
+            **texts,
+        )  # fmt: skip
+        monkeypatch.setitem(MEASURES, "x", measures)
+        monkeypatch.setattr(ledger, "find_claim", lambda _: claim)
+        return examine_all(evidence, ["x"], stored)["x"]
+
+    return asked
 
 
 def so(run):
-    return {"so": run.info["value"]}
+    return {"x": run.info["value"]}
 
 
 def gap(a, b):
@@ -45,85 +56,128 @@ def gap(a, b):
 
 
 class TestSeeds:
-    @pytest.mark.parametrize(
-        ("values", "verdict"),
-        [((1, 0), NO), ((1, 0, 1), YES), ((1, 0, 1, 0), NO), ((1,), YES)],
-    )
-    def test_what_holds_in_half_of_the_seeds_does_not_hold(self, values, verdict):
-        found = examine(asking(so), {"a": runs_of(*values)})
-        assert found.verdict is verdict
-        assert found.alone == tuple(YES if value else NO for value in values)
+    def test_each_seed_is_judged_by_itself(self, asking):
+        found = asking(beside(so, "a"), "x > 0.5", {"a": runs_of(1, 0, 1, 1)})
+        assert found.verdict is YES and found.told == {0: True, 1: False, 2: True, 3: True}
+        assert "holds in 3 of 4 seeds" in remarks(found)
 
-    def test_runs_of_one_seed_are_pairs(self):
-        claim = asking(gap, "a", "b", judge=lambda v: decide(v["gap"] > 0))
+    def test_runs_of_one_seed_are_pairs(self, asking):
         first, second = runs_of(1, 2)
-        other = runs_of(10, 20, 30)
-        assert examine(claim, {"a": [second, first], "b": other}).spread == {"gap": (18, 9)}
+        other, pair = runs_of(10, 20, 30), beside(gap, "a", "b")
+        found = asking(pair, "gap > 0", {"a": [second, first], "b": other})
+        assert found.spread == {"gap": (9, 18)}
         # Without a seed in common the first of each are a pair, and only they.
-        assert examine(claim, {"a": [second], "b": [other[0], other[2]]}).spread == {"gap": (8,)}
+        alone = asking(pair, "gap > 0", {"a": [second], "b": [other[0], other[2]]})
+        assert alone.spread == {"gap": (8,)}
 
-    def test_kinds_that_are_no_pairs_have_seeds_of_their_own(self):
+    def test_kinds_that_are_no_pairs_have_seeds_of_their_own(self, asking):
         def take(run, name):
             return {f"x, {name}": run.info["value"]}
 
-        claim = dataclasses.replace(
-            find_claim("positions"),
-            measures=measures_of(
-                lambda run, name: {f"x, {name}": run.info["value"]}, ["nanda", "miiii"], "each"
-            ),
-            judge=lambda v: decide(v["x, T_miiii"] > v["x, T_nanda"]),
-        )
-        found = examine(claim, {"nanda": runs_of(0, 9), "miiii": runs_of(5, 6, 7)})
-        assert found.spread == {"x, T_nanda": (0, 9), "x, T_miiii": (5, 6, 7)}
-        assert found.values == {"x, T_nanda": 4.5, "x, T_miiii": 6}
+        kinds = {"nanda": runs_of(0, 9), "miiii": runs_of(5, 6, 7)}
+        found = asking(each(take, "nanda", "miiii"), "x, T_miiii > x, T_nanda", kinds)
         assert found.by_seed == {
             0: {"x, T_nanda": 0, "x, T_miiii": 5},
             1: {"x, T_nanda": 9, "x, T_miiii": 6},
             2: {"x, T_nanda": 0, "x, T_miiii": 7},
         }
-        assert found.alone == (YES, NO, YES)
-        assert "2 of 3 seeds say so by themselves" in remarks(found)
+        # Of a claim on one kind only the seeds of that kind count.
+        assert set(asking(each(take, "nanda", "miiii"), "x, T_nanda > 1", kinds).told) == {0, 1}
 
-    def test_runs_that_are_compared_are_measured_at_once(self):
-        claim = asking(lambda *runs: {"so": len(runs)}, together=True)
-        found = examine(claim, {"a": [*runs_of(1, 2), *runs_of(3, p=5, n_validation=8)]})
-        assert found.rows == (Row(("a",), 0, {"so": 3.0}),) and found.bases == ()
+    def test_runs_that_are_compared_are_measured_at_once(self, asking):
+        measure = (Measure(("a",), lambda *runs: {"x": len(runs)}, together=True),)
+        found = asking(measure, "x > 0", {"a": [*runs_of(1, 2), *runs_of(3, p=5, n_validation=8)]})
+        assert found.by_seed == {0: {"x": 3.0}}
 
 
 class TestBases:
-    claim = asking(gap, "a", "b", judge=lambda v: decide(v["gap"] > 2))
-
-    def test_the_largest_base_counts_that_all_kinds_have(self):
+    def test_the_largest_base_counts_that_all_kinds_have(self, asking):
         large, small = runs_of(1, p=11), runs_of(2)
-        found = examine(self.claim, {"a": [*large, *small], "b": runs_of(9)})
+        pair, kinds = beside(gap, "a", "b"), {"a": [*large, *small], "b": runs_of(9)}
+        found = asking(pair, "gap > 2", kinds)
         assert found.bases == (7,) and found.values == {"gap": 7}
-        both = examine(self.claim, {"a": [*large, *small], "b": [*runs_of(5, p=11), *runs_of(9)]})
+        both = asking(pair, "gap > 2", kinds | {"b": [*runs_of(5, p=11), *runs_of(9)]})
         assert both.bases == (11,) and both.values == {"gap": 4}
 
-    def test_addition_may_have_another_base_and_has_the_same_if_it_can(self):
-        claim = asking(gap, "a", "nanda", judge=lambda v: decide(v["gap"] > 2))
-        kinds = {"a": runs_of(1, p=11), "nanda": runs_of(9)}
-        assert examine(claim, kinds).bases == (7, 11)
-        nearer = examine(claim, kinds | {"nanda": [*runs_of(5, p=11), *runs_of(9)]})
+    def test_addition_may_have_another_base_and_has_the_same_if_it_can(self, asking):
+        pair, kinds = beside(gap, "a", "nanda"), {"a": runs_of(1, p=11), "nanda": runs_of(9)}
+        assert asking(pair, "gap > 2", kinds).bases == (7, 11)
+        nearer = asking(pair, "gap > 2", kinds | {"nanda": [*runs_of(5, p=11), *runs_of(9)]})
         assert nearer.bases == (11,) and nearer.values == {"gap": 4}
 
 
-def test_a_run_that_cannot_tell_leaves_a_claim_open():
+def test_a_run_that_cannot_tell_leaves_a_claim_undecided(asking):
     def take(run):
         if run.info["value"] is None:
             raise CannotTell("the second is blank")
         return so(run)
 
-    found = examine(asking(take), {"a": runs_of(1, None)})
-    assert (found.verdict, found.reason, found.bases) == (OPEN, "the second is blank", (7,))
-    missing = examine(asking(so), {})
+    found = asking(beside(take, "a"), "x > 0", {"a": runs_of(1, None)})
+    assert (found.verdict, found.reason) == (OPEN, "the second is blank")
+    missing = asking(beside(so, "a"), "x > 0", {})
     assert missing.verdict is OPEN and "needs a run of kind a" in missing.reason
+    half = asking(each(lambda run, name: {name: 1}, "a", "b"), "T_b > 0", {"a": runs_of(1)})
+    assert half.verdict is OPEN and half.reason == "needs a run of kind b"
 
 
-def test_runs_that_did_not_come_so_far_leave_a_claim_open():
-    claim = asking(so, judge=lambda _: decide(True, given=False))
-    found = examine(claim, {"a": runs_of(1)})
-    assert found.verdict is OPEN and "did not come to where" in remarks(found)
+class TestStored:
+    def test_what_is_stored_of_a_run_is_not_measured_again(self, asking):
+        [run] = runs_of(1)
+        row = Row("x", RUNS, 0, {"a": numbers.identity(run)}, {"x": 7.0})
+        assert asking(beside(so, "a"), "x > 0", {"a": [run]}, [row]).values == {"x": 7}
+        other = row._replace(runs={"a": numbers.identity(run) + "0"})  # of other weights
+        assert asking(beside(so, "a"), "x > 0", {"a": [run]}, [other]).values == {"x": 1}
+
+    def test_other_seeds_of_the_same_recipe_count_and_others_do_not(self, asking):
+        [run], [seed] = runs_of(1), runs_of(1)[:1]
+        seed = dataclasses.replace(seed, config=seed.config.replace(seed=5))
+        row = Row("x", RUNS, 5, {"a": numbers.identity(seed)}, {"x": 0.0})
+        found = asking(beside(so, "a"), "x > 0", {"a": [run]}, [row])
+        assert found.told == {0: True, 5: False} and found.verdict is OPEN
+        foreign = dataclasses.replace(seed, config=seed.config.replace(weight_decay=9.0))
+        row = row._replace(runs={"a": numbers.identity(foreign)})
+        assert set(asking(beside(so, "a"), "x > 0", {"a": [run]}, [row]).told) == {0}
+
+    def test_a_control_that_passes_makes_a_claim_say_little(self, asking):
+        [run] = runs_of(1)
+        row = Row("x", SHUFFLED, 0, {"a": numbers.identity(run)}, {"x": 1.0})
+        passed = asking(beside(so, "a"), "x > 0", {"a": [run]}, [row])
+        assert passed.says_little and passed.called == "holds, but says little"
+        assert "shuffled labels: holds" in remarks(passed)
+        failed = asking(beside(so, "a"), "x > 0", {"a": [run]}, [row._replace(numbers={"x": 0.0})])
+        assert failed.controls == {SHUFFLED: NO} and not failed.says_little
+
+    def test_rows_come_back_as_they_were_written(self, tmp_path, monkeypatch):
+        rows = [Row("x", RUNS, 1, {"a": "r/1/"}, {"x": 1.5, "epoch": NEVER, "blank": nan})]
+        keep(monkeypatch, tmp_path, numbers.FILE, numbers.as_lines(rows))
+        [found] = numbers.stored_rows()
+        assert found[:4] == rows[0][:4] and found.numbers["epoch"] == NEVER
+        assert np.isnan(found.numbers["blank"]) and found.numbers["x"] == 1.5
+
+    def test_an_untrained_run_is_its_first_moment(self, tiny_run):
+        blank = numbers.untrained(tiny_run)
+        assert blank.metrics["epoch"].tolist() == [0] and blank.snapshot_epochs == ()
+        assert np.abs(np.asarray(blank.model.W_U) - np.asarray(tiny_run.model.W_U)).max() > 0
+        np.testing.assert_array_equal(blank.task.targets, tiny_run.task.targets)
+
+    def test_the_book_has_numbers_of_every_measure_of_seeds_and_of_controls(self):
+        rows = numbers.stored_rows()
+        single = {key for key, several in MEASURES.items() if not several[0].together}
+        assert {row.measure for row in rows} == single
+        assert {row.seed for row in rows if row.measure == "final"} == {0, 1, 2, 3}
+        assert {row.subject for row in rows} == {RUNS, SHUFFLED, UNTRAINED}
+        shipped = {numbers.identity(run) for run in runs.shipped_runs()}
+        own = [row for row in rows if row.seed == 0]
+        assert all(set(row.runs.values()) <= shipped for row in own)
+
+    def test_curves_of_a_run_and_of_its_other_seeds_stand_together(self):
+        run = runs.cached("miiii")
+        curves = numbers.curves_of(run)
+        assert sorted(curves) == [0, 1, 2, 3]
+        for curve in curves.values():
+            assert curve.epochs[-1] == run.epoch and curve.reached(0.9) < NEVER
+        assert curves[0].reached(2.0) == NEVER
+        assert list(numbers.curves_of(runs.cached("nanda-small"))) == [0]
 
 
 def listed(name="miiii-small", **changes):
@@ -132,8 +186,8 @@ def listed(name="miiii-small", **changes):
 
 class TestGather:
     def test_a_run_is_of_the_kind_of_its_nearest_preset_whatever_its_size(self):
-        assert seeds.kind_of(listed()) == "miiii"
-        assert seeds.kind_of(listed("no-dropout", p=31)) == "no-dropout"
+        assert numbers.kind_of(listed()) == "miiii"
+        assert numbers.kind_of(listed("no-dropout", p=31)) == "no-dropout"
 
     def test_runs_count_once_for_each_base_and_seed_the_largest_base_first(self):
         found = ledger.gather([listed(), listed("miiii", seed=1), listed("miiii"), listed()])
@@ -151,131 +205,11 @@ class TestGather:
         assert ledger.gather([Run(Path("nowhere"), {"status": "running"}, TINY)]) == {}
 
 
-class TestControl:
-    claim = dataclasses.replace(
-        find_claim("all-tasks"),
-        measures=(Measure(("miiii",), lambda run: {"tasks": run.info["value"]}),),
-        judge=lambda v: decide(v["tasks"] > 5),
-        headline="tasks",
-        shown=(),
-    )
-
-    def judged(self, also=(), claim=claim, **kinds):
-        (found,) = ledger.shuffled_label_control(
-            Ledger([examine(claim, kinds)], kinds), also
-        ).findings
-        return found
-
-    @pytest.mark.parametrize(("tasks", "verdict"), [(9, YES), (2, NO)])
-    def test_it_is_judged_by_the_same_criterion(self, tasks, verdict):
-        found = self.judged(miiii=runs_of(8), basis=runs_of(tasks))
-        assert found.verdict is YES and found.values == {"tasks": 8}
-        assert found.control.verdict is verdict and found.control.values == {"tasks": tasks}
-        said = f"with shuffled labels: {'also ' if verdict is YES else ''}{verdict}"
-        page = Ledger([found], {})
-        assert said in page.verbose() and said in page._repr_html_()
-        assert numbers(found) == [
-            ["number", "paper", "ours", "shuffled labels"],
-            ["tasks", "29", "8", str(tasks)],
-        ]
-
-    def test_it_has_the_base_of_the_run_whose_place_it_takes(self):
-        small = runs_of(9, p=5, n_validation=8)
-        assert self.judged(miiii=runs_of(8), basis=small).control is None
-        assert self.judged(miiii=runs_of(8), basis=[*runs_of(1), *small]).control.values == {
-            "tasks": 1
-        }
-
-    def test_shuffled_labels_get_what_asks_for_no_rule_and_nothing_that_does(self):
-        names = ("miiii-small", "basis-small", "nanda-small", "no-dropout-small")
-        keys = ["all-tasks", "order", "dropout", "spike-time", "positions", "gradients"]
-        asked = ledger.examine_all(ledger.gather(map(runs.cached, names)), keys)
-        judged = ledger.shuffled_label_control(asked)
-        passed = {key for key in keys if judged[key].control.verdict is YES}
-        assert passed == {"positions", "gradients"}
-
-
 def keep(patch, folder, name, text):
     """Let a file be the one that stored results are read from."""
     (folder / "results").mkdir(exist_ok=True)
     (folder / "results" / name).write_text(text)
     patch.setattr(results, "shipped_root", lambda: folder / "runs")
-
-
-@pytest.fixture(scope="module")
-def pair(tmp_path_factory):
-    """Two runs that differ in the seed alone."""
-    root = tmp_path_factory.mktemp("seeds")
-    config = TINY.replace(p=13, n_validation=20)
-    return [
-        runs.train(config.replace(seed=seed), root / str(seed), progress=False) for seed in (0, 1)
-    ]
-
-
-@pytest.fixture(scope="module")
-def stored(pair, tmp_path_factory):
-    """The second of them as it is stored, with the numbers of two claims."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(seeds, "BESIDE", ())
-        patch.setattr(seeds, "LEDGER", [find_claim(key) for key in ("order", "all-tasks")])
-        row = seeds.row_of(1, {"miiii": pair[1]})
-        keep(patch, tmp_path_factory.mktemp("stored"), seeds.FILE, json.dumps([row]))
-        return seeds.stored_seeds()
-
-
-class TestStoredSeeds:
-    def test_numbers_and_curve_come_back_as_they_were(self, stored, pair):
-        (seed,) = stored
-        assert seed.seed == 1 and seed.runs["miiii"][0] == pair[1].config
-        alone = examine(find_claim("order"), {"miiii": pair[1:]})
-        assert seed.claims["order"] == alone.values and NEVER in seed.claims["order"].values()
-
-    def test_a_seed_counts_like_a_run(self, stored, pair):
-        keys = ["order", "all-tasks"]
-        pooled = ledger.examine_all({"miiii": pair[:1]}, keys, stored)
-        both = ledger.examine_all({"miiii": pair}, keys)
-        twice = ledger.examine_all({"miiii": pair}, keys, stored)
-        for key in keys:
-            assert pooled[key].spread == both[key].spread == twice[key].spread
-            assert len(pooled[key].alone) == 2
-
-    def test_curves_of_a_run_and_its_seeds_stand_together(self, stored, pair):
-        curves = seeds.curves_of(pair[0], stored)
-        for seed, run in enumerate(pair):
-            seen = run.metrics.split("accuracy", "validation").mean(axis=1)
-            np.testing.assert_allclose(curves[seed].accuracy, seen, atol=1e-4)
-        assert curves[0].reached(2.0) == NEVER and curves[0].reached(0.0) == 0
-
-    def test_what_was_measured_beside_a_run_wants_that_run(self, stored, pair):
-        kinds = {kind: pair[:1] for kind in ("miiii", "nanda")}
-        beside = {"nanda": pair[0].config.digest}
-        known = stored[0]._replace(claims={"positions": {}}, beside=beside)
-        assert known.speaks_of(find_claim("positions"), kinds)
-        other = known._replace(beside={"nanda": "another"})
-        assert not other.speaks_of(find_claim("positions"), kinds)
-
-    def test_numbers_that_are_not_its_own_are_not_counted_again(self, stored, pair):
-        told = stored[0]._replace(
-            claims={"positions": {"Pearson, T_nanda": 4.0, "Pearson, T_miiii": 2.0}},
-            beside={"nanda": pair[0].config.digest},
-        )
-        kinds = {kind: pair[:1] for kind in ("miiii", "nanda")}
-        spread = examine(find_claim("positions"), kinds, [told]).spread
-        assert len(spread["Pearson, T_nanda"]) == 1 and spread["Pearson, T_miiii"][1] == 2
-
-    def test_those_of_the_book_are_seeds_of_its_runs(self):
-        found = seeds.stored_seeds()
-        assert [seed.seed for seed in found] == [1, 2, 3]
-        for seed in found:
-            for kind, (config, curve) in seed.runs.items():
-                shipped = runs.cached(kind)
-                assert config.replace(seed=0) == shipped.config.replace(seed=0)
-                assert curve.epochs[-1] == shipped.config.train.epochs
-            assert seed.beside == {kind: runs.cached(kind).config.digest for kind in seeds.BESIDE}
-            mean = seed.runs["miiii"][1].accuracy[-1]
-            assert seed.claims["filter"]["mean validation accuracy"] == pytest.approx(
-                mean, abs=1e-4
-            )
 
 
 def rows_config(p, **changes):
@@ -355,11 +289,11 @@ class TestTrainings:
     [
         (results.BASES, lambda: results.trainings_of([TestTrainings.run])),
         (results.NEIGHBOURS, lambda: results.stored_neighbours(TINY)),
-        (seeds.FILE, seeds.stored_seeds),
+        (numbers.FILE, numbers.stored_rows),
     ],
 )
 def test_a_damaged_file_is_refused_by_name(name, ask, content, tmp_path, monkeypatch):
-    keep(monkeypatch, tmp_path, name, f"[{content}]" if name == seeds.FILE else content)
+    keep(monkeypatch, tmp_path, name, content)
     with pytest.raises(RunError, match=f"{name} is damaged.*compute it again"):
         ask()
 
@@ -367,49 +301,65 @@ def test_a_damaged_file_is_refused_by_name(name, ask, content, tmp_path, monkeyp
 def test_outside_the_book_nothing_is_stored(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("MIIII_SHIPPED", raising=False)
-    assert seeds.stored_seeds() == [] and results.stored_neighbours(TINY) == {}
+    assert numbers.stored_rows() == [] and results.stored_neighbours(TINY) == {}
 
 
 class TestPage:
+    seen = {
+        0: {"Pearson, T_nanda": 0.9, "Pearson, T_miiii": -0.5, "cosine, T_miiii": nan},
+        1: {"Pearson, T_nanda": 0.9, "Pearson, T_miiii": -0.25, "cosine, T_miiii": inf},
+    }
     page = Ledger(
         [
             Finding(
-                claim=find_claim("positions"),
-                rows=(
-                    Row(("nanda",), 0, {"Pearson, T_nanda": 0.9, "cosine, T_nanda": nan}),
-                    Row(("miiii",), 0, {"Pearson, T_miiii": -0.5, "cosine, T_miiii": inf}),
-                    Row(("miiii",), 1, {"Pearson, T_miiii": -0.25, "cosine, T_miiii": 1234.0}),
-                ),
-                bases=(7,),
+                claim=find_claim("positions"), by_seed=seen, bases=(7,), controls={SHUFFLED: YES}
             ),
             Finding(claim=find_claim("own-neurons"), reason="needs a run of kind miiii"),
-        ],
-        {"miiii": runs_of(0)},
-    )
+        ]
+    )  # fmt: skip
 
     def test_a_terminal_has_a_line_for_each_claim(self):
         lines = repr(self.page).splitlines()
-        assert lines[1].split("  ")[0] == "positions"
-        assert lines[1].split()[-4:] == ["T_miiii", "-0.64", "-0.375", "reproduced"]
+        assert lines[1].split() == [
+            "positions", "-0.64", "-0.375", "(-0.5", "to", "-0.25)", "holds,", "but", "says",
+            "little",
+        ]  # fmt: skip
         assert "own-neurons" in lines[2] and lines[2].endswith(OPEN)
-        assert lines[-1] == f"2 claims: 1 {YES}, 1 {OPEN}"
-        assert max(map(len, lines)) <= 100
+        assert lines[-1] == "2 claims: 1 hold, 1 are undecided; of those that hold, 1 say little"
 
-    def test_all_of_it_has_criteria_and_numbers_by_seed(self):
-        self.page.evidence["miiii"][0].info["epoch"] = 40
+    def test_all_of_it_has_criteria_history_and_numbers(self):
         text = self.page.verbose()
-        assert "positions: reproduced (p = 7)" in text
-        assert find_claim("own-neurons").criterion in text and "(needs a run of kind miiii)" in text
-        assert "nowhere: p = 7, 40 epochs, seed 0" in text
-        assert "never" in text  # an epoch that did not come
+        claim = find_claim("own-neurons")
+        assert "positions: holds, but says little (p = 7; holds in 2 of 2 seeds" in text
+        assert claim.criterion in text and "needs a run of kind miiii" in text
+        assert "fixed 2026-11-24 (ad5fda9)" in text and "shuffled labels: holds" in text
 
-    def test_a_page_compares_with_the_paper_links_and_folds(self):
+    def test_a_page_has_one_number_a_cell_and_folds_the_rest(self):
         page = self.page._repr_html_()
         assert 'id="claim-positions"' in page and "embeddings.html#fig-positions" in page
-        assert "<i>T</i><sub>miiii</sub>: -0.64 → -0.375 (-0.5 to -0.25)" in page
+        assert "<td>-0.64</td><td>-0.375 (-0.5 to -0.25)</td>" in page
         assert page.count("<details>") == 2 and "needs a run of kind miiii" in page
+        assert ours(self.page["own-neurons"]) == ""
+
+    def test_json_has_all_there_is_and_no_number_that_json_lacks(self):
+        first, second = json.loads(json.dumps(self.page.to_json(), allow_nan=False))
+        assert first["verdict"] == "holds" and first["says_little"]
+        assert first["numbers"]["1"]["cosine, T_miiii"] is None
+        assert first["distance"]["0"]["of"] == "Pearson, T_nanda > 0.5"
+        assert first["holds_in_seed"] == {"0": True, "1": True}
+        for key in ("statement", "source", "criterion", "fixed", "changed", "sentence", "controls"):
+            assert key in first and key in second
 
     def test_claims_of_ours_stand_apart_and_unknown_ones_are_named(self):
         assert [f.claim.key for f in self.page.part(ours=True).findings] == ["own-neurons"]
         with pytest.raises(KeyError, match="spike"):
             self.page["spike"]
+
+
+def test_the_whole_ledger_is_read_in_a_moment(command):
+    code, said, err = command("claims", "--json")
+    assert code == 0, err
+    found = json.loads(said)
+    assert len(found) == len({one["key"] for one in found}) > 50
+    assert all(one["sentence"] and one["fixed"] and one["criterion"] for one in found)
+    assert command("claims", "--claim", "spike")[1].splitlines()[1].startswith("spike")

@@ -202,17 +202,22 @@ def test_clipped_units_end_within_the_norm_and_others_are_left_alone(tiny):
         np.testing.assert_allclose(after, free * np.minimum(1, 2 / before), rtol=1e-4, atol=1e-5)
 
 
-def test_the_step_size_rises_in_a_straight_line(tiny):
+def test_the_step_size_rises_and_falls_in_straight_lines(tiny):
     _, model, _ = tiny
     gradient, sizes = drawn(model, 4), []
-    for warmup in (0, 4):
-        rule = optimiser(OptimConfig(grokfast="none", warmup=warmup))
+    for changes in ({}, {"warmup": 4}, {"cooldown": 0.5}, {"warmup": 2, "cooldown": 0.25}):
+        rule = optimiser(OptimConfig(grokfast="none", **changes), epochs=8)
         state = rule.init(model)
-        for _ in range(6):
+        for _ in range(8):
             update, state = rule.update(gradient, state, model)
             sizes.append(float(jnp.abs(update.W_U).max()))
-    constant, rising = np.array(sizes).reshape(2, 6)
-    np.testing.assert_allclose(rising / constant, [0.25, 0.5, 0.75, 1, 1, 1], rtol=1e-5)
+    constant, *shapes = np.array(sizes).reshape(4, 8)
+    expected = [
+        [0.25, 0.5, 0.75, 1, 1, 1, 1, 1],
+        [1, 1, 1, 1, 1, 0.75, 0.5, 0.25],
+        [0.5, 1, 1, 1, 1, 1, 1, 0.5],
+    ]
+    np.testing.assert_allclose(shapes / constant, expected, rtol=1e-5)
 
 
 def test_a_rule_of_ones_own_is_called_with_rate_and_decay_behind_the_filter(tiny):

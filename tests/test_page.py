@@ -25,7 +25,7 @@ def notebook(monkeypatch):
 @pytest.fixture
 def verdicts(monkeypatch):
     """What the runs that come with the book say of claims; the claims asked, in order."""
-    found = SimpleNamespace(say=Verdict.PARTLY, asked=[])
+    found = SimpleNamespace(say=Verdict.UNDECIDED, asked=[])
 
     def examine_shipped(key):
         found.asked.append(key)
@@ -38,11 +38,11 @@ def verdicts(monkeypatch):
 def test_values_are_published_as_pythons_own(notebook):
     page.publish(
         share=np.float32(0.5), count=np.int64(3), all=np.bool_(True), when=jnp.asarray(2.5),
-        one=np.array([7]), verdict=Verdict.PARTLY, never=np.inf, word="wave",
+        one=np.array([7]), verdict=Verdict.UNDECIDED, never=np.inf, word="wave",
     )  # fmt: skip
     assert {name: repr(value) for name, value in notebook.glued.items()} == {
         "share": "0.5", "count": "3", "all": "True", "when": "2.5", "one": "7",
-        "verdict": "'partly reproduced'", "never": "inf", "word": "'wave'",
+        "verdict": "'undecided'", "never": "inf", "word": "'wave'",
     }  # fmt: skip
 
 
@@ -52,29 +52,28 @@ def test_what_no_sentence_can_hold_is_refused(notebook, value):
         page.publish(share=value)
 
 
-@pytest.mark.parametrize("verdict", ["partly reproduced", "partly"])
-def test_an_expected_verdict_says_nothing(notebook, verdicts, verdict):
-    page.expects("filter", verdict)
-    assert notebook.shown == [] and verdicts.asked == ["filter"]
+def test_an_expected_verdict_says_nothing(notebook, verdicts):
+    page.expects("spike", "undecided")
+    assert notebook.shown == [] and verdicts.asked == ["spike"]
 
 
-@pytest.mark.parametrize("verdict", ["reproduced", "not", "part"])
+@pytest.mark.parametrize("verdict", ["holds", "fails", "und"])
 def test_another_verdict_fails_and_says_what_to_rewrite(notebook, verdicts, verdict):
     with pytest.raises(AssertionError) as caught:
-        page.expects("filter", verdict)
-    for part in ("'filter'", repr(verdict), "'partly reproduced'", "rewrite the paragraphs"):
+        page.expects("spike", verdict)
+    for part in ("'spike'", repr(verdict), "'undecided'", "rewrite the paragraphs"):
         assert part in str(caught.value)
 
 
 def test_a_claim_that_is_none_is_refused(notebook, verdicts):
     with pytest.raises(ValueError, match="'weather'"):
-        page.expects("weather", "partly")
+        page.expects("weather", "holds")
 
 
 def test_on_other_parameters_a_banner_is_shown_once(notebook, verdicts):
     notebook.cells.append("# Parameters\np = 11\n")
     for _ in range(2):
-        page.expects("filter", "reproduced")
+        page.expects("spike", "holds")
     (banner,) = notebook.shown
     assert "runs that come with the book" in banner.data and verdicts.asked == []
 
@@ -83,7 +82,7 @@ def test_an_executed_chapter_holds_values_and_a_banner_that_is_seen(tmp_path):
     source = FRONT + (
         "# One\n\n```{code-cell} ipython3\n:tags: [parameters]\np = 7\n```\n\n"
         "```{code-cell} ipython3\n:tags: [remove-cell]\nfrom miiii_book import page\n"
-        "page.expects('filter', 'not')\npage.publish(square=p**2)\n```\n"
+        "page.expects('spike', 'fails')\npage.publish(square=p**2)\n```\n"
     )
     write_book(tmp_path, one=source, index="# A book\n")
     (chapter,) = build.read_chapters(tmp_path)

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from miiii_core.addition import Phases, measures
 from miiii_core.runs import Run
 
-from .claim import Judge, Measured, Values, Verdict, decide, require_course
+from .claim import Measured, beside, require_course
 
 FORMS = "circuit formation: restricted loss and weights fall, excluded loss rises"
 LATEST = ", at the latest"  # of the end of a phase, which lies between two records
@@ -61,13 +61,4 @@ def _circuit(run: Run) -> Measured:
     }
 
 
-def _judge_circuit(v: Values) -> Verdict:
-    agree = (
-        v[what] <= high and v.get(what + LATEST, v[what]) >= low
-        for what, low, high in NANDA.values()
-    )
-    return decide(*agree, v[FORMS] > 0.5, given=v["key frequencies"] > 0)
-
-
-MEASURES = {"nanda-circuit": _circuit}
-JUDGES: dict[str, Judge] = {"nanda-circuit": _judge_circuit}
+MEASURES = {"nanda-circuit": beside(_circuit, "nanda")}

@@ -7,7 +7,7 @@ import numpy as np
 from miiii_core.runs import Run
 
 from ..circuits import BROKEN, KEPT, break_by_neurons, break_by_subspaces, lay_out, sieve_numbers
-from .claim import Measured, median
+from .claim import Measured, beside
 
 
 def _broken(run: Run, *, by_neurons: bool) -> Measured:
@@ -27,21 +27,15 @@ def _sieve(run: Run) -> Measured:
     bench = lay_out(run)
     found = sieve_numbers(bench, break_by_subspaces(bench).parts)
     precision, recall = found.precision_recall(run.task.held_out)
-    own, slipped = found.slipped & found.guarded, found.slipped.sum(axis=1)
-    theirs, through = (
-        median((own.sum(axis=1) / np.maximum(whole, 1))[bench.solved])
-        for whole in (slipped, found.guarded.sum(axis=1))
-    )
     return {
         "tasks solved": int(bench.solved.sum()),
         "precision on numbers held out": precision,
         "recall on numbers held out": recall,
-        "of what slips, the task's own": theirs,
-        "of the task's own, slipped": through,
     }
 
 
 MEASURES = {
-    "own-neurons": partial(_broken, by_neurons=True),
-    "own-subspace": partial(_broken, by_neurons=False), "prime-sieve": _sieve,
-}  # fmt: skip
+    "own-neurons": beside(partial(_broken, by_neurons=True), "miiii"),
+    "own-subspace": beside(partial(_broken, by_neurons=False), "miiii"),
+    "prime-sieve": beside(_sieve, "miiii"),
+}

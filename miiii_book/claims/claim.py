@@ -1,8 +1,7 @@
-"""A claim: what is said, how it is measured, and what decides; and what came of it.
+"""A claim: what is said, what is measured, what decides; and what came of it.
 
-A claim is measured on the runs it names, and judged by a criterion that was fixed before any run
-was looked at, unless its chapter says otherwise. The judge sees numbers only, so that a test can
-show it numbers of either kind. Of several seeds each number is the median.
+A claim is judged by a criterion that was fixed before any run was looked at, unless it says
+otherwise. The criterion sees numbers only, so that a test can show it numbers of either kind.
 """
 
 import operator
@@ -10,9 +9,9 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from functools import cached_property, lru_cache, partial
+from functools import lru_cache, partial
 from itertools import pairwise
-from typing import NamedTuple, Optional
+from typing import NamedTuple
 
 import numpy as np
 
@@ -24,19 +23,19 @@ Values = Mapping[str, float]
 COMPARISONS: dict[str, Callable[[float, float], bool]] = {
     "<=": operator.le, ">=": operator.ge, "==": operator.eq, "<": operator.lt, ">": operator.gt,
 }  # fmt: skip
+MOST = 0.75  # share of the seeds from which what holds in them holds, and less the other way
 
 
 class CannotTell(ValueError):
-    """A run lacks what a measure needs: the claim stays open, for this reason."""
+    """A run lacks what a measure needs: the claim stays undecided, for this reason."""
 
 
 class Verdict(StrEnum):
     """What runs say about a claim."""
 
-    REPRODUCED = "reproduced"
-    PARTLY = "partly reproduced"
-    NOT = "not reproduced"
-    OPEN = "not testable with these runs"
+    HOLDS = "holds"
+    FAILS = "fails"
+    UNDECIDED = "undecided"
 
 
 class Measure(NamedTuple):
@@ -49,21 +48,14 @@ class Measure(NamedTuple):
     together: bool = False  #: Whether `take` is given all runs of its kind at once instead
 
 
-Judge = Callable[[Values], Verdict]
+def each(take: Callable[..., Measured], *kinds: str) -> tuple[Measure, ...]:
+    """Return a measure for each kind by itself, with a name for its numbers: T_miiii for miiii."""
+    return tuple(Measure((kind,), partial(take, name=f"T_{kind}")) for kind in kinds)
 
 
-def measures_of(
-    take: Callable[..., Measured], kinds: Sequence[str], taken: str
-) -> tuple[Measure, ...]:
-    """Return the measures of a claim, whose function is given runs of some kinds in one way.
-
-    They are taken ``beside`` each other, one of each kind; ``together``, all runs of one kind; or
-    ``each`` by itself, a measure for each kind, with the ``name`` by which its numbers call it:
-    ``miiii`` is called ``T_miiii``.
-    """
-    if taken == "each":
-        return tuple(Measure((kind,), partial(take, name=f"T_{kind}")) for kind in kinds)
-    return (Measure(tuple(kinds), take, taken == "together"),)
+def beside(take: Callable[..., Measured], *kinds: str) -> tuple[Measure, ...]:
+    """Return one measure of runs of several kinds."""
+    return (Measure(kinds, take),)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,88 +66,44 @@ class Claim:
     statement: str
     source: str
     criterion: str
+    fixed: str
+    holds: str
+    sentence: str
+    verdict: str
+    number: str
     where: str
-    headline: str
+    measure: str = ""
+    given: str = ""
+    changed: str = ""
+    paper: str = ""
+    least_seeds: int = 1
     published: Mapping[str, float | str] = field(default_factory=dict)
-    shown: tuple[str, ...] = ()
-    measures: tuple[Measure, ...]
-    judge: Judge
 
     @property
     def ours(self) -> bool:
         """Whether it goes beyond the paper: stated, and its criterion fixed, by us."""
         return self.source == "Ours"
 
-    @property
-    def kinds(self) -> tuple[str, ...]:
-        """Kinds of run that all measures together need."""
-        return tuple(dict.fromkeys(kind for one in self.measures for kind in one.kinds))
+    def told(self, by_seed: Mapping[int, Values]) -> dict[int, bool]:
+        """Return whether it holds in each seed that can tell, with the numbers and far enough."""
+        found = {}
+        for seed, values in by_seed.items():
+            try:
+                if says(self.given, values):
+                    found[seed] = says(self.holds, values)
+            except KeyError:
+                continue
+        return found
 
-
-class Row(NamedTuple):
-    """What one measure of a claim found on the runs of one seed."""
-
-    kinds: tuple[str, ...]
-    seed: int
-    numbers: Values
-
-
-@dataclass(frozen=True, kw_only=True)
-class Finding:
-    """A claim after it was put to runs."""
-
-    claim: Claim  #: What was asked
-    rows: tuple[Row, ...] = ()  #: What was measured, measure by measure and seed by seed
-    bases: tuple[int, ...] = ()  #: The p of the runs
-    reason: str = ""  #: Why the runs that are there cannot tell; empty if they can
-    #: The same claim put to a run with shuffled labels; None if it was not
-    control: Optional["Finding"] = None
-
-    @cached_property
-    def spread(self) -> dict[str, tuple[float, ...]]:
-        """Each number, once for each seed that has it."""
-        names = dict.fromkeys(name for row in self.rows for name in row.numbers)
-        return {n: tuple(r.numbers[n] for r in self.rows if n in r.numbers) for n in names}
-
-    @cached_property
-    def values(self) -> dict[str, float]:
-        """Each number, the median over the seeds."""
-        return {name: float(np.median(many)) for name, many in self.spread.items()}
-
-    @cached_property
-    def verdict(self) -> Verdict:
-        """What the medians say."""
-        return self.claim.judge(self.values) if self.rows else Verdict.OPEN
-
-    @property
-    def by_seed(self) -> dict[int, dict[str, float]]:
-        """All numbers of each seed; of a kind that has no run of it, those of its first."""
-        first = {row.kinds: row.numbers for row in reversed(self.rows)}
-        own = {(row.kinds, row.seed): row.numbers for row in self.rows}
-        return {
-            seed: {n: x for k in reversed(first) for n, x in own.get((k, seed), first[k]).items()}
-            for seed in dict.fromkeys(row.seed for row in self.rows)
-        }
-
-    @property
-    def alone(self) -> tuple[Verdict, ...]:
-        """What each seed says by itself; empty if one lacks a number that decides."""
-        try:
-            return tuple(self.claim.judge(values) for values in self.by_seed.values())
-        except KeyError:
-            return ()
-
-
-def decide(*parts: bool, given: bool = True) -> Verdict:
-    """Judge a claim by its parts, one or more: all hold, some do, or none; or none can be told."""
-    if not given:
-        return Verdict.OPEN
-    return Verdict.REPRODUCED if all(parts) else Verdict.PARTLY if any(parts) else Verdict.NOT
-
-
-def judge_by(holds: Sequence[str], given: str = "") -> Judge:
-    """Return the judge of a criterion that is written down, as `says` reads it."""
-    return lambda v: decide(*(says(part, v) for part in holds), given=says(given, v))
+    def judge(self, by_seed: Mapping[int, Values]) -> Verdict:
+        """Judge by the numbers of each seed: what holds in three of four or more, holds."""
+        told = self.told(by_seed)
+        if not told or len(told) < self.least_seeds:
+            return Verdict.UNDECIDED
+        share = float(np.mean(list(told.values())))
+        if share >= MOST:
+            return Verdict.HOLDS
+        return Verdict.FAILS if share <= 1 - MOST else Verdict.UNDECIDED
 
 
 def says(text: str, v: Values) -> bool:
@@ -164,7 +112,27 @@ def says(text: str, v: Values) -> bool:
     Comparisons are separated by semicolons. What is compared are numbers, measured ones by name,
     or a number times a measured one.
     """
+    return all(COMPARISONS[sign](*ends) for _, sign, ends in _comparisons(text, v))
 
+
+def nearest(text: str, v: Values) -> tuple[str, float]:
+    """Return the comparison of a criterion that is nearest to its bound, and how far it is.
+
+    The distance is a share of the larger of the two sides, above 0 where the comparison holds and
+    below where it does not.
+    """
+
+    def distance(sign: str, left: float, right: float) -> float:
+        gap = 0.0 if left == right else (left - right) / max(abs(left), abs(right), 1e-300)
+        if sign == "==":
+            return 0.0 if gap == 0 else -abs(gap)
+        return gap if sign in (">", ">=") else -gap
+
+    found = [(part, distance(sign, *ends)) for part, sign, ends in _comparisons(text, v)]
+    return min(found, key=lambda each: each[1])
+
+
+def _comparisons(text: str, v: Values) -> list[tuple[str, str, tuple[float, float]]]:
     def value(term: str) -> float:
         factor, _, name = term.rpartition(" × ")
         if name in v:
@@ -174,12 +142,12 @@ def says(text: str, v: Values) -> bool:
         except ValueError:
             raise KeyError(term) from None
 
+    found = []
     for part in filter(None, text.split("; ")):
-        first, *rest = re.split(r" (<=|>=|==|<|>) ", part)
-        ends = list(pairwise([value(first), *map(value, rest[1::2])]))
-        if not all(COMPARISONS[sign](*pair) for sign, pair in zip(rest[::2], ends, strict=True)):
-            return False
-    return True
+        terms = re.split(r" (<=|>=|==|<|>) ", part)
+        for (left, right), sign in zip(pairwise(terms[::2]), terms[1::2], strict=True):
+            found.append((f"{left} {sign} {right}", sign, (value(left), value(right))))
+    return found
 
 
 def median(values: Sequence[float] | np.ndarray, none: float = 0.0) -> float:
@@ -207,6 +175,6 @@ def require_course(run: Run, moments: int) -> None:
     """Raise `CannotTell` if fewer than two moments of a run are known: one has no course."""
     if moments < 2:
         raise CannotTell(
-            f"{run.folder.name} has no snapshots of its weights on the way; train it with "
-            "n_snapshots of 2 or more, as the presets do"
+            f"{run.folder.name} has no records or snapshots on the way; train it with n_snapshots "
+            "of 2 or more, as the presets do"
         )

@@ -9,7 +9,7 @@ from miiii_core import fourier
 from miiii_core.chance import DRAWS
 from miiii_core.runs import Run
 
-from .claim import Judge, Measured, Values, Verdict, decide
+from .claim import Measured, each
 
 Embedding = Float[np.ndarray, "p d"]
 
@@ -79,23 +79,15 @@ def _spectra(run: Run, name: str) -> Measured:
         f"key frequencies, {name}": int(fourier.key_frequencies(embedding).active.sum()),
         f"share for 90 %, {name}": frequencies_for(embedding),
         f"Gini, {name}": fourier.fourier_gini(embedding),
+        f"Gini above random orders, {name}": fourier.fourier_gini(embedding) - chance.mean(),
         f"mean Gini in random order, {name}": chance.mean(),
         f"largest Gini in random order, {name}": chance.max(),
     }
 
 
-def _judge_spectra(v: Values) -> Verdict:
-    by_chance = v["mean Gini in random order, T_basis"]
-    return decide(
-        v["share for 90 %, T_nanda"] <= 0.25,
-        v["share for 90 %, T_miiii"] > v["share for 90 %, T_nanda"]
-        and v["Gini, T_miiii"] > v["largest Gini in random order, T_miiii"],
-        v["Gini, T_basis"] - by_chance < 0.25 * (v["Gini, T_miiii"] - by_chance),
-    )
-
-
 MEASURES = {
-    "positions": _positions, "singular-values": _ranks, "singular-vectors": _vectors,
-    "embedding-spectra": _spectra,
-}  # fmt: skip
-JUDGES: dict[str, Judge] = {"embedding-spectra": _judge_spectra}
+    "positions": each(_positions, "nanda", "miiii", "nanda-as-miiii"),
+    "singular-values": each(_ranks, "nanda", "miiii"),
+    "singular-vectors": each(_vectors, "nanda", "miiii"),
+    "embedding-spectra": each(_spectra, "nanda", "miiii", "basis"),
+}

@@ -4,13 +4,14 @@ import numpy as np
 from jaxtyping import Float, Int
 from scipy.stats import spearmanr
 
-from miiii_core.losses import GENERALISED, MASTERED, NEVER, SETTLED
+from miiii_core.losses import GENERALISED, NEVER, SETTLED
 from miiii_core.model import WEIGHT_NAMES
 from miiii_core.runs import Run
 
 from ..results import Curve, stored_neighbours
 from ..spaces import TABLE_1, neighbours
-from .claim import CannotTell, Judge, Measured, Values, Verdict, decide, median, require_probe
+from .claim import CannotTell, Measured, beside, each, median, require_course, require_probe
+from .waves import wave_history
 
 # What the numbers of the best value of each field are called.
 NAMES = dict(
@@ -41,6 +42,7 @@ def _best(run: Run) -> Measured:
         "mean validation accuracy": own.accuracy[-1],
         "the highest of a neighbour": max(ends.values()),
         "neighbours": len(steps),
+        "seeds of a neighbour": min(len(curves) for curves in found.values()),
         "neighbours that end higher": len(higher),
         "fields": len(TABLE_1),
         "fields in which one ends higher": len({field for field, _ in higher}),
@@ -57,7 +59,7 @@ def _final(run: Run) -> Measured:
     return {
         "tasks": len(last),
         "tasks at 0.999": int((last >= SETTLED).sum()),
-        "tasks at 0.99": int((last >= MASTERED).sum()),
+        "tasks at 0.9": int((last >= GENERALISED).sum()),
         "mean validation accuracy": last.mean(),
         "least validation accuracy": last.min(),
     }
@@ -83,18 +85,6 @@ def _order(run: Run) -> Measured:
     }
 
 
-def _judge_order(v: Values) -> Verdict:
-    easy = [v[f"epoch of mod {q}"] for q in EASY]
-    dated = [20_000 <= v["median of the others"] <= 80_000] if v["p"] == 113 else []
-    return decide(
-        max(easy) <= v["first of the others"],
-        easy == sorted(easy),
-        v["median of the others"] < NEVER and v["p-value of that"] >= 0.05,
-        *dated,
-        given=max(easy) < NEVER,
-    )
-
-
 def _at_common_end(*runs: Run) -> list[Float[np.ndarray, "splits tasks"]]:
     """Return the accuracies of each run at the last epoch that all have recorded."""
     last = max(set.intersection(*(set(run.metrics["epoch"].tolist()) for run in runs)))
@@ -106,8 +96,8 @@ def _filter(full: Run, without: Run) -> Measured:
     return {
         "mean validation accuracy": ours.mean(),
         "the same without filter": theirs.mean(),
-        "tasks generalised": int((ours >= GENERALISED).sum()),
-        "tasks generalised without filter": int((theirs >= GENERALISED).sum()),
+        "epoch of mean 0.9": Curve.of(full).reached(GENERALISED),
+        "the same without filter (epoch)": Curve.of(without).reached(GENERALISED),
     }
 
 
@@ -117,24 +107,39 @@ def _dropout(full: Run, without: Run) -> Measured:
     return {
         "least training accuracy": theirs[TRAINED].min(),
         "tasks generalised": int((ours[VALIDATED] >= GENERALISED).sum()),
+        "mean validation accuracy": ours[VALIDATED].mean(),
+        "the same without dropout": theirs[VALIDATED].mean(),
         "tasks generalised without dropout": len(solved),
         "those beside 2 and 3": int((~np.isin(solved, (2, 3))).sum()),
     }
 
 
 def _masked(full: Run, masked: Run) -> Measured:
-    require_probe("neuron_spectrum", full, masked)
     moduli, ours, theirs = np.array(full.task.moduli), full.learned_at(), masked.learned_at()
     following, rest = np.isin(moduli, NEXT), moduli > max(NEXT)
-    counts = [run.metrics["active_per_neuron"] for run in (masked, full)]
-    spikes = [float(each.max() / max(each[-1], 1e-9)) for each in counts]
     return {
         "last of 11, 13, 17, 19": theirs[following].max() if following.any() else NEVER,
         "first of the larger": theirs[rest].min(initial=NEVER),
         "median of the larger": median(theirs[rest], NEVER),
         "the same with all tasks": median(ours[rest], NEVER),
-        "spike": spikes[0],
-        "spike with all tasks": spikes[1],
+    }
+
+
+def _masked_spike(masked: Run) -> Measured:
+    epochs, counts = wave_history(masked)
+    require_course(masked, len(epochs))
+    return {"most waves over last": counts["active"].max() / max(counts["active"][-1], 1e-9)}
+
+
+def _later(run: Run, name: str) -> Measured:
+    return {f"epoch of mean 0.9, {name}": Curve.of(run).reached(GENERALISED)}
+
+
+def _swapped(run: Run) -> Measured:
+    grids = np.moveaxis(run.task.grid(run.task.targets), 2, 0)
+    return {
+        "tasks": len(grids),
+        "the same with digits swapped": sum(bool((grid == grid.T).all()) for grid in grids),
     }
 
 
@@ -149,17 +154,27 @@ def settled_at(
 def _gradients(run: Run) -> Measured:
     require_probe("norms", run)
     later = run.metrics["epoch"] >= 1
+    require_course(run, int(later.sum()))
     settled = settled_at(run.metrics["epoch"][later], run.metrics["grad_norm"][later])
     attention = np.isin(WEIGHT_NAMES, ATTENTION)
     return {
         "attention settles after epoch": median(settled[attention]),
         "the rest settles after epoch": median(settled[~attention]),
-        "epochs": run.epoch,
+        **{f"{n} settles after epoch": e for n, e in zip(WEIGHT_NAMES, settled, strict=True)},
+        "last of attention settles after epoch": settled[attention].max(),
     }
 
 
 MEASURES = {
-    "hyperparameters": _best, "all-tasks": _final, "order": _order, "filter": _filter,
-    "dropout": _dropout, "masked": _masked, "gradients": _gradients,
-}  # fmt: skip
-JUDGES: dict[str, Judge] = {"order": _judge_order}
+    "hyperparameters": beside(_best, "miiii"),
+    "final": beside(_final, "miiii"),
+    "thirty-percent": beside(_final, "miiii-30"),
+    "order": beside(_order, "miiii"),
+    "filter": beside(_filter, "miiii", "no-grokfast"),
+    "dropout": beside(_dropout, "miiii", "no-dropout"),
+    "masked": beside(_masked, "miiii", "masked"),
+    "masked-spike": beside(_masked_spike, "masked"),
+    "later": each(_later, "miiii", "nanda", "nanda-as-miiii"),
+    "digits-matter": beside(_swapped, "miiii"),
+    "gradients": beside(_gradients, "miiii"),
+}

@@ -14,7 +14,7 @@ from miiii_core.waves import class_means
 from ..results import Training, Trainings, by_base, renamed_of, trainings_of
 from ..rules import folded, frequencies_used
 from ..symmetry import FIRST, Lead, lead_of
-from .claim import CannotTell, Measured, activations, median
+from .claim import CannotTell, Measure, Measured, activations, beside, median
 
 KNOWN = 0.9  # share of the answers' entropy removed, from which a task of T_divisible is learned
 
@@ -160,6 +160,9 @@ def _divisible(divisible: Run, full: Run) -> Measured:
 
 
 MEASURES = {
-    "symmetric": _symmetric, "shared-table": _shared, "classes": _classes,
-    "larger-base": _larger, "divisible": _divisible,
-}  # fmt: skip
+    "symmetric": (Measure(("bases",), _symmetric, together=True),),
+    "shared-table": (Measure(("bases",), _shared, together=True),),
+    "classes": (Measure(("bases",), _classes, together=True),),
+    "larger-base": beside(_larger, "sample-dropout"),
+    "divisible": beside(_divisible, "divisible", "miiii"),
+}

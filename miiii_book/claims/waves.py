@@ -18,8 +18,8 @@ from miiii_core.waves import Projection, project
 
 from ..products import remainder_clusters
 from ..rules import DRAWS, trial
-from .claim import Measured, activations, median, require_course
-from .neurons import spiked
+from .claim import Measured, activations, beside, median, require_course
+from .neurons import generalising, records_at
 
 EPOCHS, PREFIX = "snapshot_epoch", "counts/"  # what a run records: the epochs, and the counts
 Epochs = Int[np.ndarray, " moments"]
@@ -147,14 +147,15 @@ def _purity(run: Run) -> Measured:
 def _counts(run: Run) -> Measured:
     epochs, found = wave_history(run)
     require_course(run, len(epochs))
-    above, by_rule = found["active"], found["by_rule"]
+    waves, early = found["active"], records_at(epochs)[2]
     return {
-        "waves above chance, last": above[-1],
-        "waves above chance, most": above.max(),
-        "spike": spiked(above),
-        "waves above μ + 2σ, last": by_rule[-1],
-        "waves above μ + 2σ, most": by_rule.max(),
-        "spike, μ + 2σ": spiked(by_rule),
+        "waves above chance, first": waves[0],
+        "waves above chance, at 1/16 of the epochs": waves[early],
+        "waves above chance, most": waves.max(),
+        "waves above chance, last": waves[-1],
+        "early over last": waves[early] / max(waves[-1], 1e-9),
+        "peak (epoch)": epochs[waves.argmax()],
+        **generalising(run),
     }
 
 
@@ -189,23 +190,17 @@ def _spaces(run: Run) -> Measured:
 
 
 def _formula(run: Run) -> Measured:
+    found = trial(activations(run).logits, run.task)
     solved = run.metrics.split("accuracy", "validation")[-1] >= GENERALISED
-    found = trial(activations(run).logits, run.task, np.random.default_rng(0))
     chosen = solved if solved.any() else np.ones_like(solved)
-    above = found.network - found.guess
-    above = np.where(above > 0, above, np.inf)
-    left, others = (
-        ((accuracy - found.guess) / above)[chosen]
-        for accuracy in (found.left, np.median(found.unused, axis=0))
-    )
-    others = others[np.isfinite(others)]  # a task that uses most of its waves has no control
+    weakest = int(np.argmin(np.where(chosen, found.network, np.inf)))
     return {
         "tasks generalised": int(solved.sum()),
         "logits explained by the formula": float(np.median(found.explained[chosen])),
         "the same, least": found.explained[chosen].min(),
-        "least accuracy of the formula": found.formula[chosen].min(),
-        "accuracy left without own waves": float(np.median(left)),
-        "accuracy left without others' waves": median(others),
+        "weakest task, mod": run.task.moduli[weakest],
+        "weakest task, accuracy": found.network[weakest],
+        "weakest task, by its cosines": found.formula[weakest],
     }
 
 
@@ -232,6 +227,10 @@ def _products(run: Run) -> Measured:
 
 
 MEASURES = {
-    "remainder-blocks": _purity, "spike-in-waves": _counts, "one-task-neurons": _service,
-    "few-frequencies": _spaces, "cosine-formula": _formula, "wave-products": _products,
-}  # fmt: skip
+    "remainder-blocks": beside(_purity, "miiii"),
+    "wave-counts": beside(_counts, "miiii"),
+    "prime-neurons": beside(_service, "miiii"),
+    "few-frequencies": beside(_spaces, "miiii"),
+    "cosine-formula": beside(_formula, "miiii"),
+    "wave-products": beside(_products, "miiii"),
+}

@@ -1,0 +1,106 @@
+"""Numbers of the ledger, stored beside the book: of its runs, of controls, and of other seeds.
+
+What claims are judged by takes minutes to measure and a few kilobytes to keep; three more seeds of
+the large runs would take forty megabytes. ``python -m benchmarks.trainings numbers`` writes them.
+"""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from miiii_core.config import Config
+from miiii_core.losses import NEVER
+from miiii_core.presets import nearest_preset
+from miiii_core.runs import Run
+from miiii_core.train import initial_state
+
+from .claims.claim import Values
+from .results import Curve, config_of, read_results
+
+FILE, CURVES = "numbers.jsonl", "curves.jsonl"
+RUNS, SHUFFLED, UNTRAINED = "runs", "shuffled labels", "untrained"  # what a row is about
+Evidence = Mapping[str, Sequence[Run]]  # runs by kind
+CONTROL = "basis"  # the kind that has shuffled labels, and takes the place of miiii
+
+
+class Row(NamedTuple):
+    """What one measure found on the runs of one seed.
+
+    Attributes:
+        measure: Key of the measure.
+        subject: The runs themselves, or which control in their place.
+        seed: Seed of the first run.
+        runs: `identity` of each run, by the kind whose place it has.
+        numbers: What was measured, by name.
+    """
+
+    measure: str
+    subject: str
+    seed: int
+    runs: Mapping[str, str]
+    numbers: Values
+
+
+def identity(run: Run) -> str:
+    """Return ``recipe/seed/weights``: digests of the configuration without seed, and of the end."""
+    recipe, seed = run.config.replace(seed=0).digest, run.config.train.seed
+    return f"{recipe}/{seed}/{run.info.get('files', {}).get('weights.npz', '')[:12]}"
+
+
+def kind_of(run: Run) -> str:
+    """Return the preset that a run is nearest to, of whatever size: ``miiii`` for miiii-small."""
+    return nearest_preset(run.config)[0].removesuffix("-small")
+
+
+def stored_rows() -> list[Row]:
+    """Return the numbers that come with the book; RunError if the file is damaged."""
+
+    def parse(row: Mapping[str, Any]) -> Row:
+        numbers = {n: {"never": NEVER, None: np.nan}.get(x, x) for n, x in row["numbers"].items()}
+        return Row(**{**row, "numbers": numbers})
+
+    return read_results(FILE, parse)
+
+
+def as_lines(rows: Iterable[Row]) -> str:
+    """Return rows as `stored_rows` reads them, a JSON object a line."""
+
+    def plain(x: float) -> float | str | None:
+        return "never" if x == NEVER else None if np.isnan(x) else float(x)
+
+    kept = (row._asdict() | {"numbers": {n: plain(x) for n, x in row.numbers.items()}}
+            for row in rows)  # fmt: skip
+    return "".join(json.dumps(row) + "\n" for row in kept)
+
+
+def untrained(run: Run) -> Run:
+    """Return a run as it was before its first step."""
+    blank = replace(run)
+    own = {"model": initial_state(run.config, run.task).model, "metrics": run.metrics.until(0)}
+    blank.__dict__.update(own | {"task": run.task, "snapshot_epochs": ()})
+    return blank
+
+
+def curves_of(run: Run) -> dict[int, Curve]:
+    """Return the curves of a run and of those that differ from it in the seed alone, by seed."""
+    first = run.config.train.seed
+
+    def parse(row: Mapping[str, Any]) -> tuple[Config, Curve]:
+        return config_of(row), Curve(np.array(row["epochs"]), np.array(row["accuracy"]))
+
+    alike = {
+        config.train.seed: curve
+        for config, curve in read_results(CURVES, parse)
+        if config.replace(seed=first) == run.config
+    }
+    return alike | {first: Curve.of(run)}
+
+
+def in_their_place(evidence: Evidence, subject: str) -> Evidence:
+    """Return the runs by kind with a control in the place of those that learned a rule."""
+    if subject == SHUFFLED:
+        return dict(evidence) | {"miiii": evidence.get(CONTROL, ())}
+    return {kind: list(map(untrained, runs)) for kind, runs in evidence.items()}
