@@ -22,7 +22,7 @@ from miiii_core.runs import Run, shipped_runs
 
 from .claims import LEDGER, MEASURES, find_claim
 from .claims.claim import CannotTell, Claim, Measure, Values, Verdict, activations, nearest
-from .numbers import RUNS, Evidence, Row, identity, kind_of, stored_rows
+from .numbers import RUNS, SHUFFLED, Evidence, Row, identity, kind_of, stored_rows
 
 NAMES = {Verdict.HOLDS: "hold", Verdict.FAILS: "fail", Verdict.UNDECIDED: "are undecided"}
 
@@ -182,13 +182,14 @@ def examine_all(
             lacking = {k for one in MEASURES[claim.measure] for k in one.kinds} - set(evidence)
             reason = f"needs a run of kind {', '.join(sorted(lacking))}" if lacking else ""
         controls: dict[str, list[Row]] = defaultdict(list)
-        for row in stored:
-            if row.measure == claim.measure and set(row.runs.values()) <= set(there):
+        for row in _relevant(claim, stored):
+            # A row of shuffled labels about kinds that none of them stands for is no control.
+            same = any(row.runs == one.runs for one in own) and row.subject == SHUFFLED
+            if row.subject != RUNS and set(row.runs.values()) <= set(there) and not same:
                 controls[row.subject].append(row)
         verdicts = {
-            subject: claim.judge(_by_seed(_relevant(claim, several)))
+            subject: claim.judge(_by_seed([*several, *_others(own, several)]))
             for subject, several in controls.items()
-            if subject != RUNS
         }
         bases = {there[run] for row in own for run in row.runs.values() if run in there}
         findings.append(
@@ -275,7 +276,14 @@ def remarks(found: Finding) -> list[str]:
 def _relevant(claim: Claim, rows: Sequence[Row]) -> list[Row]:
     """Return the rows that have a number which decides, or stands for the others."""
     text = f"{claim.holds}; {claim.given}; {claim.number}"
-    return [row for row in rows if any(name in text for name in row.numbers)]
+    own = [row for row in rows if row.measure == claim.measure]
+    return [row for row in own if any(name in text for name in row.numbers)]
+
+
+def _others(own: Sequence[Row], controls: Sequence[Row]) -> list[Row]:
+    """Return the first of the rows about each kind in whose place there is no control."""
+    taken = {tuple(row.runs) for row in controls}
+    return list({tuple(r.runs): r for r in reversed(own) if tuple(r.runs) not in taken}.values())
 
 
 def _by_seed(rows: Sequence[Row]) -> dict[int, dict[str, float]]:

@@ -139,13 +139,17 @@ class TestStored:
         assert set(asking(beside(so, "a"), "x > 0", {"a": [run]}, [row]).told) == {0}
 
     def test_a_control_that_passes_makes_a_claim_say_little(self, asking):
-        [run] = runs_of(1)
-        row = Row("x", SHUFFLED, 0, {"a": numbers.identity(run)}, {"x": 1.0})
-        passed = asking(beside(so, "a"), "x > 0", {"a": [run]}, [row])
+        [run], [other] = runs_of(1), runs_of(1, weight_decay=9.0)
+        kinds = {"a": [run], "b": [other]}
+        row = Row("x", SHUFFLED, 0, {"a": numbers.identity(other)}, {"x": 1.0})
+        passed = asking(beside(so, "a"), "x > 0", kinds, [row])
         assert passed.says_little and passed.called == "holds, but says little"
         assert "shuffled labels: holds" in remarks(passed)
-        failed = asking(beside(so, "a"), "x > 0", {"a": [run]}, [row._replace(numbers={"x": 0.0})])
+        failed = asking(beside(so, "a"), "x > 0", kinds, [row._replace(numbers={"x": 0.0})])
         assert failed.controls == {SHUFFLED: NO} and not failed.says_little
+        # Numbers of the run itself, in whose place nothing stands, are no control.
+        own = row._replace(runs={"a": numbers.identity(run)})
+        assert asking(beside(so, "a"), "x > 0", kinds, [own]).controls == {}
 
     def test_rows_come_back_as_they_were_written(self, tmp_path, monkeypatch):
         rows = [Row("x", RUNS, 1, {"a": "r/1/"}, {"x": 1.5, "epoch": NEVER, "blank": nan})]

@@ -193,7 +193,7 @@ def _formula(run: Run) -> Measured:
     found = trial(activations(run).logits, run.task)
     solved = run.metrics.split("accuracy", "validation")[-1] >= GENERALISED
     chosen = solved if solved.any() else np.ones_like(solved)
-    weakest = int(np.argmin(np.where(chosen, found.network, np.inf)))
+    weakest = int(np.argmin(found.network))
     return {
         "tasks generalised": int(solved.sum()),
         "logits explained by the formula": float(np.median(found.explained[chosen])),
