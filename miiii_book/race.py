@@ -5,10 +5,11 @@ seed; then its best setting trains from fresh seeds, and these are compared. The
 training lie in an Optuna storage, so that a race stops, goes on, and is shared by machines.
 """
 
-import shutil
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -26,7 +27,7 @@ from miiii_core.presets import preset
 from miiii_core.runs import runs_root, shipped_root
 from miiii_core.train import TrainingDiverged, fit, initial_state, task_of
 
-from .search import open_storage, open_study
+from .search import open_storage, open_study, study_name
 from .spaces import RECORDING, Space
 
 FILE = "race.log"
@@ -131,8 +132,8 @@ def race(
         entrants: Who takes part.
         n_trials: Number of settings that each may try.
         seeds: Seeds of the trainings that decide, other than the course's.
-        storage: Any URL that Optuna takes; a file among the runs if not given, begun as the
-            book's.
+        storage: Any URL that Optuna takes. If it is not given, what comes with the book is read,
+            and what that lacks is trained and kept in a file among the runs.
         progress: Whether to show a bar.
 
     Returns:
@@ -143,10 +144,17 @@ def race(
             f"n_trials={n_trials}, seeds={list(seeds)} will not do; give at least one trial, and "
             f"seeds other than {course.train.seed}, with which settings are searched"
         )
-    entrants, where = list(entrants), _storage(storage)
-    total = len(entrants) * (n_trials + len(seeds))
-    with tqdm(total=total, unit="training", smoothing=0.05, disable=not progress) as bar:
-        found = [_enter(course, one, n_trials, seeds, where, bar) for one in entrants]
+    found, missing = [], []
+    for entrant in entrants:
+        place = _shipped(course, entrant) if storage is None else None
+        if place and place.trials >= n_trials and set(seeds) <= set(place.outcomes):
+            found.append(place)
+        else:
+            missing.append(entrant)
+    if missing:
+        where, total = _storage(storage), len(missing) * (n_trials + len(seeds))
+        with tqdm(total=total, unit="training", smoothing=0.05, disable=not progress) as bar:
+            found += [_enter(course, one, n_trials, seeds, where, bar) for one in missing]
     return sorted(found, key=lambda place: place.lost)
 
 
@@ -247,26 +255,39 @@ def _place(course: Config, entrant: Entrant, search: optuna.Study, final: optuna
     return Place(entrant.name, setting, len(trials), dict(sorted(outcomes.items())), kept / weights)
 
 
-def _studies(
-    course: Config, entrant: Entrant, where: BaseStorage
-) -> tuple[optuna.Study, optuna.Study]:
+def _studies(course: Config, entrant: Entrant, where: BaseStorage) -> list[optuna.Study]:
+    """Return an entrant's search on a course, and the trainings of its best setting by seed."""
     base = course.replace(**entrant.fixed)
-    return (
-        open_study(base, entrant.space, f"race-{entrant.name}", where),
-        open_study(base, entrant.space, f"seeds-{entrant.name}", where),
-    )
+    names = (f"race-{entrant.name}", f"seeds-{entrant.name}")
+    return [open_study(base, entrant.space, name, where) for name in names]
+
+
+def _shipped(course: Config, entrant: Entrant) -> Place | None:
+    """Return what comes with the book, which is only read; None if that has nothing of it."""
+    root = shipped_root()
+    path = root.parent / "results" / FILE if root else None
+    if path is None or not path.is_file():
+        return None
+    where = _journal(path, path.stat().st_mtime_ns)
+    known = {study.study_name for study in where.get_all_studies()}
+    base = course.replace(**entrant.fixed)
+    names = [study_name(base, entrant.space, f"{k}-{entrant.name}") for k in ("race", "seeds")]
+    if not set(names) <= known:
+        return None
+    return _place(course, entrant, *(optuna.load_study(study_name=n, storage=where) for n in names))
+
+
+@cache  # a file of a thousand trials takes a while to read
+def _journal(path: Path, _: int) -> BaseStorage:
+    return JournalStorage(JournalFileBackend(str(path)))
 
 
 def _storage(url: str | BaseStorage | None) -> BaseStorage:
-    """Return the storage of a URL, or of our own file, which begins as a copy of the book's."""
+    """Return the storage of a URL, or of our own file."""
     if url is not None:
         return open_storage(url)
-    path, shipped = runs_root() / FILE, shipped_root()
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if shipped and (own := shipped.parent / "results" / FILE).is_file():
-            shutil.copyfile(own, path)
-    return JournalStorage(JournalFileBackend(str(path)))
+    runs_root().mkdir(parents=True, exist_ok=True)
+    return JournalStorage(JournalFileBackend(str(runs_root() / FILE)))
 
 
 def _done(study: optuna.Study) -> list[FrozenTrial]:

@@ -104,9 +104,7 @@ def open_study(
     Its name, the task's by default, is followed by a digest of both and of the training version.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    question = json.dumps([base.digest, TRAINING_VERSION, dict(space)])
-    name = f"{name or base.task.name}-{hashlib.sha256(question.encode()).hexdigest()[:12]}"
-    where = storage or open_storage()
+    name, where = study_name(base, space, name), storage or open_storage()
     study = optuna.create_study(storage=where, study_name=name, load_if_exists=True)
     before = len(study.get_trials(deepcopy=False))
     # A sampler that began anew would ask its first questions again.
@@ -114,6 +112,12 @@ def open_study(
     patience = round(PATIENCE * base.train.epochs)
     study.pruner = optuna.pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=patience)
     return study
+
+
+def study_name(base: Config, space: Space, name: str | None = None) -> str:
+    """Return a name, the task's by default, with a digest of what is asked."""
+    question = json.dumps([base.digest, TRAINING_VERSION, dict(space)])
+    return f"{name or base.task.name}-{hashlib.sha256(question.encode()).hexdigest()[:12]}"
 
 
 def run_trials(study: optuna.Study, count: int, base: Config, space: Space) -> None:

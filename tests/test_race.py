@@ -97,13 +97,19 @@ def test_a_race_goes_on_where_it_stopped_and_trains_nothing_twice(monkeypatch):
     assert len(trained) == n + 1
 
 
-def test_a_race_begins_as_the_books(tmp_path, monkeypatch):
+def test_what_comes_with_the_book_is_read_and_not_written(tmp_path, monkeypatch):
     [mine] = raced(entrant("AdamW"), seeds=(1,))
     (tmp_path / "book" / "results").mkdir(parents=True)
     shutil.move(tmp_path / "runs" / race.FILE, tmp_path / "book" / "results" / race.FILE)
     monkeypatch.setenv("MIIII_SHIPPED", str(tmp_path / "book" / "runs"))
-    monkeypatch.setattr(race, "run", None)  # nothing is trained
-    assert raced(entrant("AdamW"), seeds=(1,)) == [mine]
+    shipped = tmp_path / "book" / "results" / race.FILE
+    before = shipped.read_bytes()
+    with monkeypatch.context() as patch:
+        patch.setattr(race, "run", None)  # nothing is trained
+        assert raced(entrant("AdamW"), seeds=(1,)) == [mine]
+    assert not (tmp_path / "runs" / race.FILE).exists()
+    [more] = raced(entrant("AdamW"), seeds=(1, 2))
+    assert set(more.outcomes) == {1, 2} and shipped.read_bytes() == before
 
 
 @pytest.mark.parametrize("given", [{"trials": 0}, {"seeds": ()}, {"seeds": (0, 1)}])
