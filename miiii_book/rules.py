@@ -104,6 +104,31 @@ def trial(logits: Float[Tensor, "n n_classes"], task: Task) -> Trial:
     return Trial(*map(np.array, zip(*found, strict=True)))
 
 
+class Standing(NamedTuple):
+    """How each task's rule stands against everything else in its logits."""
+
+    #: Mean logit of the right class less the largest mean of another, by n - c, on inputs held out,
+    #: over the standard deviation of what is no function of n - c
+    margin: Float[np.ndarray, " tasks"]
+    #: Nats by which the right class stands higher on inputs trained on than on those held out
+    by_heart: Float[np.ndarray, " tasks"]
+
+
+def standing(logits: Float[Tensor, "n n_classes"], task: Task) -> Standing:
+    """Part each task's logits, packed and of all inputs, into rule, memory and the rest."""
+    found, unseen = [], scoring_rows(task, len(task.digits))
+    for q, own in zip(remainder_moduli(task), task.columns, strict=True):
+        values = np.asarray(logits[:, own], float)
+        values = values - values.mean(axis=1, keepdims=True)
+        gaps = (np.arange(len(values))[:, None] - np.arange(q)) % q
+        by_gap = np.take_along_axis(values, gaps, axis=1)  # at d the logit of class n - d
+        rule = by_gap[unseen].mean(axis=0)
+        rest = (by_gap[unseen] - rule).std()
+        heart = by_gap[task.train, 0].mean() - rule[0]
+        found.append(((rule[0] - rule[1:].max()) / max(rest, TINY), heart))
+    return Standing(*map(np.array, zip(*found, strict=True)))
+
+
 def frequencies_used(profile: Float[np.ndarray, " q"]) -> float:
     """Return over how many of its q // 2 frequencies a function of remainders spreads.
 

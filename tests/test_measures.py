@@ -231,6 +231,20 @@ def test_formulas_and_clusters_of_something_else_are_refused(name):
             ask()
 
 
+def test_the_standing_of_a_rule_is_that_of_plain_loops():
+    logits = np.random.default_rng(3).normal(size=(121, 17)) + planted(noise=0.2)
+    logits[TASK.train, 0] += 3.0
+    found = rules.standing(logits, TASK)
+    unseen = np.concatenate([TASK.validation, TASK.test])
+    for i, (q, own) in enumerate(zip(TASK.moduli, TASK.columns, strict=True)):
+        values = logits[:, own] - logits[:, own].mean(axis=1, keepdims=True)
+        means = [np.mean([values[n, (n - d) % q] for n in unseen]) for d in range(q)]
+        rest = [values[n, (n - d) % q] - means[d] for n in unseen for d in range(q)]
+        heart = np.mean([values[n, n % q] for n in TASK.train]) - means[0]
+        assert found.margin[i] == pytest.approx((means[0] - max(means[1:])) / np.std(rest))
+        assert found.by_heart[i] == pytest.approx(heart)
+
+
 def test_one_remainder_of_q_takes_all_frequencies_and_a_wave_takes_one():
     exact, wave = np.eye(7)[0], np.cos(2 * np.pi * 2 * np.arange(7) / 7)
     assert rules.frequencies_used(exact) == pytest.approx(3)

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
+from scipy.stats import spearmanr
 
 from miiii_core.chance import active, chance, levels
 from miiii_core.fourier import ranks_for
@@ -17,13 +18,14 @@ from miiii_core.shares import Purity, compare, interaction_of, prime_anova, unit
 from miiii_core.waves import Projection, project
 
 from ..products import remainder_clusters
-from ..rules import DRAWS, trial
+from ..rules import DRAWS, standing, trial
 from .claim import Measured, activations, beside, median, require_course
 from .neurons import generalising, records_at
 
 EPOCHS, PREFIX = "snapshot_epoch", "counts/"  # what a run records: the epochs, and the counts
 Epochs = Int[np.ndarray, " moments"]
 COUNTED = 256  # units in random order that tell chance
+LARGE = 60  # primes above it are learned last
 SHARE = 0.9  # share of the energy of a task's waves that counts as all of it
 
 
@@ -204,6 +206,21 @@ def _formula(run: Run) -> Measured:
     }
 
 
+def _standing(run: Run) -> Measured:
+    found = standing(activations(run).logits, run.task)
+    accuracy = run.metrics.split("accuracy", "validation")[-1]
+    large = np.array(run.task.moduli) > LARGE
+    told = large.sum() > 2 and len(set(accuracy[large])) > 1
+    return {
+        "large primes": int(large.sum()),
+        "rank correlation with accuracy": (
+            spearmanr(found.margin[large], accuracy[large]).statistic if told else 0.0
+        ),
+        "nats by heart, median of them": median(found.by_heart[large]),
+        "least accuracy of them": accuracy[large].min(initial=1.0),
+    }
+
+
 def _products(run: Run) -> Measured:
     neurons = activations(run).neurons
     clusters = remainder_clusters(run.task, neurons, logit_map(run.model))
@@ -232,5 +249,6 @@ MEASURES = {
     "prime-neurons": beside(_service, "miiii"),
     "few-frequencies": beside(_spaces, "miiii"),
     "cosine-formula": beside(_formula, "miiii"),
+    "standing": beside(_standing, "miiii"),
     "wave-products": beside(_products, "miiii"),
 }
