@@ -176,6 +176,7 @@ def run(config: Config, whole: bool = True) -> Outcome:
                     break
     except TrainingDiverged:
         curve = [(0, 0.0, 0.0)]
+    jax.clear_caches()  # hundreds of programs would use up what Linux lets a process map
     epochs, mean, least = np.array(curve).T
     lost = float(np.diff(epochs, append=config.train.epochs) @ (1 - mean))
     levels = [mean >= level for level in LEVELS] + [least >= MASTERED]

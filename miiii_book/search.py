@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 import optuna
 from optuna.storages import BaseStorage
@@ -206,6 +207,7 @@ def _tell(study: optuna.Study, trial: Trial, result: Result) -> None:
     trial.set_user_attr("scores", [result.loss, result.accuracy, result.epoch])
     pruned = {"state": TrialState.PRUNED} if result.pruned else {"values": result.loss}
     study.tell(trial, **pruned)
+    jax.clear_caches()  # hundreds of programs would use up what Linux lets a process map
 
 
 def _program(job: tuple[Trial, Config]) -> str:
