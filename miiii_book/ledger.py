@@ -24,6 +24,7 @@ from .claims import LEDGER, MEASURES, find_claim
 from .claims.claim import CannotTell, Claim, Measure, Values, Verdict, activations, nearest
 from .numbers import RUNS, SHUFFLED, Evidence, Row, identity, kind_of, stored_rows
 
+COLUMNS = ("claim", "paper", "ours", "verdict")
 NAMES = {Verdict.HOLDS: "hold", Verdict.FAILS: "fail", Verdict.UNDECIDED: "are undecided"}
 
 
@@ -108,7 +109,7 @@ class Ledger:
 
     def __repr__(self) -> str:
         """Show one line a claim: the paper's number, ours with its range, and the verdict."""
-        rows = [["claim", "paper", "ours", "verdict"]]
+        rows = [list(COLUMNS)]
         for found in self.findings:
             rows.append([found.claim.key, found.claim.paper, ours(found), found.called])
         table = tabulate(rows, tablefmt="plain", disable_numparse=True)
@@ -123,7 +124,7 @@ class Ledger:
         return [found.to_json() for found in self.findings]
 
     def _repr_html_(self) -> str:
-        head = "".join(f"<th>{name}</th>" for name in ("claim", "paper", "ours", "verdict"))
+        head = "".join(f"<th>{name}</th>" for name in COLUMNS)
         return (
             f'<table class="table stacked ledger">\n<thead><tr>{head}</tr></thead>\n'
             f"<tbody>\n{''.join(map(_as_row, self.findings))}</tbody></table>"
@@ -379,11 +380,12 @@ def _as_row(found: Finding) -> str:
         f'<p>{_set("; ".join(remarks(found)))}. <a href="{place}">Where it is shown</a>.</p>\n'
         f"<pre>{html.escape(_numbers(found))}</pre></details>",
         html.escape(claim.paper) or "–",
-        ours(found) or "–",
+        f"{ours(found)}<br><small>{_set(claim.number)}</small>" if ours(found) else "–",
         f"<strong>{found.verdict}</strong>" + ("<br>says little" if found.says_little else ""),
     ]
-    row = "".join(f"<td>{cell}</td>" for cell in cells)
-    return f'<tr id="claim-{claim.key}" class="{found.verdict.name.lower()}">{row}</tr>\n'
+    row = "".join(f'<td data-label="{n}">{c}</td>' for n, c in zip(COLUMNS, cells, strict=True))
+    kind = "holds little" if found.says_little else str(found.verdict)
+    return f'<tr id="claim-{claim.key}" class="{kind}">{row}</tr>\n'
 
 
 def _set(text: str) -> str:

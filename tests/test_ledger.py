@@ -341,7 +341,8 @@ class TestPage:
     def test_a_page_has_one_number_a_cell_and_folds_the_rest(self):
         page = self.page._repr_html_()
         assert 'id="claim-positions"' in page and "embeddings.html#fig-positions" in page
-        assert "<td>-0.64</td><td>-0.375 (-0.5 to -0.25)</td>" in page
+        for cell in ("paper", "-0.64"), ("ours", "-0.375 (-0.5 to -0.25)"):
+            assert '<td data-label="{}">{}<'.format(*cell) in page
         assert page.count("<details>") == 2 and "needs a run of kind miiii" in page
         assert ours(self.page["own-neurons"]) == ""
 
