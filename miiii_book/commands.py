@@ -60,14 +60,13 @@ def claims(
 @click.command()
 @cli.preset_option
 @click.option("--trials", default=32, show_default=True, help="trials that the study shall have")
-@click.option("--batch", type=int, help="trials trained side by side  [1 on a CPU, else 8]")
 @click.option("--storage", help="any Optuna storage URL  [a SQLite file among the runs]")
 @click.option("--study", help="first part of its name in the storage  [the task's]")
 @click.option("--choice", "choices", multiple=True, metavar="FIELD=A,B", help="values to try")
 @cli.device_option
 @cli.quiet_option
 @cli.config_options
-def search(base: str, trials: int, batch: int | None, storage: str | None, study: str | None,
+def search(base: str, trials: int, storage: str | None, study: str | None,
            choices: tuple[str, ...], device: Any, quiet: bool, **given: Any) -> None:  # fmt: skip
     """Search hyperparameters with Optuna; called again, it goes on.
 
@@ -83,13 +82,9 @@ def search(base: str, trials: int, batch: int | None, storage: str | None, study
         from .spaces import SMALL, TABLE_1
     config = preset(base).replace(**{k: v for k, v in given.items() if v is not None})
     space = {**(TABLE_1 if config.task.p > 100 else SMALL), **dict(map(_choice, choices))}
-    target = find_device(device)
-    batch = batch or (1 if target.platform == "cpu" else 8)
-    with jax.default_device(target):
-        done = searching.search(
-            config, space, trials, name=study, storage=storage, batch=batch,
-            seed=config.train.seed, progress=not quiet,
-        )  # fmt: skip
+    with jax.default_device(find_device(device)):
+        done = searching.search(config, space, trials, name=study, storage=storage,
+                                seed=config.train.seed, progress=not quiet)  # fmt: skip
     rows = [["trial", *space, "loss", "accuracy", "epoch"]]
     for one in searching.distinct(searching.results(done)):
         values = [str(value) for value in one.parameters.values()]

@@ -7,8 +7,7 @@ that a study knows lies in its storage.
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from itertools import groupby
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -19,10 +18,9 @@ from optuna.trial import Trial, TrialState
 from sqlalchemy import URL
 from tqdm import tqdm
 
-from miiii_core.batch import fit_many
-from miiii_core.config import BATCHABLE, Config, fields
+from miiii_core.config import Config, fields
 from miiii_core.runs import RunError, runs_root
-from miiii_core.train import TRAINING_VERSION, TrainingDiverged, task_of
+from miiii_core.train import TRAINING_VERSION, TrainingDiverged, fit, initial_state, task_of
 
 from .spaces import RECORDING, Space
 
@@ -47,9 +45,12 @@ class Result(NamedTuple):
 
 def search(
     base: Config, space: Space, n_trials: int, *, name: str | None = None,
-    storage: str | None = None, batch: int = 1, seed: int = 0, progress: bool = True,
+    storage: str | None = None, seed: int = 0, progress: bool = True,
 ) -> optuna.Study:  # fmt: skip
     """Run trials until a study has so many, those of earlier calls and other machines included.
+
+    A trial that repeats an earlier one is answered from it. One that is interrupted is given back
+    as failed, and a later search tries another in its place.
 
     Args:
         base: The experiment; every trial changes the fields of the space, and no other.
@@ -57,7 +58,6 @@ def search(
         n_trials: Number of trials that the study shall have, completed or pruned.
         name: Name of the study in its storage; made from what is searched if not given.
         storage: Any URL that Optuna takes; a SQLite file among the runs if not given.
-        batch: Number of trials trained side by side; those of equal shapes as one program.
         seed: Seed of the sampler.
         progress: Whether to show a bar.
     """
@@ -67,13 +67,19 @@ def search(
             raise ValueError(f"{field} cannot be searched; fields that can are {', '.join(known)}")
         if not values or not all(isinstance(value, int | float | str) for value in values):
             raise ValueError(f"{field} has the values {list(values)}; give numbers or names")
-    if n_trials < 1 or batch < 1:
-        raise ValueError(f"n_trials={n_trials}, batch={batch} will not do; each is at least 1")
+    if n_trials < 1:
+        raise ValueError(f"n_trials={n_trials} will not do; give at least 1")
     study = open_study(base, space, name, open_storage(storage), seed)
     with tqdm(total=n_trials, unit="trial", disable=not progress) as bar:
         while (done := len(results(study))) < n_trials:
             bar.update(done - bar.n)
-            run_trials(study, min(batch, n_trials - done), base, space)
+            trial = study.ask()
+            try:
+                _answer(study, trial, base, space)
+            except BaseException:
+                study.tell(trial, state=TrialState.FAIL)
+                raise
+            jax.clear_caches()  # hundreds of programs would use up what Linux lets a process map
         bar.update(n_trials - bar.n)
     return study
 
@@ -121,31 +127,6 @@ def study_name(base: Config, space: Space, name: str | None = None) -> str:
     return f"{name or base.task.name}-{hashlib.sha256(question.encode()).hexdigest()[:12]}"
 
 
-def run_trials(study: optuna.Study, count: int, base: Config, space: Space) -> None:
-    """Train trials, those of equal shapes as one program, and tell the study how they did.
-
-    A trial that repeats an earlier one is answered from it. If training is interrupted, the trials
-    in hand are given back as failed, and a later search tries others in their place.
-    """
-    trials = [study.ask() for _ in range(count)]
-    unheard = {trial.number: trial for trial in trials}
-    try:
-        jobs = []
-        for trial in trials:
-            chosen = {n: trial.suggest_categorical(n, values) for n, values in space.items()}
-            earlier = [result for result in results(study) if result.parameters == chosen]
-            if earlier:
-                _tell(study, unheard.pop(trial.number), earlier[0])
-            else:
-                jobs.append((trial, base.replace(**chosen, **RECORDING)))
-        for _, group in groupby(sorted(jobs, key=_program), key=_program):
-            for trial, result in _train(list(group)):
-                _tell(study, unheard.pop(trial.number), result)
-    finally:
-        for trial in unheard.values():
-            study.tell(trial, state=TrialState.FAIL)
-
-
 def results(study: optuna.Study) -> list[Result]:
     """Return what a study has found so far, best first; pruned trials after completed ones."""
     found = [
@@ -161,56 +142,32 @@ def distinct(found: Sequence[Result]) -> list[Result]:
     return sorted(seen.values(), key=found.index)
 
 
-def repeat(base: Config, parameters: Mapping[str, Any], seeds: Sequence[int]) -> list[float]:
-    """Return validation losses, as in a trial, of the same parameters from other seeds."""
-    configs = [base.replace(**{**parameters, **RECORDING, "seed": seed}) for seed in seeds]
-    losses = [np.inf] * len(configs)
-    for run, loss, *_ in _records(configs):
-        losses[run] = loss
-    return losses
-
-
-def _records(configs: Sequence[Config]) -> Iterator[tuple[int, float, float, int, bool]]:
-    """Train side by side, and yield of each record what a trial is judged by.
-
-    That is the place of its run, loss, accuracy and epoch as in `Result`, and whether the run ends;
-    the loss is infinite if it diverged.
-    """
-    for news in fit_many(configs):
-        for run, now in news.items():
-            if isinstance(now, TrainingDiverged):
-                yield run, np.inf, 0.0, 0, True
-            elif now.metrics is not None:
-                loss = float(now.metrics["loss"][1] @ task_of(configs[run]).loss_weights)
-                accuracy = float(now.metrics["accuracy"][1].mean())
-                yield run, loss if np.isfinite(loss) else np.inf, accuracy, now.epoch, now.last
-
-
-def _train(jobs: Sequence[tuple[Trial, Config]]) -> Iterator[tuple[Trial, Result]]:
-    """Train side by side; each trial comes out once, when it is complete or pruned."""
-    going = {run: trial for run, (trial, _) in enumerate(jobs)}
-    for run, loss, accuracy, epoch, last in _records([config for _, config in jobs]):
-        if run not in going:
-            continue
-        trial, pruned = going[run], not np.isfinite(loss)
-        if not pruned:
-            trial.report(loss, epoch)
-            pruned = not last and trial.should_prune()
-        if last or pruned:
-            del going[run]
-            yield trial, Result(trial.number, trial.params, loss, accuracy, epoch, pruned)
-        if not going:
-            return
-
-
-def _tell(study: optuna.Study, trial: Trial, result: Result) -> None:
-    trial.set_user_attr("scores", [result.loss, result.accuracy, result.epoch])
-    pruned = {"state": TrialState.PRUNED} if result.pruned else {"values": result.loss}
+def _answer(study: optuna.Study, trial: Trial, base: Config, space: Space) -> None:
+    """Train what a trial asks for, unless an earlier one did, and tell the study."""
+    chosen = {n: trial.suggest_categorical(n, values) for n, values in space.items()}
+    twin = next((one for one in results(study) if one.parameters == chosen), None)
+    found = twin or _train(trial, base.replace(**chosen, **RECORDING))
+    trial.set_user_attr("scores", [found.loss, found.accuracy, found.epoch])
+    pruned = {"state": TrialState.PRUNED} if found.pruned else {"values": found.loss}
     study.tell(trial, **pruned)
-    jax.clear_caches()  # hundreds of programs would use up what Linux lets a process map
 
 
-def _program(job: tuple[Trial, Config]) -> str:
-    """Return a text that is equal for configurations that one program can train."""
-    usual = {name: Config().values[name] for name in BATCHABLE}
-    return job[1].replace(**usual).digest
+def _train(trial: Trial, config: Config) -> Result:
+    """Train until the end, or until the trial is behind its elders or has diverged."""
+    task, found = task_of(config), (np.inf, 0.0, 0)
+    try:
+        for now in fit(config, task, initial_state(config, task)):
+            if now.metrics is None:
+                continue
+            loss = float(now.metrics["loss"][1] @ task.loss_weights)
+            found = (loss, float(now.metrics["accuracy"][1].mean()), now.epoch)
+            if not np.isfinite(loss):
+                break
+            trial.report(loss, now.epoch)
+            if now.last:
+                return Result(trial.number, trial.params, *found, False)
+            if trial.should_prune():
+                return Result(trial.number, trial.params, *found, True)
+    except TrainingDiverged:
+        pass
+    return Result(trial.number, trial.params, np.inf, *found[1:], True)

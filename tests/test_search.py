@@ -23,13 +23,13 @@ def storage(tmp_path):
 @pytest.fixture
 def trained(monkeypatch):
     """Configurations that were really trained, in order."""
-    seen, fit_many = [], search.fit_many
+    seen, fit = [], search.fit
 
-    def counting(configs, **options):
-        seen.extend(configs)
-        return fit_many(configs, **options)
+    def counting(config, task, state):
+        seen.append(config)
+        return fit(config, task, state)
 
-    monkeypatch.setattr(search, "fit_many", counting)
+    monkeypatch.setattr(search, "fit", counting)
     return seen
 
 
@@ -45,8 +45,8 @@ def test_the_paper_searched_these_values():
     }  # fmt: skip
 
 
-def test_trials_side_by_side_have_the_validation_losses_of_their_configurations(storage):
-    found = search.results(searched(storage, 4, batch=4))
+def test_trials_have_the_validation_losses_of_their_configurations(storage):
+    found = search.results(searched(storage, 4))
     assert len(found) == 4 and [r.loss for r in found] == sorted(r.loss for r in found)
     for result in search.distinct(found)[:2]:
         assert all(result.parameters[name] in SPACE[name] for name in SPACE)
@@ -71,12 +71,12 @@ def test_a_search_goes_on_where_it_stopped_and_repeats_no_training(storage, trai
 
 
 def test_an_interrupted_trial_is_given_back(storage, monkeypatch):
-    def interrupted(configs):
+    def interrupted(config, task, state):
         raise KeyboardInterrupt
         yield
 
     with monkeypatch.context() as patch:
-        patch.setattr(search, "fit_many", interrupted)
+        patch.setattr(search, "fit", interrupted)
         with pytest.raises(KeyboardInterrupt):
             searched(storage)
     scripted(monkeypatch, lambda rate, epoch: rate)
@@ -88,18 +88,13 @@ def test_an_interrupted_trial_is_given_back(storage, monkeypatch):
 def scripted(monkeypatch, losses):
     """Training whose validation loss, at each epoch, the learning rate alone decides."""
 
-    def fit_many(configs):
-        state = train.initial_state(BASE, train.task_of(BASE))
+    def fit(config, task, state):
         for epoch in range(1, 5):
-            news = {}
-            for run, config in enumerate(configs):
-                loss = losses(config.optim.learning_rate, epoch) * np.log([[2, 3, 5]] * 3)
-                metrics = {"loss": loss, "accuracy": np.zeros((3, 3))}
-                now = {"epoch": epoch, "state": state, "metrics": metrics, "last": epoch == 4}
-                news[run] = train.Progress(**now)
-            yield news
+            loss = losses(config.optim.learning_rate, epoch) * np.log([[2, 3, 5]] * 3)
+            metrics = {"loss": loss, "accuracy": np.zeros((3, 3))}
+            yield train.Progress(epoch=epoch, state=state, metrics=metrics, last=epoch == 4)
 
-    monkeypatch.setattr(search, "fit_many", fit_many)
+    monkeypatch.setattr(search, "fit", fit)
 
 
 def test_trials_behind_the_median_of_their_elders_are_pruned(storage, monkeypatch):
@@ -119,26 +114,6 @@ def test_a_trial_that_diverges_is_last_and_stops_nothing(storage):
     assert {r.parameters["learning_rate"] for r in found if r.pruned} == {1e30}
     assert all(r.loss == np.inf for r in found if r.pruned)
     assert found[0].parameters["learning_rate"] == 1e-2 and np.isfinite(found[0].loss)
-
-
-def test_trials_of_equal_shapes_are_trained_as_one_program(storage, monkeypatch):
-    def fit_many(configs):
-        groups.append({config.model.n_heads for config in configs})
-        yield {run: train.TrainingDiverged("at once") for run in range(len(configs))}
-
-    groups = []
-    monkeypatch.setattr(search, "fit_many", fit_many)
-    searched(storage, 8, space=SPACE | {"n_heads": (1, 2)}, batch=8)
-    assert sorted(map(tuple, groups)) == [(1,), (2,)]
-
-
-def test_a_trial_can_be_repeated_from_other_seeds():
-    losses = search.repeat(BASE, {"dropout": 0.2, "seed": 9}, seeds=(3, 4))
-    for seed, loss in zip((3, 4), losses, strict=True):
-        config = BASE.replace(dropout=0.2, seed=seed, probes=())
-        task = train.task_of(config)
-        *_, end = train.fit(config, task, train.initial_state(config, task))
-        assert loss == pytest.approx(float(end.metrics["loss"][1] @ task.loss_weights), rel=1e-4)
 
 
 def test_a_study_answers_one_question_and_is_named_after_it(storage):
