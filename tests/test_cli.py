@@ -66,8 +66,10 @@ def another_value(name):
         return next(choice for choice in get_args(kind) if choice != default)
     if get_origin(kind) is tuple:
         return default[1:]
-    special = {"p": 31, "d_model": 64, "n_heads": 8}
-    return special.get(name, default / 2 if kind is float else default + 1)
+    special = {"p": 31, "d_model": 64, "n_heads": 8, "update": "my_rules:lion", "cooldown": 0.5}
+    if name in special:
+        return special[name]
+    return default / 2 if kind is float else default + 1
 
 
 @pytest.mark.parametrize("name", list(fields()))

@@ -24,6 +24,7 @@ OTHER = {
     "learning_rate": 1e-3, "weight_decay": 1.0, "beta1": 0.8, "beta2": 0.9, "eps": 1e-6,
     "grokfast": "ma", "grokfast_lambda": 2.0, "grokfast_alpha": 0.9, "grokfast_start": "first",
     "grokfast_window": 5, "epochs": 7, "seed": 1, "eval_every": 3, "evals_per_octave": 2,
+    "loss": "stablemax", "update": "my_rules:lion", "warmup": 5, "cooldown": 0.5,
     "n_snapshots": 1, "probes": (), "wide_per_octave": 2, "settled_share": 0.0,
 }  # fmt: skip
 changes = st.sets(st.sampled_from(sorted(OTHER))).map(lambda names: {n: OTHER[n] for n in names})
@@ -54,7 +55,7 @@ def test_digests_of_shipped_runs_hold_and_a_new_field_would_leave_them_alone():
     assert Config().digest == hashlib.sha256(b"{}").hexdigest()[:12]
     assert list(config.values) == list(fields())
     # Another default would give these digests another meaning.
-    assert hashlib.sha256(Config().to_json().encode()).hexdigest()[:12] == "7a29d27fc0ef"
+    assert hashlib.sha256(Config().to_json().encode()).hexdigest()[:12] == "f70476a777e4"
 
 
 def test_whole_numbers_stand_for_reals_and_change_nothing():
@@ -73,7 +74,7 @@ REFUSED = [
     ("n_heads", 3, r"divisor of d_model=256: \[1, 2, 4"), ("learning_rate", float("inf"), "finite"),
     ("weight_decay", -1.0, "at least 0"), ("eps", 0.0, "above 0"), ("grokfast", "adam", "ema, ma"),
     ("grokfast_lambda", -0.5, "at least 0"), ("grokfast_alpha", 1.0, r"\[0, 1\)"),
-    ("grokfast_window", 0, "at least 1"), ("seed", 2**31, "from 0 to 2147483647"),
+    ("grokfast_window", 0, "at least 1"), ("update", "lion", "adamw, muon, or module:function"), ("seed", 2**31, "from 0 to 2147483647"),
     ("eval_every", 0, "at least 1"), ("n_snapshots", -1, "from 0"),
     ("probes", ("norm",), "norms, zero_loss, embedding, neuron_spectrum"),
 ]  # fmt: skip
@@ -121,7 +122,7 @@ CHANGED |= {"no-grokfast": "grokfast"}
 
 class TestPresets:
     def test_each_experiment_comes_full_and_small(self):
-        full = SMALL | {"miiii-30", "sample-dropout", "nanda-as-miiii", "nanda-he"}
+        full = SMALL | {"miiii-30", "sample-dropout", "nanda-as-miiii", "nanda-he", "miiii-fast"}
         assert set(PRESETS) == full | {f"{name}-small" for name in SMALL}
         assert len({config.digest for config in PRESETS.values()}) == len(PRESETS)
         assert all(Config.from_json(c.to_json()) == c for c in PRESETS.values())
