@@ -74,7 +74,8 @@ REFUSED = [
     ("n_heads", 3, r"divisor of d_model=256: \[1, 2, 4"), ("learning_rate", float("inf"), "finite"),
     ("weight_decay", -1.0, "at least 0"), ("eps", 0.0, "above 0"), ("grokfast", "adam", "ema, ma"),
     ("grokfast_lambda", -0.5, "at least 0"), ("grokfast_alpha", 1.0, r"\[0, 1\)"),
-    ("grokfast_window", 0, "at least 1"), ("update", "lion", "adamw, muon, or module:function"), ("seed", 2**31, "from 0 to 2147483647"),
+    ("grokfast_window", 0, "at least 1"), ("update", "lion", "adamw, muon"),
+    ("seed", 2**31, "from 0 to 2147483647"),
     ("eval_every", 0, "at least 1"), ("n_snapshots", -1, "from 0"),
     ("probes", ("norm",), "norms, zero_loss, embedding, neuron_spectrum"),
 ]  # fmt: skip
