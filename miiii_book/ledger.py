@@ -38,6 +38,8 @@ class Finding:
     reason: str = ""  #: Why the runs that are there cannot tell; empty if they can
     #: What networks without a rule get by the same criterion: shuffled labels, and no training
     controls: Mapping[str, Verdict] = field(default_factory=dict)
+    #: What the same measure found on runs that do not decide, such as one of equal recipe
+    beside: Values = field(default_factory=dict)
 
     @cached_property
     def told(self) -> dict[int, bool]:
@@ -86,6 +88,7 @@ class Finding:
                 seed: {name: x if np.isfinite(x) else None for name, x in values.items()}
                 for seed, values in self.by_seed.items()
             },
+            "beside": {n: x if np.isfinite(x) else None for n, x in self.beside.items()},
             "p": self.bases,
             "holds_in_seed": self.told,
             "distance": {seed: {"of": of, "share": x if np.isfinite(x) else None}
@@ -192,10 +195,13 @@ def examine_all(
             subject: claim.judge(_by_seed([*several, *_others(own, several)]))
             for subject, several in controls.items()
         }
+        beside = {
+            n: x for row in rows[claim.measure] if row not in own for n, x in row.numbers.items()
+        }
         bases = {there[run] for row in own for run in row.runs.values() if run in there}
         findings.append(
             Finding(claim=claim, by_seed=by_seed, reason=reason, controls=verdicts,
-                    bases=tuple(sorted(bases)))
+                    bases=tuple(sorted(bases)), beside=beside)
         )  # fmt: skip
     return Ledger(findings)
 
@@ -343,6 +349,7 @@ def _numbers(found: Finding) -> str:
     for name, many in found.spread.items():
         row = [name, _number(found.claim.published.get(name)), _number(found.values[name])]
         rows.append(row + ([_number(min(many)), _number(max(many))] if len(many) > 1 else ["", ""]))
+    rows += [[name, "", _number(value), "", ""] for name, value in found.beside.items()]
     return tabulate(rows, tablefmt="plain", disable_numparse=True) if found.by_seed else ""
 
 

@@ -161,8 +161,11 @@ def test_other_signals_save_as_ctrl_c_does(tmp_path, number, code):
     folder = tmp_path / "run"
     command = [sys.executable, "-m", "miiii_core", *TRAIN, "--epochs", "1000000", "--out", folder]
     child = subprocess.Popen(command, stderr=subprocess.PIPE, cwd=HERE.parent)
+    began = time.monotonic()
     while not (folder / "state.eqx").exists():  # the first save comes early
-        assert child.poll() is None, child.stderr.read()
+        if child.poll() is not None or time.monotonic() > began + 180:
+            child.kill()
+            raise AssertionError(child.stderr.read())
         time.sleep(0.1)
     child.send_signal(number)
     said = child.communicate(timeout=60)[1].decode()
