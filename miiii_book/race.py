@@ -297,10 +297,12 @@ def _done(study: optuna.Study) -> list[FrozenTrial]:
 
 def _missing(study: optuna.Study, setting: dict[str, Any], seeds: Sequence[int]) -> list[int]:
     """Return seeds without an outcome; first those that nobody seems to be at."""
-    trials = study.get_trials(deepcopy=False, states=[TrialState.COMPLETE, TrialState.RUNNING])
-    own = {t.params.get("seed"): t.state for t in trials if setting.items() <= t.params.items()}
-    open_ = [seed for seed in seeds if own.get(seed) is not TrialState.COMPLETE]
-    return sorted(open_, key=lambda seed: seed in own)
+    done, going = (
+        {t.params.get("seed") for t in study.get_trials(deepcopy=False, states=[state])
+         if setting.items() <= t.params.items()}
+        for state in (TrialState.COMPLETE, TrialState.RUNNING)
+    )  # fmt: skip
+    return sorted((seed for seed in seeds if seed not in done), key=lambda seed: seed in going)
 
 
 def _tell(study: optuna.Study, trial: optuna.Trial, outcome: Outcome) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import optax
+import optuna
 import pytest
 
 from miiii_book import race
@@ -95,6 +96,17 @@ def test_a_race_goes_on_where_it_stopped_and_trains_nothing_twice(monkeypatch):
     assert again.trials == 2 and again.state == pytest.approx(2, abs=0.1)
     raced(entrant("AdamW"), trials=2, seeds=(1, 2))
     assert len(trained) == n + 1
+
+
+def test_a_seed_that_is_done_stays_done_while_another_machine_is_at_it_again():
+    study, setting = optuna.create_study(), {"dropout": 0.1}
+    for seed, done in ((1, True), (1, False), (2, False)):
+        study.enqueue_trial({**setting, "seed": seed})
+        trial = study.ask()
+        trial.suggest_float("dropout", 0, 1), trial.suggest_int("seed", 0, 9)
+        if done:
+            study.tell(trial, 1.0)
+    assert race._missing(study, setting, (1, 2, 3)) == [3, 2]
 
 
 def test_what_comes_with_the_book_is_read_and_not_written(tmp_path, monkeypatch):
