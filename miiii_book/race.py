@@ -32,7 +32,6 @@ from .spaces import RECORDING, Space
 
 FILE = "race.log"
 LEVELS = (0.5, 0.9, MASTERED)  # of the mean validation accuracy
-ALL = "all"  # the level at which every task has `MASTERED`
 _SHORT: dict[str, Any] = {**RECORDING, "eval_every": 16, "evals_per_octave": 1}
 COURSES: dict[str, Config] = {
     "miiii": preset("miiii-small").replace(d_model=64, epochs=4096, **_SHORT),

@@ -38,7 +38,7 @@ _FULL: dict[str, dict[str, Any]] = {
         "dropout_mask": "sample",
         "precision": "bfloat16",
         "epochs": 3072,
-    },
+    },  # fmt: skip
     "nanda-he": _NANDA | {"init": "he"},
     "nanda-as-miiii": {"name": "nanda", "train_fraction": 0.3},
 }

@@ -19,7 +19,7 @@ from .losses import (
     task_accuracies,
     task_losses,
     training_loss,
-)  # fmt: skip
+)
 from .model import Transformer, numerics, weight_type
 from .optim import UNTRACED, TracedHyperparameters, gradient_filter, optimiser
 from .probes import View, chosen_probes

@@ -20,6 +20,7 @@ COURSE = Config().replace(
     p=5, d_model=16, n_heads=2, mlp_ratio=2, train_fraction=0.8, epochs=96, eval_every=8,
     evals_per_octave=1, wide_per_octave=1, probes=(), n_snapshots=0,
 )  # fmt: skip
+BOOK = Path(__file__).parent.parent / "book"
 SPACE = {"learning_rate": (1e-2, 3e-3), "dropout": (0.0, 0.1)}
 
 
@@ -124,6 +125,15 @@ def test_what_comes_with_the_book_is_read_and_not_written(tmp_path, monkeypatch)
     assert set(more.outcomes) == {1, 2} and shipped.read_bytes() == before
 
 
+def test_the_books_race_is_whole_so_that_its_page_trains_nothing(monkeypatch):
+    monkeypatch.undo()  # the space is the real one
+    monkeypatch.setenv("MIIII_SHIPPED", str(BOOK / "runs"))
+    monkeypatch.setattr(race, "run", None)
+    found = race.race(race.COURSES["miiii"], race.ENTRANTS.values(), n_trials=24, seeds=range(1, 6))
+    assert {place.entrant for place in found} == set(race.ENTRANTS)
+    assert found[0].entrant == "Muon"  # as the page says
+
+
 @pytest.mark.parametrize("given", [{"trials": 0}, {"seeds": ()}, {"seeds": (0, 1)}])
 def test_what_makes_no_race_is_refused(given):
     with pytest.raises(ValueError, match="n_trials="):
@@ -155,29 +165,42 @@ race.race(COURSE, [entrant("AdamW")], n_trials=int(sys.argv[2]), seeds=(1, 2), s
 """
 
 
-@pytest.mark.thorough
-@pytest.mark.skipif(POSTGRES is None, reason="no PostgreSQL server is installed")
-def test_two_processes_share_a_race_through_postgresql_and_one_may_be_killed(tmp_path):
-    pytest.importorskip("psycopg")
-    data, log = tmp_path / "data", open(tmp_path / "log", "w")  # noqa: SIM115
-    runner = ["runuser", "-u", "postgres", "--"] if os.getuid() == 0 else []
+@pytest.fixture
+def server(tmp_path):
+    """The address of a PostgreSQL server of its own, which runs as a user that is not root."""
+    data = tmp_path / "data"
     data.mkdir()
+    runner = ["runuser", "-u", "postgres", "--"] if os.getuid() == 0 else []
     if runner:
         for folder in (tmp_path, data):
             shutil.chown(folder, "postgres")
         for folder in list(tmp_path.parents)[:-2]:
             folder.chmod(folder.stat().st_mode | 0o011)
 
-    def tool(name, *words):
-        subprocess.run([*runner, POSTGRES / name, *words], check=True, stdout=log, stderr=log)
+    with (tmp_path / "log").open("w") as log:
 
-    tool("initdb", "-D", data, "-A", "trust", "-U", "miiii")
-    tool("pg_ctl", "-D", data, "-w", "-o", f"-p 54329 -k {data} -c listen_addresses=", "start")
-    url, workers = f"postgresql+psycopg://miiii@/postgres?host={data}&port=54329", []
+        def tool(name, *words):
+            subprocess.run([*runner, POSTGRES / name, *words], check=True, stdout=log, stderr=log)
+
+        tool("initdb", "-D", data, "-A", "trust", "-U", "miiii")
+        options = f"-p 54329 -k {data} -c listen_addresses="
+        tool("pg_ctl", "-D", data, "-w", "-o", options, "start")
+        try:
+            yield f"postgresql+psycopg://miiii@/postgres?host={data}&port=54329"
+        finally:
+            tool("pg_ctl", "-D", data, "-w", "-m", "immediate", "stop")
+
+
+@pytest.mark.thorough
+@pytest.mark.skipif(POSTGRES is None, reason="no PostgreSQL server is installed")
+def test_two_processes_share_a_race_through_postgresql_and_one_may_be_killed(server):
+    words = [sys.executable, "-c", WORKER, server, "6"]
+    workers = [
+        subprocess.Popen(words, cwd=Path(__file__).parent, stderr=subprocess.DEVNULL)
+        for _ in range(2)
+    ]
+    storage = race.open_storage(server)
     try:
-        words = [sys.executable, "-c", WORKER, url, "6"]
-        workers = [subprocess.Popen(words, cwd=Path(__file__).parent, stderr=log) for _ in range(2)]
-        storage = race.open_storage(url)
         study, _ = race._studies(COURSE, entrant("AdamW"), storage)
         deadline = time.monotonic() + 120
         while not race._done(study) and time.monotonic() < deadline:
@@ -186,10 +209,8 @@ def test_two_processes_share_a_race_through_postgresql_and_one_may_be_killed(tmp
         assert workers[1].wait(timeout=120) == 0
         [place] = raced(entrant("AdamW"), storage=storage, trials=6)
         assert place.trials >= 6 and set(place.outcomes) == {1, 2}
-        storage.remove_session()
-        storage._backend.engine.dispose()
     finally:
         for worker in workers:
             worker.kill()
-        tool("pg_ctl", "-D", data, "-w", "-m", "immediate", "stop")
-        log.close()
+        storage.remove_session()
+        storage._backend.engine.dispose()
