@@ -82,14 +82,19 @@ COMMON = [
 ]
 
 
+FAST = {"update": "muon", "warmup": 4, "cooldown": 0.5, "loss": "stablemax"}
+
+
 class TestEachRunIsTheOneAlone:
-    def test_whatever_they_differ_in_and_it_can_go_on_alone(self):
-        together, alone = trained_together(MIXED), list(map(trained_alone, MIXED))
+    @pytest.mark.parametrize("changes", [{}, FAST], ids=["AdamW", "Muon"])
+    def test_whatever_they_differ_in_and_it_can_go_on_alone(self, changes):
+        mixed = [config.replace(**changes) for config in MIXED]
+        together, alone = trained_together(mixed), list(map(trained_alone, mixed))
         for mine, theirs in zip(together, alone, strict=True):
             assert_same(mine, theirs)
         for place in (2, 3):  # with a filter, and with none
             epochs = [now.epoch for now in together[place]]
-            rest = trained_alone(MIXED[place], together[place][epochs.index(8)].state)
+            rest = trained_alone(mixed[place], together[place][epochs.index(8)].state)
             assert_same(rest, alone[place][epochs.index(8) + 1 :])
 
     @pytest.mark.parametrize("changes, rtol", COMMON)
