@@ -18,7 +18,7 @@ from miiii_core.model import logit_map
 from miiii_core.runs import Run
 from miiii_core.shares import Pairs, digit_waves, nearest_pair, remainder_pairs, unit_grids
 from miiii_core.tasks import Task
-from miiii_core.waves import waves_of
+from miiii_core.waves import Waves, turns, waves_of
 
 from .rules import TINY, remainder_moduli
 
@@ -79,6 +79,28 @@ class Cluster(NamedTuple):
         whole = max(sum(energies), TINY)
         wanted, turned, mirrored, *differences = (float(energy / whole) for energy in energies)
         return Patterns(wanted, turned, mirrored, sum(differences))
+
+
+def digit_frequencies(waves: Waves, p: int) -> Float[np.ndarray, " found"]:
+    """Return the frequencies that waves of n ask of the digits, in cycles per digit step.
+
+    They are k/q in x0 and pk/q in x1, folded into (0, 1/2], each once and ascending.
+    """
+    turned = turns(waves, np.array([1, p]))
+    return np.unique(np.round(np.minimum(turned, 1 - turned), 12))
+
+
+def shares_at(
+    table: Float[Tensor, "p columns"], frequencies: Float[np.ndarray, " waves"]
+) -> Float[np.ndarray, " waves"]:
+    """Return the share of a table's energy along the wave of each frequency, its mean row left out.
+
+    The waves are no basis: their shares may add up to more than 1.
+    """
+    rows = np.asarray(table, float)
+    rows = rows - rows.mean(axis=0)
+    along = np.einsum("wpc,pd->wcd", digit_waves(len(rows), frequencies), rows)
+    return (along**2).sum(axis=(1, 2)) / (rows**2).sum()
 
 
 def alignment(first: Phasors, second: Phasors) -> float:

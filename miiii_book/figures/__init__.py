@@ -8,7 +8,7 @@ are values to compare with, by name, and drawn as dashed lines; `controls` are d
 most `columns` panels stand in a row; `axes` is where to draw, a new figure by default.
 """
 
-from .effects import bar_panels, by_prime, dot_rows
+from .effects import bar_panels, by_prime, dot_rows, outcomes, pairs, spans, stacked
 from .grids import grid_plots, heat_maps, neuron_panel
 from .style import panels
 from .tables import table
@@ -17,5 +17,6 @@ from .waves import phase_panels, polar_naturals
 
 __all__ = [
     "bar_panels", "by_prime", "curves", "dot_rows", "grid_plots", "grokking_figure", "heat_maps",
-    "neuron_panel", "panels", "phase_panels", "polar_naturals", "ranking", "table", "training_maps",
+    "neuron_panel", "outcomes", "pairs", "panels", "phase_panels", "polar_naturals", "ranking",
+    "spans", "stacked", "table", "training_maps",
 ]  # fmt: skip

@@ -1,6 +1,6 @@
 """Values by prime, by condition and by frequency, beside their controls."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import matplotlib
@@ -106,6 +106,93 @@ def dot_rows(
         style.plain_log(axes.xaxis)
     axes.set(xlabel=label, ylim=(len(values) - 0.5, -0.5))
     axes.grid(axis="x", color=style.PALE, linewidth=0.5, alpha=0.5)
+    return figure
+
+
+@look()
+def pairs(values: Mapping[str, tuple[float, float]], names: tuple[str, str], label: str) -> Figure:
+    """Draw two values of each condition in a row, joined, each named in the first row.
+
+    Args:
+        values: The two values by condition, from the top.
+        names: What the first and the second are.
+    """
+    figure, axes = panel(None, 1.0 + 0.42 * len(values))
+    both = checked(np.array(list(values.values()), float), "values", len(values), 2)
+    rows = np.arange(len(values))
+    axes.hlines(rows, both.min(axis=1), both.max(axis=1), color=style.PALE, linewidth=2, zorder=1)
+    for column, name, mark in zip(both.T, names, ("o", "D"), strict=True):
+        axes.plot(column, rows, mark, color=style.COLOURS[0 if mark == "o" else 1], markersize=8)
+        axes.annotate(name, (column[0], 0), (0, 9), textcoords="offset points", ha="center")
+    axes.set_yticks(rows, [symbols(name) for name in values])
+    axes.set(xlabel=label, ylim=(len(values) - 0.5, -0.8))
+    return figure
+
+
+@look()
+def spans(values: Groups, label: str, *, limits: tuple[float, float]) -> Figure:
+    """Draw a row for each condition: a mark at its middle, a bar from its low end to its high one.
+
+    Args:
+        values: Low end, middle and high end by condition, from the top.
+        limits: Ends of the axis.
+    """
+    ends = np.stack(list(checked_all(values, "values", 3).values()))
+    figure, axes = panel(None, 1.0 + 0.27 * len(ends))
+    rows = np.arange(len(ends))
+    axes.hlines(rows, ends[:, 0], ends[:, 2], color=style.COLOURS[4], linewidth=5)
+    axes.plot(ends[:, 1], rows, "o", color=style.COLOURS[0], markersize=7)
+    axes.set_yticks(rows, [symbols(name) for name in values])
+    edge = 0.02 * (limits[1] - limits[0])
+    axes.set(xlabel=label, xlim=(limits[0] - edge, limits[1] + edge), ylim=(len(ends) - 0.5, -0.5))
+    axes.grid(axis="x", color=style.PALE, linewidth=0.5, alpha=0.5)
+    return figure
+
+
+@look()
+def outcomes(values: Groups, notes: Mapping[str, str], label: str, *, chance: float) -> Figure:
+    """Draw a bar of accuracy for each condition, from its first one down: what it came to.
+
+    Args:
+        values: Accuracies (seed,) by condition; the bar is at their median, each seed a dot.
+        notes: What stands at the right of some conditions, such as when they got there.
+        chance: Accuracy of guessing, a grey line.
+    """
+    groups = checked_all(values, "values", "seed")
+    figure, axes = panel(None, 1.1 + 0.44 * len(groups))
+    for row, (name, seeds) in enumerate(groups.items()):
+        axes.barh(row, 1, height=0.62, color=style.PALE, alpha=0.3)
+        axes.barh(row, np.median(seeds), height=0.62, color=style.SPLITS["validation"])
+        if len(seeds) > 1:
+            height = row + np.linspace(-0.15, 0.15, len(seeds))
+            axes.plot(seeds, height, "o", color=style.INK, markersize=3.5)
+        note = f"{np.median(seeds):.3f}  {notes.get(name, '')}"
+        axes.annotate(note, (1.02, row), va="center", annotation_clip=False)
+    axes.axvline(chance, color=style.GREY, linestyle="--", linewidth=1.2)
+    axes.annotate("guessing", (chance, -0.75), color=style.GREY, ha="center", fontsize=9)
+    axes.set_yticks(range(len(groups)), [symbols(name) for name in groups])
+    axes.set(xlabel=label, xlim=(0, 1), ylim=(len(groups) - 0.4, -0.9))
+    return figure
+
+
+@look()
+def stacked(values: Groups, parts: Sequence[str], label: str) -> Figure:
+    """Draw a bar for each row, divided into parts.
+
+    Args:
+        values: Sizes (part,) by row, from the top.
+        parts: Names of the parts; the first two are in colour, the others grey.
+        label: What the sizes are.
+    """
+    sizes = np.stack(list(checked_all(values, "values", len(parts)).values()))
+    starts = np.cumsum(sizes, axis=1) - sizes
+    figure, axes = panel(None, 1.2 + 0.36 * len(sizes))
+    colours = [style.COLOURS[0], style.COLOURS[3], "0.75", "0.55", "0.4"]
+    rows = [symbols(name) for name in values]
+    for part, colour, width, start in zip(parts, colours, sizes.T, starts.T, strict=False):
+        axes.barh(rows, width, left=start, height=0.7, color=colour, label=part)
+    axes.set(ylim=(len(sizes) - 0.5, -0.5), xlabel=label, xlim=(0, sizes.sum(axis=1).max()))
+    figure.legend(loc="outside upper center", ncols=2)
     return figure
 
 
