@@ -15,6 +15,7 @@ BANNER = (
     "The prose of this page speaks of the runs that come with the book. Here they are others, so "
     "that numbers and figures may not agree with its sentences."
 )
+MOST_WORDS = 4  # of a published text: a name, no sentence
 PLACE = re.compile(r"\{(\w+)(?::([^{}]*))?\}")  # as in the role: {share} or {share:.2f}
 GLUED = "application/papermill.record/text/plain"  # where `glue(..., display=False)` puts a value
 _told: set[int] = set()  # notebooks that have shown the banner
@@ -107,6 +108,8 @@ def _plain(name: str, value: Any) -> Any:
     if isinstance(value, bool | int | float):
         return value
     if isinstance(value, str):
+        if len(re.findall(r"[^\W\d_]{2,}", value)) > MOST_WORDS:
+            raise ValueError(f"{name} is the text {value!r}; sentences are written by hand")
         return str(value)
     raise TypeError(f"{name} is of type {type(value).__name__}; publish numbers and texts")
 

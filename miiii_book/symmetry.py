@@ -65,25 +65,6 @@ def lead_of(bases: Mapping[int, Training]) -> Lead | None:
     return Lead(float(-found[0]), p_value, int(symmetric.sum()), int((~symmetric).sum()))
 
 
-class Standings(NamedTuple):
-    """Tasks of several bases, from q = 5 on, a row each."""
-
-    modulus: Int[np.ndarray, " rows"]  #: Prime q
-    symmetric: Bool[np.ndarray, " rows"]  #: Whether its digits are symmetric
-    #: Octaves by which it was learned sooner than base and q say, by least squares
-    ahead: Float[np.ndarray, " rows"]
-
-
-def standings(bases: Mapping[int, Training]) -> Standings:
-    """Return what one term for each base and one for each q leave of when tasks were learned.
-
-    A q that is in one base only is left out, as its term leaves nothing.
-    """
-    modulus, symmetric, octave, left = _table(bases)
-    several = (modulus[:, None] == modulus).sum(axis=1) > 1
-    return Standings(*(x[several] for x in (modulus, symmetric, -left @ octave)))
-
-
 def _table(bases: Mapping[int, Training]) -> tuple[np.ndarray, ...]:
     """Return q, symmetry and log2 of the epoch of each task, and what the terms leave."""
     rows = []

@@ -52,6 +52,11 @@ def test_what_no_sentence_can_hold_is_refused(notebook, value):
         page.publish(share=value)
 
 
+def test_a_sentence_is_not_published(notebook):
+    with pytest.raises(ValueError, match="end is the text .* by hand"):
+        page.publish(end="it fails to generalise after all")
+
+
 def test_an_expected_verdict_says_nothing(notebook, verdicts):
     page.expects("spike", "undecided")
     assert notebook.shown == [] and verdicts.asked == ["spike"]
