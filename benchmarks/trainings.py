@@ -86,6 +86,10 @@ GROUPS = {
         renamed=True,
         until_learned=True,
     ),
+    "shuffled": Group(
+        "the same with shuffled labels, as a control of what is said of bases",
+        lambda seed: [one.replace(name="basis", epochs=2048) for one in _bases(seed)[:9]],
+    ),
     "forks": Group("what a reading of the paper costs, at p = 41", _forks),
     "neighbours": Group("one step from the paper's settings", _neighbours, together=True),
 }
@@ -241,9 +245,12 @@ def measure_numbers(folders: Iterable[Path], path: Path) -> None:
         subject: numbers.in_their_place(evidence, subject)
         for subject in (numbers.SHUFFLED, numbers.UNTRAINED)
     }
-    for key in tqdm([k for k, several in MEASURES.items() if not several[0].together]):
+    for key, several in tqdm(MEASURES.items()):
         for subject, taken in subjects.items():
-            if subject == numbers.SHUFFLED and all("miiii" not in m.kinds for m in MEASURES[key]):
+            if several[0].together and subject != numbers.SHUFFLED:
+                continue  # it is measured whenever it is asked for
+            kinds = {kind for one in MEASURES[key] for kind in one.kinds}
+            if subject == numbers.SHUFFLED and not kinds & set(numbers.PLACES):
                 continue
             try:
                 rows += ledger.measured(key, taken, subject=subject)

@@ -23,7 +23,8 @@ from .results import Curve, config_of, read_results
 FILE, CURVES = "numbers.jsonl", "curves.jsonl"
 RUNS, SHUFFLED, UNTRAINED = "runs", "shuffled labels", "untrained"  # what a row is about
 Evidence = Mapping[str, Sequence[Run]]  # runs by kind
-CONTROL = "basis"  # the kind that has shuffled labels, and takes the place of miiii
+CONTROL = "basis"  # the kind that has shuffled labels,
+PLACES = ("miiii", "masked", "bases")  # and those whose place it takes
 
 
 class Row(NamedTuple):
@@ -102,5 +103,5 @@ def curves_of(run: Run) -> dict[int, Curve]:
 def in_their_place(evidence: Evidence, subject: str) -> Evidence:
     """Return the runs by kind with a control in the place of those that learned a rule."""
     if subject == SHUFFLED:
-        return dict(evidence) | {"miiii": evidence.get(CONTROL, ())}
+        return dict(evidence) | dict.fromkeys(PLACES, evidence.get(CONTROL, ()))
     return {kind: list(map(untrained, runs)) for kind, runs in evidence.items()}

@@ -21,6 +21,7 @@ from .spaces import RECORDING, neighbours
 T = TypeVar("T")
 Row = Mapping[str, Any]
 BASES, RENAMED, NEIGHBOURS = "bases.jsonl", "renamed.jsonl", "neighbours.jsonl"
+SHUFFLED = "shuffled.jsonl"  # as BASES, with shuffled labels: another recipe, of the controls
 # Fields in which trainings of one recipe may differ: size, seed, length, and what is recorded.
 FREE = ("p", "seed", "epochs", "settled_share", "eval_every", *RECORDING)
 
@@ -99,7 +100,8 @@ def trainings_of(runs: Sequence[Run]) -> Trainings:
     smallest base. A run counts before what is stored of its base and seed.
     """
     own = [(run.config, Training(run.learned_at(), run.epoch)) for run in runs]
-    return _alike(runs, [*read_results(BASES, _training), *own])
+    stored = [*read_results(BASES, _training), *read_results(SHUFFLED, _training)]
+    return _alike(runs, [*stored, *own])
 
 
 def renamed_of(runs: Sequence[Run]) -> Trainings:
