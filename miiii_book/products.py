@@ -12,7 +12,6 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Array, Complex, Float, Int
 
-from miiii_core.addition import EXPLAINED, AdditionMeasures
 from miiii_core.fourier import fourier_basis
 from miiii_core.model import logit_map
 from miiii_core.runs import Run
@@ -20,6 +19,7 @@ from miiii_core.shares import Pairs, digit_waves, nearest_pair, remainder_pairs,
 from miiii_core.tasks import Task
 from miiii_core.waves import Waves, turns, waves_of
 
+from .addition import EXPLAINED, AdditionMeasures
 from .rules import TINY, remainder_moduli
 
 Tensor = np.ndarray | Array

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from miiii_core import addition
+from miiii_book import addition
 
 P, K, KEY = 11, 3, (1, 3)
 DRAW = np.random.default_rng(0)

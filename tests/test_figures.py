@@ -258,6 +258,7 @@ def test_a_table_shows_numbers_plainly_and_escapes():
     assert page.startswith('<table class="table">') and "a&lt;b" in page
     assert '<td style="text-align: right;">12,769</td>' in page
     assert repr(shown).splitlines()[1].split() == ["x", "12,769", "0.123", "yes"]
+    assert shown.csv() == "a<b,n,share,which\nx,12769,0.12345,yes\ny,nan,3.0,\n"
 
 
 FLAT = np.ones(6)

@@ -93,10 +93,37 @@ def test_the_api_has_a_page_for_each_module_outside_the_sidebar(tmp_path):
     modules = {p.stem for p in (REPOSITORY / "miiii_core").glob("*.py")} - {"__init__", "__main__"}
     assert {p.stem for p in (html / "api").glob("*.html")} == modules | {"index"}
     assert "miiii_core.waves.turns" in (html / "api" / "waves.html").read_text()
-    assert (
-        'class="reference internal" href="api'
-        not in (html / "index.html").read_text().split("<article")[0]
-    )
+    front = (html / "book" / "index.html").read_text()
+    assert "../api/index.html" in front and "/api/" not in front.split("<article")[0]
+
+
+@pytest.mark.thorough
+def test_the_story_is_numbered_and_a_link_says_where_it_leads(tmp_path, monkeypatch):
+    monkeypatch.setenv("MIIII_REPOSITORY", "ada/engine")
+    pages = {name: f"# Of {name}\n\nWords.\n\n## More\n" for name in ("one", "two", "late", "play")}
+    pages["two"] += "\n{.answer}\nTwo is *even*.\n"
+    write_book(tmp_path, ("look",), **pages, index="# A book\n\nIt has two chapters.\n")
+    parts = {"The story": ["one", "two"], "Toys": ["play"], "Appendices": ["late"]}
+    table = {"format": "jb-book", "root": "book/index", "parts": [
+        {"caption": caption, "chapters": [{"file": f"book/{name}"} for name in names]}
+        for caption, names in parts.items()
+    ]}  # fmt: skip
+    (tmp_path / "_toc.yml").write_text(json.dumps(table))
+    html = site.build_site(tmp_path, {}).parent
+    assert check_site(html) == []
+    assert print_book.story(tmp_path) == ["book/index", "book/one", "book/two"]
+    text = {name: (html / "book" / f"{name}.html").read_text() for name in pages}
+    kinds = [("one", "Chapter 1"), ("two", "Chapter 2"), ("late", None), ("play", None)]
+    for name, number in kinds:
+        found = re.findall(r'<p class="chapter-number">(.*)</p>\n<h1>', text[name])
+        assert found == [number] * bool(number)
+        folded = re.findall(r'<details class="folded"( open="")?>', text[name])
+        assert folded == [' open=""' if name == "late" else ""]
+    assert '<meta property="og:description" content="Two is even." />' in text["two"]
+    picture = "https://raw.githubusercontent.com/ada/engine/main/book/_static/share.png"
+    assert f'"og:image" content="{picture}"' in text["one"]
+    lead = (html / "index.html").read_text()
+    assert 'content="It has two chapters."' in lead and "url=book/index.html" in lead
 
 
 @pytest.mark.thorough

@@ -8,9 +8,9 @@ same kind of network comes out.
 from math import inf
 from typing import NamedTuple
 
-from miiii_core.addition import Phases, measures
 from miiii_core.runs import Run
 
+from ..addition import Phases, measures
 from .claim import Measured, beside, require_course
 
 FORMS = "circuit formation: restricted loss and weights fall, excluded loss rises"

@@ -1,9 +1,12 @@
 """Small tables for a notebook: columns in, a table out that a page and a terminal can show."""
 
+import csv
+import io
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from numbers import Real
 from typing import Any
+from urllib.parse import quote
 
 from tabulate import tabulate
 
@@ -16,9 +19,21 @@ class Table:
 
     columns: Mapping[str, list[str]]
     sides: list[str]
+    values: Mapping[str, list[Any]]  #: The same, as they were given
 
     def _repr_html_(self) -> str:
-        return self._as("html").replace("<table>", '<table class="table">', 1)
+        shown = self._as("html").replace("<table>", '<table class="table">', 1)
+        data = f"data:text/csv;charset=utf-8,{quote(self.csv())}"
+        link = f'<a class="csv" download="table.csv" href="{data}">CSV, in full precision</a>'
+        return shown + link
+
+    def csv(self) -> str:
+        """Return the values in full precision as comma-separated lines."""
+        lines = io.StringIO()
+        csv.writer(lines, lineterminator="\n").writerows(
+            [self.values, *zip(*self.values.values(), strict=True)]
+        )
+        return lines.getvalue()
 
     def __repr__(self) -> str:
         """Return the columns aligned by spaces."""
@@ -36,7 +51,7 @@ def table(columns: Mapping[str, Iterable[Any]]) -> Table:
         raise ValueError(f"columns have lengths {lengths}; give at least one, all of one length")
     texts = {name: list(map(_text, column)) for name, column in values.items()}
     numeric = (all(isinstance(v, Real | None) for v in column) for column in values.values())
-    return Table(texts, ["right" if number else "left" for number in numeric])
+    return Table(texts, ["right" if number else "left" for number in numeric], values)
 
 
 def _text(value: Any) -> str:

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from .fourier import (
+from miiii_core.fourier import (
     fourier_basis,
     fourier_gini,
     frequency_power,
@@ -22,12 +22,12 @@ from .fourier import (
     matmul,
     neuron_frequency,
 )
-from .losses import cross_entropy
-from .model import Transformer, logit_map
-from .runs import Run
-from .shares import TINY, unit_grids
-from .tasks import Task
-from .waves import Waves, columns
+from miiii_core.losses import cross_entropy
+from miiii_core.model import Transformer, logit_map
+from miiii_core.runs import Run
+from miiii_core.shares import TINY, unit_grids
+from miiii_core.tasks import Task
+from miiii_core.waves import Waves, columns
 
 Tensor = np.ndarray | Array
 EXPLAINED = 0.85  # share of variance from which a neuron counts as being of one frequency
