@@ -1,8 +1,12 @@
 """Print the built site into one PDF, chapters in order, with bookmarks and working links.
 
-python -m tools.print_book [FILE]
+python -m tools.print_book [--all] [FILE]
+
+That is the front page and the story, without code; with --all every page, and the code that is
+open on it.
 """
 
+import argparse
 import base64
 import io
 import re
@@ -16,11 +20,19 @@ from pypdf import PdfReader, PdfWriter
 from pypdf.annotations import Link
 from pypdf.generic import Fit
 from selenium.webdriver import Chrome
+from sphinx_external_toc.parsing import parse_toc_yaml
 
 from .browser import ROOT, Missing, chromium, command, find_pages, show
 
-FILE = ROOT / "_build" / "miiii-book.pdf"
-LAYOUT = {f"margin{side}": 0.6 for side in ("Top", "Bottom", "Left", "Right")} | {
+FILES = {False: ROOT / "_build" / "miiii-book.pdf", True: ROOT / "_build" / "miiii-book-all.pdf"}
+STORY = "The story"  # caption of its part in the table of contents
+NO_CODE = """
+const style = document.createElement("style");
+style.textContent = ".cell_input { display: none !important }";
+document.head.append(style);
+"""
+LAYOUT = {
+    "marginTop": 0.7, "marginBottom": 0.7, "marginLeft": 0.9, "marginRight": 0.9,
     "paperWidth": 8.27, "paperHeight": 11.69,  # A4, in inches
     "printBackground": True, "generateTaggedPDF": True, "generateDocumentOutline": True,
 }  # fmt: skip
@@ -54,11 +66,16 @@ class Printed(NamedTuple):
 
 def main() -> int:
     """Write the PDF and say where it is."""
-    file = Path(sys.argv[1]) if len(sys.argv) > 1 else FILE
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--all", action="store_true", help="every page, code included")
+    parser.add_argument("file", type=Path, nargs="?")
+    asked = parser.parse_args()
+    file = asked.file or FILES[asked.all]
     try:
         pages = find_pages()
+        names = pages if asked.all else story(ROOT)
         with chromium() as chrome:
-            printed = {page: print_page(chrome, page) for page in pages.values()}
+            printed = {pages[name]: print_page(chrome, pages[name], asked.all) for name in names}
     except Missing as error:
         print(error, file=sys.stderr)
         return 1
@@ -72,9 +89,18 @@ def main() -> int:
     return 1 if empty else 0
 
 
-def print_page(chrome: Chrome, page: Path) -> Printed:
-    """Print one page of the site, in light."""
+def story(root: Path) -> list[str]:
+    """Return the names of the front page and of the chapters."""
+    table = parse_toc_yaml(root / "_toc.yml").root
+    parts = [part for part in table.subtrees if part.caption == STORY]
+    return [table.docname] + [str(page) for part in parts for page in part.items]
+
+
+def print_page(chrome: Chrome, page: Path, code: bool) -> Printed:
+    """Print one page of the site, in light, with the code that is open on it or without."""
     show(chrome, page)
+    if not code:
+        chrome.execute_script(NO_CODE)
     headings = {_letters(heading): heading for heading in chrome.execute_script(HEADINGS)}
     taken = command(chrome, "Page.printToPDF", **LAYOUT)
     return Printed(PdfReader(io.BytesIO(base64.b64decode(taken["data"]))), headings)

@@ -1,44 +1,76 @@
 """What all figures share: type, colours, axes of epochs and primes, checks of input."""
 
+import functools
 import io
 import re
 import textwrap
 from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
 from typing import Any, cast
 
 import matplotlib.style
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis, XAxis
+from matplotlib.colors import LinearSegmentedColormap, to_hex
 from matplotlib.figure import Figure
+from matplotlib.font_manager import fontManager
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from numpy.typing import ArrayLike
 from scipy.optimize import isotonic_regression
 
 Groups = Mapping[str, ArrayLike]  # arrays by the name of their line, row or panel
-WIDTH = 6.4  # inches: at 390 px on a phone, 11 pt type is still 9 px high
+WIDTH = 6.4  # inches: at 390 px on a phone, 12 pt type is 10 px high
 X0, X1 = "$x_0$", "$x_1$"
-# From the colour of the ground to its contrary: in the dark both are turned around, hues kept.
-SEQUENTIAL, DIVERGING = "GnBu", "RdBu_r"
-INK, GREY, PALE = "#222222", "#777777", "#BBBBBB"
-# Okabe and Ito (2008), told apart under the common colour blindnesses. Their vermilion is kept
-# for training inputs, and grey for chance and controls.
-SPLITS = {"train": "#D55E00", "validation": "#0072B2", "test": "#009E73"}
-COLOURS = ("#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#222222")
+# Two colours mean two things wherever they occur: what is remembered, training inputs, and what
+# follows a rule, unseen ones. Chance and controls are grey. All are dark enough for letters.
+MEMORY, RULE, CHANCE = "#C25100", "#0072B2", "#6B6B6B"
+INK, GREY, PALE = "#222222", CHANCE, "#BBBBBB"
+SPLITS = {"train": MEMORY, "validation": RULE, "test": "#3B78A4"}
+# What else there is to tell apart: neither orange nor blue, and a dash tells it too.
+COLOURS = ("#7A2E6B", "#1B7F6B", "#C2669F", "#857416", "#56657F", "#222222")
 DASHES = ("-", "--", "-.", ":")
+# In the dark the site turns lightness around and keeps hues, so that white becomes its ground:
+# maps of colours begin with a tint, which stands out from either, and not with white.
+SEQUENTIAL, DIVERGING, PRIMES = "miiii", "miiii signed", "miiii primes"
+MAPS = {
+    SEQUENTIAL: ("#E9DDE6", "#D5A8C6", "#B56E9F", "#7A2E6B", "#38123A"),
+    DIVERGING: ("#0C4A3E", "#1B7F6B", "#83B8AA", "#E6E2E5", "#CD9DBF", "#7A2E6B", "#43163F"),
+    PRIMES: ("#D9689A", "#AE4C96", "#793C90", "#463281", "#1C1F58"),
+}
+LARGEST = 113  # primes below it, as in the book, share one scale; larger ones stretch it
+FONTS = Path(__file__).parent / "fonts"
 STYLE: dict[str, Any] = {
-    "font.family": "DejaVu Sans",  # comes with matplotlib, so figures are alike everywhere
-    "font.size": 11, "axes.titlesize": 12, "axes.labelsize": 11,
-    "xtick.labelsize": 10, "ytick.labelsize": 10, "legend.fontsize": 10,
+    # The second comes with matplotlib and has signs that the first lacks.
+    "font.family": ["miiii Sans", "DejaVu Sans"],
+    "font.size": 12, "axes.titlesize": 13, "axes.labelsize": 12,
+    "xtick.labelsize": 11, "ytick.labelsize": 11, "legend.fontsize": 11,
+    "axes.titleweight": "bold", "axes.titlelocation": "left", "axes.labelcolor": INK,
     "legend.frameon": False, "axes.spines.top": False, "axes.spines.right": False,
-    "axes.edgecolor": INK, "lines.linewidth": 2.2, "figure.dpi": 150, "mathtext.default": "it",
+    "axes.edgecolor": GREY, "xtick.color": GREY, "ytick.color": GREY, "text.color": INK,
+    "xtick.labelcolor": INK, "ytick.labelcolor": INK, "lines.linewidth": 2.2, "figure.dpi": 150,
+    "mathtext.fontset": "custom", "mathtext.rm": "miiii Sans", "mathtext.it": "miiii Sans:italic",
+    "mathtext.bf": "miiii Sans:bold", "mathtext.cal": "miiii Sans:italic",
+    "mathtext.fallback": "stixsans", "mathtext.default": "it",
 }  # fmt: skip
 
 
 def look() -> Any:
     """Return a context, or decorator, of matplotlib's own defaults and the house style."""
+    _bring()
     return matplotlib.style.context(["default", STYLE])
+
+
+def prime_colours(moduli: ArrayLike) -> list[str]:
+    """Return the colour of each prime: one scale, the larger the darker, the same in all figures.
+
+    It runs with the square root, so that neither the small nor the large ones look alike.
+    """
+    primes = np.asarray(moduli, float)
+    low, high = np.sqrt([2, max(LARGEST, primes.max())])
+    _bring()
+    return [to_hex(c) for c in matplotlib.colormaps[PRIMES]((np.sqrt(primes) - low) / (high - low))]
 
 
 class HouseFigure(Figure):
@@ -131,7 +163,7 @@ def after_start(epochs: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
 def symbols(text: str) -> str:
     """Return a text with W_E and T_nanda set as the symbols they are."""
     text = re.sub(r"\bW_(\w+)", r"$W_\\mathrm{\1}$", text)
-    return re.sub(r"\bT_(\w+)", r"$\\mathcal{T}_\\mathrm{\1}$", text)
+    return re.sub(r"\bT_(\w+)", r"$𝒯_\\mathrm{\1}$", text)
 
 
 def short_number(value: float) -> str:
@@ -197,10 +229,19 @@ def name_ends(axes: Axes, lines: Sequence[Line2D]) -> None:
     if not named:
         return
     named.sort(key=lambda one: one[0])
-    sizes = np.array([0.17 * (1 + name.count("\n")) for _, name, _ in named]) / inches(axes.yaxis)
+    sizes = np.array([0.215 * (1 + name.count("\n")) for _, name, _ in named]) / inches(axes.yaxis)
     offsets = np.concatenate([[0], np.cumsum((sizes[1:] + sizes[:-1]) / 2)])
     wanted = isotonic_regression(np.array([end for end, _, _ in named]) - offsets).x
     places = np.clip(wanted, 0, max(0.0, 1 - offsets[-1])) + offsets
     place: dict[str, Any] = {"xycoords": "axes fraction", "va": "center", "linespacing": 1.0}
     for height, (_, name, line) in zip(places, named, strict=True):
-        axes.annotate(symbols(name), (1.01, height), color=line.get_color(), size=10, **place)
+        axes.annotate(symbols(name), (1.01, height), color=line.get_color(), size=11, **place)
+
+
+@functools.cache
+def _bring() -> None:
+    """Let matplotlib know the fonts and colour maps of the house, once."""
+    for file in sorted(FONTS.glob("*.ttf")):
+        fontManager.addfont(file)
+    for name, colours in MAPS.items():
+        matplotlib.colormaps.register(LinearSegmentedColormap.from_list(name, colours))
