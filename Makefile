@@ -61,8 +61,8 @@ serve: $(INSTALLED) ## serve the built site on this machine
 		echo "port $(PORT) will not do, it may be in use; name another: make serve PORT=8001" >&2; exit 1; }
 	@$(BIN)/python -m http.server $(PORT) --bind 127.0.0.1 --directory _build/html
 
-pdf: $(INSTALLED) ## print the built site into one PDF (needs Chromium)
-	@$(BIN)/python -m tools.print_book
+pdf: $(INSTALLED) ## print the story into one PDF (needs Chromium); PDF_ARGS=--all: every page
+	@$(BIN)/python -m tools.print_book $(PDF_ARGS)
 
 clean: ## remove the site and the executed chapters; runs and .venv stay
 	@rm -rf _build _run

@@ -93,7 +93,8 @@ def site_key(root: Path, executed: Mapping[str, Path]) -> str:
     book, runs = root / "book", root / "book" / "runs"  # which reach pages through chapters alone
     files = [root / "_config.yml", root / "_toc.yml", *(root / NOTEBOOKS).glob("*.ipynb")]
     files += [path for path in book.rglob("*") if runs not in path.parents]
-    files += [path for name in OURS for path in (PACKAGES / name).rglob("*.py")]
+    files += [path for name in OURS for path in (PACKAGES / name).rglob("*.*")]
+    files = [path for path in files if path.suffix != ".pyc"]
     installed = sorted(f"{d.name} {d.version}" for d in importlib.metadata.distributions())
     parts = [digest_of([*files, *executed.values()]), find_repository(root), installed]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()

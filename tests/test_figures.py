@@ -30,6 +30,14 @@ def png(figure):
 
 # How each function is called at its plainest.
 PLAIN = {
+    "spans": lambda: figures.spans(
+        {"head 1": (0, 0.5, 1), "head 2": (0.9, 1, 1)}, "share", limits=(0, 1)
+    ),
+    "pairs": lambda: figures.pairs({"a": (0.0, 1.0), "b": (0.5, 0.6)}, ("own", "others"), "left"),
+    "outcomes": lambda: figures.outcomes(
+        {"a": [0.9, 1.0], "b": [0.1]}, {"a": "soon"}, "x", chance=0.06
+    ),
+    "stacked": lambda: figures.stacked({"a": [1, 2, 3], "b": [3, 0, 1]}, ["x", "y", "z"], "claims"),
     "grokking_figure": lambda: figures.grokking_figure(EPOCHS, RISING, RISING**4, MODULI),
     "training_maps": lambda: figures.training_maps(EPOCHS, {"a": RISING, "b": RISING}, MODULI, "x"),
     "curves": lambda: figures.curves(EPOCHS, {"train": RISING[:, 0], "other": EPOCHS}, "value"),

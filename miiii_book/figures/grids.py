@@ -62,7 +62,7 @@ def heat_maps(
     every = np.concatenate([grid.ravel() for grid in arrays.values()])
     rows = max(len(grid) for grid in arrays.values())
     stretched = any(grid.shape != (rows, rows) for grid in arrays.values())
-    tall = float(np.clip(0.04 * rows, 0.2, 0.5 if len(arrays) > 1 else 0.9)) if stretched else 1.0
+    tall = float(np.clip(0.026 * rows, 0.2, 0.5 if len(arrays) > 1 else 0.9)) if stretched else 1.0
     figure, cells, columns = style.multiples(arrays, columns, tall)
     largest = float(np.nanmax(np.abs(every))) or 1.0
     span = (-largest, largest) if signed else (float(np.nanmin(every)), float(np.nanmax(every)))
