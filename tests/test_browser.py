@@ -15,6 +15,7 @@ import pytest
 from check_site import check_site
 from selenium.common.exceptions import TimeoutException
 from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.wait import WebDriverWait
 
 from miiii_book.chapters import read_pages
@@ -39,6 +40,7 @@ const style = document.createElement("style");
 style.textContent = "* { transition: none !important; animation: none !important }";
 document.head.append(style);
 document.querySelectorAll("details").forEach((details) => (details.open = true));
+document.querySelectorAll(".show-code[aria-pressed=false]").forEach((button) => button.click());
 """
 # When the first text or image was painted, in milliseconds since the page was asked for.
 FIRST_VIEW = """
@@ -145,11 +147,33 @@ def test_a_page_is_for_everyone_and_fits_a_phone(name, chrome, pages):
     assert wide <= 390, f"the page is {wide} pixels wide"
     browser.show(chrome, pages[name])
     chrome.execute_script(AT_REST)
-    assert faults(chrome) == []
-    browser.prefer(chrome, dark=True)
-    WebDriverWait(chrome, 5).until(lambda _: theme(chrome) == "dark")
-    # The dark differs by its colours alone.
-    assert faults(chrome, ["color-contrast"], {}) == []
+    try:
+        assert faults(chrome) == []
+        browser.prefer(chrome, dark=True)
+        WebDriverWait(chrome, 5).until(lambda _: theme(chrome) == "dark")
+        # The dark differs by its colours alone.
+        assert faults(chrome, ["color-contrast"], {}) == []
+    finally:
+        chrome.execute_script("localStorage.clear()")
+
+
+def test_one_switch_shows_the_code_of_all_pages(chrome, pages):
+    def shown():
+        found = chrome.find_elements(By.CSS_SELECTOR, ".tag_hide-input .cell_input")
+        return {each.is_displayed() for each in found}
+
+    def switch():
+        return chrome.find_element(By.CSS_SELECTOR, ".show-code")
+
+    try:
+        for name, key in (("book/training", Keys.SPACE), ("book/neurons", Keys.ENTER)):
+            browser.show(chrome, pages[name])
+            assert shown() == {key == Keys.ENTER}, "the choice is kept from page to page"
+            switch().send_keys(key)
+            assert shown() == {key == Keys.SPACE}
+            assert switch().get_attribute("aria-pressed") == str(key == Keys.SPACE).lower()
+    finally:
+        chrome.execute_script("localStorage.clear()")
 
 
 def test_the_check_for_everyone_finds_faults(chrome, tmp_path):
