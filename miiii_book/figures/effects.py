@@ -53,10 +53,13 @@ def by_prime(
         solid = checked((full or {}).get(name, np.ones(len(x))), f"full[{name!r}]", len(x)) != 0
         colour = shades[index] if joined else looks[name]["color"]
         line = {"color": colour, "linestyle": "-" if joined else "none", "linewidth": 1.2}
-        handles += axes.plot(x, height, label=name, **line)
+        drawn = axes.plot(x, height, label=name, **line)
+        ends = index in (0, len(groups) - 1)  # of many lines only these have room for their names
+        handles += drawn if not joined or ends or len(groups) < 5 else []
         line |= {"linestyle": "none", "marker": MARKS[0 if joined else index % len(MARKS)]}
         axes.plot(x[solid], height[solid], **line)
-        axes.plot(x[~solid], height[~solid], markerfacecolor="white", **line)
+        size = 3.5 if joined and len(groups) > 4 else None
+        axes.plot(x[~solid], height[~solid], markerfacecolor="white", markersize=size, **line)
     if np.isposinf(found).any():
         handles.append(axes.axhline(above, color=style.GREY, linewidth=0.8, label=never, zorder=0))
     if log:
@@ -181,13 +184,13 @@ def stacked(values: Groups, parts: Sequence[str], label: str) -> Figure:
 
     Args:
         values: Sizes (part,) by row, from the top.
-        parts: Names of the parts; the first two are in colour, the others grey.
+        parts: Names of the parts; the first two are in colour, dark and light, the others grey.
         label: What the sizes are.
     """
     sizes = np.stack(list(checked_all(values, "values", len(parts)).values()))
     starts = np.cumsum(sizes, axis=1) - sizes
     figure, axes = panel(None, 1.2 + 0.36 * len(sizes))
-    colours = [style.COLOURS[0], style.COLOURS[3], "0.75", "0.55", "0.4"]
+    colours = [style.COLOURS[0], style.COLOURS[2], "0.8", "0.55", "0.4"]
     rows = [symbols(name) for name in values]
     for part, colour, width, start in zip(parts, colours, sizes.T, starts.T, strict=False):
         axes.barh(rows, width, left=start, height=0.7, color=colour, label=part)
