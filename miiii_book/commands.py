@@ -6,13 +6,14 @@ The book's tools take seconds to import, so that each command imports what it ne
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import click
 
 from miiii_core import cli
 from miiii_core.config import field_type, fields
-from miiii_core.presets import preset
+from miiii_core.presets import PRESETS, preset
 
 
 @click.command()
@@ -55,6 +56,28 @@ def claims(
         click.echo(json.dumps(page.to_json(), indent=2, ensure_ascii=False))
     else:
         click.echo(page.verbose() if verbose else repr(page))
+
+
+@click.command()
+@click.argument("named", metavar="RUN")
+@click.option("--out", required=True, type=cli.FOLDER, help="the page, a file to write")
+def explore(named: str, out: Path) -> None:
+    """Write a page in which a run, a preset or a folder, can be asked, broken and looked into.
+
+    It is a single file that works from a disk, without a network.
+    """
+    with _installed("book"):
+        from miiii_core import runs
+        from miiii_core.files import write_atomic
+
+        from . import explore as exploring
+    if out.is_dir() or not out.parent.is_dir():
+        raise ValueError(f"--out {out} will not do; give a file in a folder that exists")
+    if named not in PRESETS and not Path(named).is_dir():
+        raise runs.RunError(f"there is no run in {named}; give a preset's name, or a run's folder")
+    content = exploring.page(runs.cached(named)).encode()
+    write_atomic(out, content)
+    click.echo(f"open {out} ({len(content) / 1e6:.1f} MB)")
 
 
 @click.command()

@@ -1,0 +1,111 @@
+/* Break it: take parts out, and see which tasks notice, beside random parts of the same size. */
+miiii.views.break = (ctx) => {
+  const { make, button, box, line, span, whole, share } = miiii;
+  const { store } = ctx;
+  const [heads, primes] = ["heads", "neurons"].map((name) => make("div", { class: "miiii-row", role: "group", "aria-label": name }));
+  const single = make("input", { name: "neuron", inputmode: "numeric", size: 5 });
+  const reset = button("Put all back", () => store.set({ off: [] }));
+  const others = button("Draw others at random", () => store.set({ seed: store.state.seed + 1 }));
+  const form = make("form", { class: "miiii-row", submit: (event) => one(event) }, make("label", {}, "neuron ", single),
+    make("button", {}, "Take out"), others, reset);
+  const [said, legend, told, table, status] = [line("said"), line("legend"), line("told"), box("tasks"), miiii.status(ctx)];
+  const pointer = { pointermove: (event) => read(event), click: (event) => read(event, true) };
+  const map = miiii.canvas(ctx, { class: "miiii-map", ...pointer }, (width) => width, (...pen) => paint(...pen));
+  const hint = "What is taken out is set to its mean. Grey says what random parts of the same size do.";
+  const two = box("two", make("div", {}, table), make("div", {}, map, legend, told));
+  const frame = miiii.frame(ctx, "break", "Break it", hint, heads, primes, form, status.element, said, two);
+  let [asked, scores, seen] = ["", null, null];
+  const sieve = () => !["nanda", "basis"].includes(ctx.meta.kind);
+  const mean = (list) => list.reduce((sum, value) => sum + value, 0) / list.length;
+
+  function one(event) {
+    event.preventDefault();
+    const [text, most] = [single.value.trim(), ctx.now ? ctx.now.net.m - 1 : 0];
+    const wrong = !/^\d{1,9}$/.test(text) || +text > most;
+    frame.error(wrong ? `There is no such neuron; give a number from 0 to ${whole(most)}.` : "");
+    if (!wrong) store.toggle(`neuron-${+text}`);
+  }
+  function toggles() {
+    const { moduli, p, kind } = ctx.meta;
+    const pressed = (name, text) => button(text, () => store.toggle(name),
+      { class: "miiii-toggle", "data-off": name, "aria-pressed": store.state.off.includes(name) });
+    miiii.renew(heads, "heads ", ...Array.from({ length: ctx.now.net.heads }, (_, h) => pressed(`head-${h}`, h)));
+    const groups = kind === "nanda" ? Array.from({ length: p >> 1 }, (_, k) => k + 1) : moduli;
+    const owner = kind === "nanda" ? "frequency" : "prime";
+    miiii.renew(primes, `neurons of ${owner} `, ...groups.map((q) => pressed(`${owner}-${q}`, q)));
+    reset.disabled = others.disabled = !store.state.off.length;
+  }
+  /* A row for each task: where it stood, where it stands, and the range of the random draws. */
+  function rows() {
+    const { before, after = before, random, sizes, done } = scores;
+    const mark = (name, from, to = from) => make("i", { class: name, style: `--at:${from};--to:${to}` });
+    const row = (q, i) => {
+      const drawn = random.map((draw) => draw[i]);
+      const data = { before: before[i], accuracy: after[i], ...(drawn.length ? { random: mean(drawn) } : {}) };
+      const range = drawn.length ? mark("random", Math.min(...drawn), Math.max(...drawn)) : null;
+      const item = make("div", { class: "task", "data-modulus": q }, span("", `mod ${q}`), span("track", mark("now", after[i]), range, mark("was", before[i])),
+        make("b", {}, share(after[i])), make("em", {}, drawn.length ? share(mean(drawn)) : ""));
+      Object.entries(data).forEach(([name, value]) => (item.dataset[name] = value.toFixed(4)));
+      return item;
+    };
+    const head = ["", "", store.state.off.length ? "left" : "right", random.length ? "random" : ""].map((text) => span("", text));
+    table.replaceChildren(make("div", { class: "task head" }, head), ...ctx.meta.moduli.map(row));
+    const count = (size, kind) => `${size} ${size === 1 ? kind.slice(0, -1) : kind}`;
+    const parts = Object.entries(sizes).filter(([, size]) => size).map(([kind, size]) => count(size, kind)).join(" and ");
+    const control = random.length ? `; without as many at random ${share(mean(random.map(mean)))}, over ${count(random.length, "draws")}`
+      : done && parts ? "; as many others are not left to draw from" : "";
+    const what = parts ? `Without ${parts}` : "With everything in place";
+    said.textContent = `${what} ${share(mean(after))} of the answers to unseen numbers are right${control}.`;
+    if (done) frame.say(said.textContent);
+  }
+  /* Every number below p squared at its digits: x0 to the right, x1 upwards. */
+  function paint(pen, width, _, colour) {
+    if (!seen || !ctx.now) return;
+    const { trained } = ctx.now.task;
+    miiii.paintGrid(pen, width, ctx.meta.p, colour("ground"), (n, x, y, cell) => {
+      const [was, is] = [seen.before[n], seen.after[n]];
+      if (!was && !is) return;
+      pen.fillStyle = pen.strokeStyle = colour(sieve() && was ? (is ? "faint" : "text") : trained(n) ? "memory" : "rule");
+      if (is) pen.fillRect(x, y, cell, cell);
+      else pen.strokeRect(x + 0.5, y + 0.5, cell - 1, cell - 1);
+    });
+  }
+  function count() {
+    const tally = (test) => whole(seen.after.filter((is, n) => test(is, seen.before[n], n)).length);
+    const held = tally((is, was, n) => is && !was && !ctx.now.task.trained(n));
+    const [called, passed, lost] = [tally((is) => is), tally((is, was) => is && !was), tally((is, was) => was && !is)];
+    legend.textContent = sieve()
+      ? `All numbers. ▪ called prime: ${called}. ■ pass for primes now: ${passed}, of which ${held} never seen (blue). □ refused now: ${lost}.`
+      : `All pairs of digits. ■ answered wrong: ${called}; blue were never seen.`;
+    map.setAttribute("aria-label", legend.textContent);
+    map.redraw();
+  }
+  function read(event, take) {
+    const [box, p] = [map.getBoundingClientRect(), ctx.meta?.p];
+    const [x0, x1] = [(event.clientX - box.left) / box.width, 1 - (event.clientY - box.top) / box.height].map((at) => Math.floor(at * p));
+    const n = x0 + p * x1;
+    if (!seen || Math.min(x0, x1) < 0 || Math.max(x0, x1) >= p) return;
+    const factor = ctx.meta.moduli.find((q) => n % q === 0 && n !== q);
+    const what = n < 2 ? "neither prime nor composite" : factor ? `${factor} × ${whole(n / factor)}` : "a prime";
+    const changed = seen.before[n] === seen.after[n] ? "" : ", otherwise than before";
+    const said = sieve() ? [`${whole(n)}, ${what}: refused`, `${whole(n)}, ${what}: called prime`] : [`${x0} and ${x1}: right`, `${x0} and ${x1}: wrong`];
+    told.textContent = said[seen.after[n]] + changed;
+    if (take) store.set({ n });
+  }
+  function draw() {
+    status.show();
+    if (!ctx.now) return;
+    toggles();
+    frame.whenSeen(() => {
+      const { run, epoch, off, seed } = store.state;
+      const [state, question] = [`${run}@${epoch}:${off}`, `${run}@${epoch}:${off}:${seed}`];
+      if (question === asked) return;
+      const hear = (part) => ((scores = part), rows());
+      const draws = off.every((name) => !/^(head|wave)/.test(name)) ? 5 : 3;
+      frame.ask("scores", { off, seed, draws }, hear, hear);
+      if (!asked.startsWith(`${state}:`)) frame.ask("grid", { off, background: true }, (grid) => ((seen = grid), count()));
+      asked = question;
+    });
+  }
+  return { ...frame, draw };
+};
