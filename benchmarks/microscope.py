@@ -1,7 +1,4 @@
-"""Print how long the microscope takes in a headless Chromium: ``python -m benchmarks.microscope``.
-
-Times are of this machine and its load; those of the worker are until the whole answer is there.
-"""
+"""Print how long the microscope takes in Chromium: ``python -m benchmarks.microscope``."""
 
 import os
 import sys
@@ -35,7 +32,6 @@ JOBS: dict[str, tuple[str, dict[str, object]]] = {
     "a head": ("scores", {"off": ["head-1"]}),
     "a neuron": ("scores", {"off": ["neuron-5"]}),
     "neurons of a prime": ("scores", {"off": ["prime-97"]}),
-    "another prime's": ("scores", {"off": ["prime-89"]}),
     "a wave": ("scores", {"off": ["wave-97-32"]}),
     "waves of a prime": ("profile", {"i": 24, "off": []}),
     "the grid, twice": ("grid", {"off": ["prime-97"]}),
@@ -43,7 +39,7 @@ JOBS: dict[str, tuple[str, dict[str, object]]] = {
 
 
 def main(name: str) -> None:
-    """Measure the page of a preset's run."""
+    """Measure the page of a preset's run, under the load that there is."""
     with tempfile.TemporaryDirectory() as folder, browser.chromium() as chrome:
         page = Path(folder, "page.html")
         page.write_text(explore.page(runs.cached(name), most=2), "utf-8")

@@ -463,6 +463,8 @@ def test_a_run_by_hand_works_on_a_phone_without_a_fault(chrome, tmp_path):
         one(chrome, f'[data-view="{name}"]').location_once_scrolled_into_view  # noqa: B018
         until(chrome, lambda name=name: one(chrome, f'[data-view="{name}"]').text)
     until(chrome, lambda: chrome.find_elements(By.CSS_SELECTOR, "[data-accuracy]"))
+    text = one(chrome, "main").text
+    assert not [word for word in ("[object", "undefined", "NaN", "null") if word in text]
     assert chrome.execute_script("return document.scrollingElement.scrollWidth") <= 390
     assert chrome.get_log("browser") == []
 

@@ -17,7 +17,7 @@ miiii.make = (tag, attributes = {}, ...children) => {
     if (typeof value === "function") element.addEventListener(name, value);
     else if (value !== false) element.setAttribute(name, value);
   }
-  element.append(...children.flat().filter((child) => (child ?? "") !== ""));
+  element.append(...children.flat(Infinity).filter((child) => (child ?? "") !== ""));
   return element;
 };
 
