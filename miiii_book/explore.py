@@ -29,13 +29,7 @@ from miiii_core.train import initial_state
 
 FOLDER = Path(__file__).parent / "microscope"
 VIEWS = ("ask", "waves", "break", "neurons", "wind")
-SCRIPTS = (
-    "weights",
-    "measure",
-    "views",
-    "state",
-    *VIEWS,
-)  # in the order in which a page loads them
+SCRIPTS = ("weights", "measure", "views", "state", *VIEWS)  # in the order of their loading
 STORED = tuple(name for name in WEIGHT_NAMES if name not in ("W_Q", "W_K"))
 MOST_SNAPSHOTS = 12
 MOST_CHANGED = 0.001  # share of answers, over all inputs and tasks, that rounding may change
@@ -211,7 +205,7 @@ def show(run: Run, *others: Run, on_state: Callable[[dict[str, str]], Any] | Non
         epoch.options, epoch.value = (epochs := chosen_epochs(own, 6)), epochs[-1]
         addition = own.config.task.name == "nanda"
         groups = range(1, own.task.p // 2 + 1) if addition else own.task.moduli
-        heads = [f"head-{h}" for h in range(own.config.model.n_heads)]
+        heads = [f"head-{h + 1}" for h in range(own.config.model.n_heads)]
         off.options = heads + [f"{'frequency' if addition else 'prime'}-{q}" for q in groups]
         text = html.escape(page(own, 6, 2, also=(FOLDER / "lab.js").read_text("utf-8")))
         frame = f'<iframe srcdoc="{text}" style="width: 100%; height: 80vh; border: 0"></iframe>'

@@ -262,7 +262,7 @@ def test_logits_of_a_page_are_those_of_jax(name, chrome, shown):
 
 
 def head(activations):
-    return ablate(activations, "head_out", [2])
+    return ablate(activations, "head_out", [1])
 
 
 def neurons(activations):

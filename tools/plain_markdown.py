@@ -87,6 +87,8 @@ def _directive(found: re.Match[str]) -> str:
         return f"<details>\n<summary>Solution</summary>\n\n{body}\n\n</details>"
     if name == "exercise":
         return f"**Exercise: {title}**\n\n{body}"
+    if name == "microscope":
+        return "*(Here the site has a view of the network that can be touched.)*"
     quoted = "\n".join(f"> {line}".rstrip() for line in body.splitlines())
     return f"> **{title or name.capitalize()}**\n>\n{quoted}"
 

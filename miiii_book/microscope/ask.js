@@ -12,7 +12,7 @@ miiii.views.ask = (ctx) => {
   const [said, dials] = [line("said"), make("ol", { class: "miiii-dials" })];
   const [epochs, status] = [miiii.epochs(ctx), miiii.status(ctx, true)];
   const hint = "Type a number, and a small network answers. The ring says how sure it is, the mark at the rim what is right.";
-  const frame = miiii.frame(ctx, "ask", "Ask it", hint, row, said, status.element, dials, epochs.element);
+  const frame = miiii.frame(ctx, "ask", "Ask it", hint, row, epochs.element, said, status.element, dials);
   let [shown, drawn] = [[], null];
 
   const wanted = (n) => !(unseen.checked && ctx.now.task.trained(n)) && !(primes.checked && !miiii.isPrime(n));

@@ -29,7 +29,7 @@ miiii.views.break = (ctx) => {
     const { moduli, p, kind } = ctx.meta;
     const pressed = (name, text) => button(text, () => store.toggle(name),
       { class: "miiii-toggle", "data-off": name, "aria-pressed": store.state.off.includes(name) });
-    miiii.renew(heads, "heads ", ...Array.from({ length: ctx.now.net.heads }, (_, h) => pressed(`head-${h}`, h)));
+    miiii.renew(heads, "heads ", ...Array.from({ length: ctx.now.net.heads }, (_, h) => pressed(`head-${h + 1}`, h + 1)));
     const groups = kind === "nanda" ? Array.from({ length: p >> 1 }, (_, k) => k + 1) : moduli;
     const owner = kind === "nanda" ? "frequency" : "prime";
     miiii.renew(primes, `neurons of ${owner} `, ...groups.map((q) => pressed(`${owner}-${q}`, q)));

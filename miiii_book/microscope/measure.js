@@ -148,7 +148,7 @@ miiii.measure = function (core, port) {
   async function partsOf(bench, off, breathe) {
     const parts = { heads: [], neurons: [], waves: [] };
     for (const [kind, a, b] of off.map((name) => name.split("-"))) {
-      if (kind === "head" && a < bench.net.heads) parts.heads.push(+a);
+      if (kind === "head" && a > 0 && a <= bench.net.heads) parts.heads.push(a - 1); // counted from 1, as in the book
       if (kind === "neuron" && a < bench.net.m) parts.neurons.push(+a);
       if (kind === "wave" && b >= 1 && b <= a >> 1) parts.waves.push([+a, +b]);
       if (!["prime", "frequency"].includes(kind)) continue;

@@ -110,7 +110,7 @@ miiii.views.waves = (ctx) => {
       const [x0, x1, rest] = shares.slice(3 * h, 3 * h + 3);
       const { n, p } = { n: store.state.n, p: ctx.meta.p };
       const reads = rest > Math.max(x0, x1) ? "neither" : x0 >= x1 ? `${n % p}, the units` : `${Math.floor(n / p)}, the ${p}s`;
-      return make("p", { class: "carry" }, `head ${h} reads ${reads} (${share(Math.max(x0, x1, rest))})`);
+      return make("p", { class: "carry" }, `head ${h + 1} reads ${reads} (${share(Math.max(x0, x1, rest))})`);
     });
     const carry = (stairs ? found.used.slice(0, 6) : []).map((k) => {
       const g = stairs.groups.indexOf(found.q);
