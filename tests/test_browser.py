@@ -41,6 +41,12 @@ style.textContent = "* { transition: none !important; animation: none !important
 document.head.append(style);
 document.querySelectorAll("details").forEach((details) => (details.open = true));
 document.querySelectorAll(".show-code[aria-pressed=false]").forEach((button) => button.click());
+dispatchEvent(new Event("resize")); // the theme then looks which boxes scroll, a moment later
+"""
+# Whether the theme lets a keyboard into each box of code that scrolls.
+REACHED = """
+return [...document.querySelectorAll("pre")].every(
+  (code) => code.scrollWidth <= code.clientWidth || code.tabIndex === 0);
 """
 # When the first text or image was painted, in milliseconds since the page was asked for.
 FIRST_VIEW = """
@@ -147,6 +153,8 @@ def test_a_page_is_for_everyone_and_fits_a_phone(name, chrome, pages):
     assert wide <= 390, f"the page is {wide} pixels wide"
     browser.show(chrome, pages[name])
     chrome.execute_script(AT_REST)
+    with suppress(TimeoutException):  # or the check below finds them
+        WebDriverWait(chrome, 8).until(lambda _: chrome.execute_script(REACHED))
     try:
         assert faults(chrome) == []
         browser.prefer(chrome, dark=True)

@@ -2,8 +2,8 @@
 
 Every page loads the icons twice, as a webfont in the theme's style and as a script that puts
 drawings in their place; an index for a search while typing, which is switched off; the style and
-script of cards and tabs, which no page may have; and the scripts of sphinx-thebe, which name a
-foreign host. They go. An icon in a font is a letter to a screen reader: it is hidden from it.
+script of cards and tabs, which no page may have; MathJax where the pages below have formulas and
+this one has none; and the scripts of sphinx-thebe, which name a foreign host. They go. An icon in a font is a letter to a screen reader: it is hidden from it.
 """
 
 import re
@@ -15,6 +15,7 @@ from sphinx.application import Sphinx
 ICONS = "fontawesome.js"
 SEARCH = ("searchtools.js", "language_data.js", "searchindex.js")
 DESIGN = ("sphinx-design.min.css", "design-tabs.js")
+MATHS = ("mathjax/startup.js",)
 SPOKEN = {
     # It would be read in the place of what stands there: "Show code cell source".
     ' aria-label="Toggle hidden content"': "",
@@ -39,7 +40,9 @@ def finished(text: str, *, searches: bool) -> str:
         searches: Whether it is the page that searches.
     """
     designed = re.search(r'class="(?:[^"]* )?sd-', text)
+    counted = re.search(r'class="(?:[^"]* )?math[ "]', text)
     unused = (ICONS, *(() if searches else SEARCH), *(() if designed else DESIGN))
+    unused += () if counted else MATHS
     address = rf'"[^"]*/(?:{"|".join(map(re.escape, unused))})(?:\?[^"]*)?"'
     text = re.sub(rf"<script[^>]* src={address}[^>]*></script>\s*", "", text)
     text = re.sub(rf"<link[^>]* href={address}[^>]*>\s*", "", text)

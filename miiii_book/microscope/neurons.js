@@ -3,7 +3,7 @@ miiii.views.neurons = (ctx) => {
   const { make, box, line, percent, share } = miiii;
   const { store } = ctx;
   const events = { keydown: (event) => step(event), click: (event) => touch(event), pointermove: (event) => event.buttons && touch(event) };
-  const slider = { class: "miiii-stairs", role: "slider", tabindex: 0, "aria-label": "neuron", ...events };
+  const slider = { class: "miiii-stairs", role: "slider", tabindex: 0, "aria-label": "neuron", "aria-valuenow": 0, ...events };
   const stairs = miiii.canvas(ctx, slider, (width) => Math.max(200, 0.3 * width), (...pen) => climb(...pen));
   const map = miiii.canvas(ctx, { class: "miiii-map" }, (width) => width, (...pen) => portrait(...pen));
   const votes = miiii.canvas(ctx, {}, (width) => Math.min(170, 0.5 * width), (...pen) => vote(...pen));
