@@ -3,7 +3,8 @@
 Every page loads the icons twice, as a webfont in the theme's style and as a script that puts
 drawings in their place; an index for a search while typing, which is switched off; the style and
 script of cards and tabs, which no page may have; MathJax where the pages below have formulas and
-this one has none; and the scripts of sphinx-thebe, which name a foreign host. They go. An icon in a font is a letter to a screen reader: it is hidden from it.
+this one has none; and the scripts of sphinx-thebe, which name a foreign host. They go. An icon in a
+font is a letter to a screen reader: it is hidden from it.
 """
 
 import re
