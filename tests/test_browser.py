@@ -178,7 +178,7 @@ def test_one_switch_shows_the_code_of_all_pages(chrome, pages):
             browser.show(chrome, pages[name])
             assert shown() == {key == Keys.ENTER}, "the choice is kept from page to page"
             switch().send_keys(key)
-            assert shown() == {key == Keys.SPACE}
+            WebDriverWait(chrome, 5).until(lambda _, key=key: shown() == {key == Keys.SPACE})
             assert switch().get_attribute("aria-pressed") == str(key == Keys.SPACE).lower()
     finally:
         chrome.execute_script("localStorage.clear()")

@@ -18,6 +18,7 @@ from matplotlib.font_manager import fontManager
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from numpy.typing import ArrayLike
+from PIL import Image
 from scipy.optimize import isotonic_regression
 
 Groups = Mapping[str, ArrayLike]  # arrays by the name of their line, row or panel
@@ -82,10 +83,12 @@ class HouseFigure(Figure):
             super().draw(renderer)
 
     def _repr_png_(self) -> bytes:
-        """Give a notebook the picture, whatever the backend."""
-        picture = io.BytesIO()
+        """Give a notebook the picture, whatever the backend; of 256 colours, which halves it."""
+        full, picture = io.BytesIO(), io.BytesIO()
         with look():
-            self.savefig(picture, format="png", bbox_inches="tight")
+            self.savefig(full, format="png", bbox_inches="tight")
+        colours = Image.open(full).convert("RGB").quantize(256, dither=Image.Dither.NONE)
+        colours.save(picture, format="png", optimize=True)
         return picture.getvalue()
 
 
