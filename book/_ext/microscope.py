@@ -73,6 +73,8 @@ def add_scripts(app: Sphinx, page: str, template: str, context: dict[str, Any], 
     """Let a page that holds views load what they need, which is written at the first of them."""
     if tree is None or not any(tree.findall(view)):
         return
+    if page == PAGE:  # where the views take the margin; a head of the page Jupyter would not keep
+        context["meta"] = (context.get("meta") or {}) | {"html_theme.sidebar_secondary.remove": ""}
     found, folder = shown_runs(app), app.outdir / "_static" / PLACE
     if folder not in _laid and found:
         explore.lay_out(folder, found, found[0].folder.parents[2] / "_run" / PLACE)
