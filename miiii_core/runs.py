@@ -48,17 +48,19 @@ from .batch import fit_many
 from .config import Config, Precision, batch_fields
 from .files import FileDamaged, held
 from .losses import GENERALISED, NEVER, first_epoch
-from .model import WEIGHT_NAMES, Activations, Transformer, numerics
+from .model import WEIGHT_NAMES, Activations, Transformer, numerics, weight_type
 from .presets import PRESETS, nearest_preset, preset, train_command
 from .probes import metric_axes
-from .tasks import SPLITS, Task
+from .tasks import SPLITS, Task, primes_below
 from .train import Progress, TrainingDiverged, TrainState
 
 FORMAT = 3
 SAVE_SECONDS = 20.0  # least time between two saves of the state
 LARGE_P = 100  # from this p on a training can take hours, and is never started unasked
+OVERHEAD = 700_000_000  # bytes of Python, JAX and its compiler; measured on a CPU: 610 MB
 RESTORE = "restore the file, or train the run again"
 SNAPSHOT = "snapshots/{:08d}.npz"
+CONTAINER_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 STOPPING = [getattr(signal, n) for n in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, n)]
 DeviceName = Literal["auto", "cpu", "gpu"]
 News = Iterable[Mapping[int, Progress | TrainingDiverged]]
@@ -367,6 +369,23 @@ def find_device(name: DeviceName) -> jax.Device:
         ) from error
 
 
+def estimate_memory(config: Config, runs: int = 1) -> int:
+    """Return the bytes that a process needs at its peak to train, a little generously.
+
+    Counted are the activations of a step on the training inputs, or of an evaluation on all
+    inputs, whichever is more; the weights with gradient and copies; and the state of the
+    optimiser, which is theirs, the two moments of Adam, and what the filter keeps.
+    """
+    p, model, optim = config.task.p, config.model, config.optim
+    moduli = (p,) if config.task.name == "nanda" else primes_below(p)
+    classes = 2 * len(moduli) if config.task.name == "divisible" else sum(moduli)
+    weights = model.d_model * (p + 4 + 4 * model.d_model + 2 * model.d_mlp + classes)
+    kept = {"ema": 1, "ma": optim.grokfast_window, "none": 0}[optim.grokfast]
+    width = 4 * classes + 4 * model.d_mlp + 16 * model.d_model + 6 * p
+    numbers = max(2 * config.task.n_train, p**2) * width + weights * (8 + kept)
+    return OVERHEAD + weight_type(model).itemsize * numbers * runs
+
+
 def _start(
     configs: Mapping[Path, Config], devices: Sequence[jax.Device], progress: bool
 ) -> list[Run]:
@@ -378,9 +397,7 @@ def _start(
                 f"{folder} is not empty, and what is there is never overwritten; choose a new "
                 f"folder, or go on with the run in it: {_resume_command(folder)}"
             )
-    for folder in configs:
-        files.make_folder(folder)
-        files.remove_leftovers(folder)
+    _make_room(configs, devices)
     recorders = [_Recorder(*own, _first_info(own[1], devices[0])) for own in configs.items()]
     with jax.default_device(devices[0]), numerics(every[0].model):
         if len(every) == 1:
@@ -401,8 +418,7 @@ def _go_on(run: Run, device: jax.Device, progress: bool) -> Run:
         text = f"{run.folder} was begun by training version {begun_by}, and this code is version"
         end = "its end may not be that of an uninterrupted run"
         print(f"{text} {training.TRAINING_VERSION}: {end}", file=sys.stderr)
-    files.make_folder(run.folder)
-    files.remove_leftovers(run.folder)
+    _make_room({run.folder: config}, [device])
     with jax.default_device(device), numerics(config.model):
         state = _load_state(run)
         epoch = int(state.epoch)
@@ -414,6 +430,22 @@ def _go_on(run: Run, device: jax.Device, progress: bool) -> Run:
         recorder = _Recorder(run.folder, config, run.info | sessions, before)
         _record([recorder], _alone(config, run.task, state), progress)
     return load(run.folder)
+
+
+def _make_room(configs: Mapping[Path, Config], devices: Sequence[jax.Device]) -> None:
+    """Refuse what does not fit into memory, or a folder that takes no files; sweep the folders."""
+    every = list(configs.values())
+    config, at_once = every[0], -(-len(every) // len(devices))
+    need, there = estimate_memory(config, at_once), _available_memory(devices[0])
+    if need > there:
+        raise ValueError(
+            f"{at_once} at p={config.task.p} and d_model={config.model.d_model} needs about "
+            f"{need / 1e9:.1f} GB and {devices[0].platform} has {there / 1e9:.1f} GB; choose a "
+            "smaller p, d_model, mlp_ratio or train_fraction, or fewer runs at once"
+        )
+    for folder in configs:
+        files.make_folder(folder)
+        files.remove_leftovers(folder)
 
 
 def _alone(config: Config, task: Task, state: TrainState) -> News:
@@ -704,3 +736,15 @@ def _revision() -> str:
     words = ["git", "describe", "--always", "--exclude=*", "--abbrev=12", "--dirty=+"]
     found = subprocess.run(words, cwd=home, capture_output=True, text=True)
     return found.stdout.strip() or "unknown"
+
+
+def _available_memory(device: jax.Device) -> int:
+    """Bytes that a device can hold: its own limit, or that of the machine or container."""
+    stats = device.memory_stats() if device.platform != "cpu" else None
+    if stats and "bytes_limit" in stats:
+        return int(stats["bytes_limit"])
+    physical = sys.maxsize  # not told on Windows
+    if hasattr(os, "sysconf"):
+        physical = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    texts = [path.read_text().strip() for path in map(Path, CONTAINER_LIMITS) if path.is_file()]
+    return min([physical, *(int(text) for text in texts if text.isdigit())])

@@ -337,6 +337,49 @@ def test_two_trainings_into_one_folder(copy, tmp_path):
 # Found before training starts
 
 
+def test_too_little_memory_is_found_first(tmp_path, nothing_is_trained):
+    with pytest.raises(ValueError, match="p=2003 and d_model=8 needs about .* GB and cpu has"):
+        train(tmp_path / "out", TINY.replace(p=2003))
+    assert not (tmp_path / "out").exists()
+
+
+def test_memory_is_what_machine_or_container_allows(tmp_path, monkeypatch):
+    cpu = runs.find_device("cpu")
+    monkeypatch.setattr(runs, "CONTAINER_LIMITS", ())
+    physical = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    assert runs._available_memory(cpu) == physical
+    monkeypatch.setattr(runs, "CONTAINER_LIMITS", (str(tmp_path / "max"), str(tmp_path / "gone")))
+    for text, allowed in {"max\n": physical, "1000000\n": 10**6, f"{10**18}": physical}.items():
+        (tmp_path / "max").write_text(text)
+        assert runs._available_memory(cpu) == allowed
+
+
+MEASURE = """
+import resource, sys
+from miiii_core import config, train
+
+config = config.Config.from_json(sys.argv[1])
+task = train.task_of(config)
+for _ in train.fit(config, task, train.initial_state(config, task)):
+    pass
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+"""
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("precision", ["float32", "float64"])
+def test_the_estimate_of_memory_covers_the_measured_peak(precision):
+    """Never less than the whole process takes, and at most three times as much."""
+    config = TINY.replace(
+        epochs=1, probes=("norms",), p=97, d_model=128, mlp_ratio=4, precision=precision
+    )
+    # A process starts with the peak of the one that forked it: let that be a small shell's.
+    command = ["sh", "-c", '"$@"; exit $?', "sh", sys.executable, "-c", MEASURE, config.to_json()]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) < runs.estimate_memory(config) < 3 * int(done.stdout)
+
+
 def test_an_absent_gpu_is_named_with_what_there_is():
     assert runs.find_device("auto") == jax.devices()[0]
     if jax.devices()[0].platform == "cpu":
@@ -535,6 +578,9 @@ def test_many_are_refused_before_anything_is_written(tmp_path, nothing_is_traine
     assert not (tmp_path / "seed=0").exists()
     with pytest.raises(ValueError, match="differ in p;"):
         train_many(tmp_path, {"a": TINY, "b": TINY.replace(p=11)})
+    large = TINY.replace(p=2003)
+    with pytest.raises(ValueError, match="p=2003 .* or fewer runs"):
+        train_many(tmp_path, {"a": large, "b": large.replace(seed=1)})
 
 
 # The cache

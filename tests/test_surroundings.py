@@ -256,6 +256,12 @@ def test_a_file_system_that_syncs_no_folders_is_written_to(tmp_path, monkeypatch
     assert list(tmp_path.iterdir()) == [tmp_path / "file"]
 
 
+def test_memory_that_the_system_does_not_tell_is_not_refused(monkeypatch, tmp_path):
+    monkeypatch.delattr("os.sysconf")  # as on Windows
+    monkeypatch.setattr(runs, "CONTAINER_LIMITS", ())
+    assert runs._available_memory(runs.find_device("cpu")) > 2**40
+
+
 def test_metrics_that_are_another_file_of_ours_are_refused(tmp_path, tiny_run, monkeypatch):
     import shutil
 
