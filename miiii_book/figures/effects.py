@@ -189,7 +189,7 @@ def stacked(values: Groups, parts: Sequence[str], label: str) -> Figure:
     """
     sizes = np.stack(list(checked_all(values, "values", len(parts)).values()))
     starts = np.cumsum(sizes, axis=1) - sizes
-    figure, axes = panel(None, 1.2 + 0.36 * len(sizes))
+    figure, axes = panel(None, max(2.0, 1.2 + 0.36 * len(sizes)))
     colours = [style.COLOURS[0], style.COLOURS[2], "0.8", "0.55", "0.4"]
     rows = [symbols(name) for name in values]
     for part, colour, width, start in zip(parts, colours, sizes.T, starts.T, strict=False):
