@@ -1,4 +1,5 @@
 import json
+import re
 import shlex
 import shutil
 import subprocess
@@ -30,7 +31,6 @@ def root(tmp_path, monkeypatch):
 def refused(command):
     """Run what must be refused in one line; gives the exit code and that line."""
 
-import re
     def call(*arguments):
         code, out, err = command(*arguments)
         assert out == "" and err.startswith("miiii: ") and err.count("\n") == 1, (out, err)
