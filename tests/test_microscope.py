@@ -351,7 +351,7 @@ def test_the_grid_calls_prime_what_no_answer_divides(chrome, small):
 @pytest.mark.thorough
 def test_the_bars_show_what_the_run_has_recorded(chrome, small):
     record = small.run.metrics.split("accuracy", "validation")[-1]
-    one(chrome, '[data-view="break"]').location_once_scrolled_into_view  # noqa: B018
+    chrome.execute_script("arguments[0].scrollIntoView()", one(chrome, '[data-view="break"]'))
 
     def bars(name):
         script = "const found = [...document.querySelectorAll('[data-modulus]')];"
@@ -460,7 +460,8 @@ def test_a_run_by_hand_works_on_a_phone_without_a_fault(chrome, tmp_path):
     browser.show(chrome, tmp_path / "page.html", width=390)
     assert dial(chrome, 19)["right"] == state(chrome)["n"] % 19
     for name in explore.VIEWS:
-        one(chrome, f'[data-view="{name}"]').location_once_scrolled_into_view  # noqa: B018
+        view = one(chrome, f'[data-view="{name}"]')
+        chrome.execute_script("arguments[0].scrollIntoView()", view)
         until(chrome, lambda name=name: one(chrome, f'[data-view="{name}"]').text)
     until(chrome, lambda: chrome.find_elements(By.CSS_SELECTOR, "[data-accuracy]"))
     text = one(chrome, "main").text

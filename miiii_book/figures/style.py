@@ -12,7 +12,7 @@ import matplotlib.style
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis, XAxis
-from matplotlib.colors import LinearSegmentedColormap, to_hex
+from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.font_manager import fontManager
 from matplotlib.lines import Line2D
@@ -34,13 +34,11 @@ COLOURS = ("#7A2E6B", "#1B7F6B", "#C2669F", "#857416", "#56657F", "#222222")
 DASHES = ("-", "--", "-.", ":")
 # In the dark the site turns lightness around and keeps hues, so that white becomes its ground:
 # maps of colours begin with a tint, which stands out from either, and not with white.
-SEQUENTIAL, DIVERGING, PRIMES = "miiii", "miiii signed", "miiii primes"
+SEQUENTIAL, DIVERGING = "miiii", "miiii signed"
 MAPS = {
     SEQUENTIAL: ("#E9DDE6", "#D5A8C6", "#B56E9F", "#7A2E6B", "#38123A"),
     DIVERGING: ("#0C4A3E", "#1B7F6B", "#83B8AA", "#E6E2E5", "#CD9DBF", "#7A2E6B", "#43163F"),
-    PRIMES: ("#D9689A", "#AE4C96", "#793C90", "#463281", "#1C1F58"),
 }
-LARGEST = 113  # primes below it, as in the book, share one scale; larger ones stretch it
 FONTS = Path(__file__).parent / "fonts"
 STYLE: dict[str, Any] = {
     # The second comes with matplotlib and has signs that the first lacks.
@@ -61,17 +59,6 @@ def look() -> Any:
     """Return a context, or decorator, of matplotlib's own defaults and the house style."""
     _bring()
     return matplotlib.style.context(["default", STYLE])
-
-
-def prime_colours(moduli: ArrayLike) -> list[str]:
-    """Return the colour of each prime: one scale, the larger the darker, the same in all figures.
-
-    It runs with the square root, so that neither the small nor the large ones look alike.
-    """
-    primes = np.asarray(moduli, float)
-    low, high = np.sqrt([2, max(LARGEST, primes.max())])
-    _bring()
-    return [to_hex(c) for c in matplotlib.colormaps[PRIMES]((np.sqrt(primes) - low) / (high - low))]
 
 
 class HouseFigure(Figure):
