@@ -2,9 +2,8 @@
 
 import os
 import statistics
-import subprocess
 import sys
-import time
+from timeit import timeit
 
 import click
 import jax
@@ -14,8 +13,6 @@ from miiii_core.config import Config
 from miiii_core.presets import preset
 
 from . import steps, timing
-
-MODULES = ("jax", "miiii_core.config", "miiii_core.train", "miiii_core.runs")
 
 
 @click.command(context_settings={"show_default": True})
@@ -30,8 +27,6 @@ def main(names: tuple[str, ...], rounds: int, seconds: float, runs: int) -> None
     click.echo(f"load          {os.getloadavg()[0]:.1f}")
     if problem := steps.why_no_torch():
         click.echo(f"torch         {problem}")
-    for module in MODULES:
-        click.echo(f"import        {module:20} {import_seconds(module):6.2f} s")
     for name in names:
         click.echo(f"\n{name}")
         report(steps.compare(preset(name), rounds, seconds), preset(name).train.epochs)
@@ -66,29 +61,18 @@ def batch_cost(config: Config, runs: int, rounds: int) -> float:
     """Time of an epoch in a batch, per run, over that of a run alone."""
     config = config.replace(probes=(), n_snapshots=0, epochs=256, eval_every=256)
     seeds = [config.replace(seed=seed) for seed in range(runs)]
-    ratios = []
-    for _ in range(rounds + 1):
-        began = time.perf_counter()
+
+    def together() -> None:
         for _ in batch.fit_many(seeds):
             pass
-        together = time.perf_counter() - began
-        began = time.perf_counter()
+
+    def alone() -> None:
         task = train.task_of(config)
         for _ in train.fit(config, task, train.initial_state(config, task)):
             pass
-        ratios.append(together / runs / (time.perf_counter() - began))
-    return statistics.median(ratios[1:])  # the first turn compiles
 
-
-def import_seconds(module: str, repeats: int = 3) -> float:
-    """Median time that a fresh Python takes to import a module."""
-    command = f"import time; t = time.perf_counter(); import {module}; "
-    command += "print(time.perf_counter() - t)"
-    calls = (
-        subprocess.run([sys.executable, "-c", command], capture_output=True, check=True)
-        for _ in range(repeats)
-    )
-    return statistics.median(float(call.stdout) for call in calls)
+    turns = [(timeit(together, number=1), timeit(alone, number=1)) for _ in range(rounds + 1)]
+    return statistics.median(a / runs / b for a, b in turns[1:])  # the first turn compiles
 
 
 if __name__ == "__main__":

@@ -5,6 +5,8 @@ tokens and labels are looked up by index, and all tasks have as many classes as 
 largest, the surplus masked out. It is compiled and looped over as ours is.
 """
 
+from collections.abc import Sequence
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -49,53 +51,30 @@ class Plain(eqx.Module):
         return jnp.einsum("hse,hed->sd", mixed, self.W_O)
 
 
-class PlainProblem(eqx.Module):
-    """The training data, with the classes that each task really has."""
-
-    tokens: Int[Array, "n 3"]
-    targets: Int[Array, "n tasks"]
-    is_class: Array
-    loss_weights: Float[Array, " tasks"]
-    key: PRNGKeyArray
-    config: Config = eqx.field(static=True)
+def plain_of(model: Transformer, class_sizes: Sequence[int]) -> Plain:
+    """The same weights in the plain version's shapes, zeros to fill up the unembeddings."""
+    weights = {name: jnp.array(w) for name, w in model.weights.items()}
+    columns = jnp.split(weights.pop("W_U"), np.cumsum(class_sizes)[:-1].tolist(), axis=1)
+    filled = [jnp.pad(w, ((0, 0), (0, max(class_sizes) - w.shape[1]))) for w in columns]
+    return Plain(**weights, W_U=jnp.stack(filled))
 
 
-def plain_of(model: Transformer, problem: Problem) -> tuple[Plain, PlainProblem]:
-    """The same weights and data in the plain version's shapes."""
-    readout = jnp.full((len(problem.digits), 1), model.p, jnp.int32)
-    sizes = np.array(problem.class_sizes)
-    plain = Plain(
-        **{name: jnp.array(w) for name, w in model.weights.items() if name != "W_U"},
-        W_U=padded(model.W_U, problem.class_sizes),
-    )
-    return plain, PlainProblem(
-        tokens=jnp.concatenate([problem.digits, readout], axis=1),
-        targets=problem.targets,
-        is_class=jnp.asarray(np.arange(sizes.max())[None] < sizes[:, None]),
-        loss_weights=problem.loss_weights,
-        key=problem.key,
-        config=problem.config,
-    )
+def packed(
+    W_U: Float[np.ndarray, "t d c"], class_sizes: Sequence[int]
+) -> Float[np.ndarray, "d classes"]:
+    """The columns of classes that tasks really have, side by side, as our model has them."""
+    return np.concatenate([w[:, :n] for w, n in zip(W_U, class_sizes, strict=True)], axis=1)
 
 
-def padded(packed: Float[Array, "d classes"], sizes: tuple[int, ...]) -> Float[Array, "t d c"]:
-    """A packed unembedding with each task's columns by themselves, zeros to fill up."""
-    parts = jnp.split(packed, np.cumsum(sizes)[:-1].tolist(), axis=1)
-    return jnp.stack([jnp.pad(w, ((0, 0), (0, max(sizes) - w.shape[1]))) for w in parts])
-
-
-def packed(padded_weights: Float[Array, "t d c"], is_class: Array) -> Float[Array, "d classes"]:
-    """The columns of classes that tasks really have, side by side: `padded` undone."""
-    return jnp.swapaxes(padded_weights, 1, 2)[is_class].T
-
-
-def objective(model: Plain, problem: PlainProblem, key: PRNGKeyArray) -> Float[Array, ""]:
+def objective(model: Plain, problem: Problem, key: PRNGKeyArray) -> Float[Array, ""]:
     """The weighted mean of every task's cross-entropy."""
-    masks = dropout_masks(problem.config.model, len(problem.tokens), key)
+    readout = jnp.full((len(problem.digits), 1), len(model.W_E) - 1, jnp.int32)
+    tokens = jnp.concatenate([problem.digits, readout], axis=1)
+    masks = dropout_masks(problem.config.model, len(tokens), key)
     # A mask that all inputs share is not mapped over.
-    axes = (0, 0 if masks.ndim == 3 else None)
-    logits = jax.vmap(model, axes)(problem.tokens, masks)
-    logits = jnp.where(problem.is_class[None], logits, -jnp.inf)
+    logits = jax.vmap(model, (0, 0 if masks.ndim == 3 else None))(tokens, masks)
+    is_class = np.arange(logits.shape[2]) < np.array(problem.class_sizes)[:, None]
+    logits = jnp.where(is_class[None], logits, -jnp.inf)
     losses = optax.softmax_cross_entropy_with_integer_labels(logits, problem.targets)
     return jnp.mean(losses @ problem.loss_weights)
 
@@ -116,7 +95,7 @@ def dropout_masks(
 
 @eqx.filter_jit(donate="all-except-first")
 def advance(
-    problem: PlainProblem, state: tuple[Plain, PyTree, Array], n_epochs: Int[Array, ""]
+    problem: Problem, state: tuple[Plain, PyTree, Array], n_epochs: Int[Array, ""]
 ) -> tuple[tuple[Plain, PyTree, Array], Float[Array, ""]]:
     """Take steps inside one compiled loop."""
     transformation = optimiser(problem.config.optim)

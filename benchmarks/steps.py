@@ -16,28 +16,19 @@ from miiii_core.config import Config, Precision
 from miiii_core.model import Transformer
 
 from . import plain, timing
-from .timing import Contender, Spread
+from .timing import Contender
 
 PRECISIONS: tuple[Precision, ...] = ("float32", "bfloat16")
 TOLERANCE = 1e-9
-SIDE = {"cpu": 2048}  # of the square product; large enough that a larger one is no faster
-ACCELERATOR_SIDE = 8192
 
 
 class Comparison(NamedTuple):
-    """What one configuration's steps cost.
+    """What one configuration's steps cost."""
 
-    Attributes:
-        rates: Epochs per second of each contender, turn by turn.
-        products: Share of a large square product's throughput that our step reaches, by precision.
-        differences: Largest relative difference of each baseline's gradient from ours, in float64.
-        evaluations: Seconds and number of the evaluations of a whole run, by kind.
-    """
-
-    rates: dict[str, list[float]]
-    products: dict[Precision, Spread]
-    differences: dict[str, float]
-    evaluations: dict[str, tuple[float, int]]
+    rates: dict[str, list[float]]  #: Epochs per second of each contender, turn by turn
+    products: dict[Precision, str]  #: Share of a large square product's throughput of our step
+    differences: dict[str, float]  #: Largest relative difference of a gradient from ours, float64
+    evaluations: dict[str, tuple[float, int]]  #: Seconds and number in a whole run, by kind
 
 
 def compare(config: Config, rounds: int, seconds: float) -> Comparison:
@@ -55,7 +46,7 @@ def compare(config: Config, rounds: int, seconds: float) -> Comparison:
     problem, state = train.Problem.of(config, task), train.initial_state(config, task)
     evaluations = evaluation_costs(problem, state)
     others, differences = _baselines(problem, state.model)
-    side = SIDE.get(jax.default_backend(), ACCELERATOR_SIDE)
+    side = 2048 if jax.default_backend() == "cpu" else 8192  # a larger product is no faster
     squares = [square_product(precision, side) for precision in PRECISIONS]
     rates = timing.take_turns([*_ours(config), *others, *squares], rounds, seconds)
     share = step_flops(config, task.n_classes) / (2 * side**3)
@@ -114,15 +105,11 @@ def evaluation_costs(
     problem: train.Problem, state: train.TrainState
 ) -> dict[str, tuple[float, int]]:
     """Seconds of each kind of evaluation with its probes, and how often a run does it."""
-    config = problem.config.train
-    epochs = {"narrow": config.ticks, "wide": config.wide_ticks}
-    return {
-        name: (
-            timing.median_seconds(partial(train.measure, problem, state, name == "wide")),
-            len(epochs[name]),
-        )
-        for name in epochs
-    }
+    config, found = problem.config.train, {}
+    for name, epochs in (("narrow", config.ticks), ("wide", config.wide_ticks)):
+        measure = partial(train.measure, problem, state, name == "wide")
+        found[name] = timing.median_seconds(measure), len(epochs)
+    return found
 
 
 def gradient_difference(ours: dict[str, np.ndarray], theirs: dict[str, np.ndarray]) -> float:
@@ -159,15 +146,13 @@ def _baselines(
     problem: train.Problem, model: Transformer
 ) -> tuple[list[Contender], dict[str, float]]:
     """The other steps, and how far each one's gradient is from ours in float64."""
-    key = jax.random.fold_in(problem.key, 0)
-    ours = {k: np.asarray(w) for k, w in _gradient(train.objective, model, problem, key).items()}
-    other, data = plain.plain_of(model, problem)
-    padded = _gradient(plain.objective, other, data, key)
-    padded["W_U"] = plain.packed(padded["W_U"], data.is_class)
-    theirs = {name: np.asarray(w) for name, w in padded.items()}
+    key, sizes = jax.random.fold_in(problem.key, 0), problem.class_sizes
+    ours, other = _gradient(train.objective, model, problem, key), plain.plain_of(model, sizes)
+    theirs = _gradient(plain.objective, other, problem, key)
+    theirs["W_U"] = plain.packed(theirs["W_U"], sizes)
     differences = {"plain": gradient_difference(ours, theirs)}
     start = plain.initial_state(other, problem.config)
-    contenders = [timing.contender("plain float32", plain.advance, data, start)]
+    contenders = [timing.contender("plain float32", plain.advance, problem, start)]
     if why_no_torch() is None:
         from . import torch_step
 
@@ -179,7 +164,7 @@ def _baselines(
     return contenders, differences
 
 
-def _gradient(objective: Any, model: Any, problem: Any, key: Array) -> dict[str, Array]:
+def _gradient(objective: Any, model: Any, problem: Any, key: Array) -> dict[str, np.ndarray]:
     """The gradient of the first step in float64, by matrix."""
     with jax.enable_x64(True):
         model, problem = (
@@ -187,4 +172,4 @@ def _gradient(objective: Any, model: Any, problem: Any, key: Array) -> dict[str,
             for tree in (model, problem)
         )
         found = eqx.filter_jit(jax.grad(objective))(model, problem, key)
-        return {name: getattr(found, name) for name in model.__dict__ if name.startswith("W_")}
+    return {n: np.asarray(w) for n, w in vars(found).items() if n.startswith("W_")}

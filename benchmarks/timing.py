@@ -2,6 +2,7 @@
 
 import statistics
 import time
+import timeit
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -10,40 +11,15 @@ import jax.numpy as jnp
 
 
 class Contender(NamedTuple):
-    """Something to time.
+    """Something to time."""
 
-    Attributes:
-        name: Whose step it is, and in which precision.
-        steps: Takes that many steps and returns the seconds.
-        compile_s: Seconds that compiling took; None where nothing is compiled.
-    """
-
-    name: str
-    steps: Callable[[int], float]
-    compile_s: float | None = None
-
-
-class Spread(NamedTuple):
-    """The median over the turns, the smallest and the largest."""
-
-    median: float
-    least: float
-    most: float
-
-    def __str__(self) -> str:
-        """The three numbers in one cell of a table."""
-        return f"{self.median:.2f} ({self.least:.2f} to {self.most:.2f})"
-
-
-def compiled(jitted: Any, *arguments: Any) -> tuple[Callable[..., Any], float]:
-    """Compile a function; returns it with the seconds that tracing and compiling took."""
-    began = time.perf_counter()
-    return jitted.lower(*arguments).compile(), time.perf_counter() - began
+    name: str  #: Whose step it is, and in which precision
+    steps: Callable[[int], float]  #: Takes that many steps and returns the seconds
 
 
 def contender(name: str, advance: Any, problem: Any, state: Any) -> Contender:
     """A compiled training loop with a state of its own to go on from."""
-    run, seconds = compiled(advance, problem, state, jnp.asarray(0, jnp.int32))
+    run = advance.lower(problem, state, jnp.asarray(0, jnp.int32)).compile()
     # Donation gives the memory of a state away, so each contender needs its own.
     holder = [jax.tree.map(jnp.copy, state)]
 
@@ -52,7 +28,7 @@ def contender(name: str, advance: Any, problem: Any, state: Any) -> Contender:
         holder[0], _ = jax.block_until_ready(run(problem, holder[0], jnp.asarray(n, jnp.int32)))
         return time.perf_counter() - began
 
-    return Contender(name, steps, seconds)
+    return Contender(name, steps)
 
 
 def take_turns(
@@ -73,20 +49,16 @@ def take_turns(
     return rates
 
 
-def ratio(above: Sequence[float], below: Sequence[float], scale: float = 1.0) -> Spread:
-    """The scaled ratio of two rates, from the turns that stood side by side."""
+def ratio(above: Sequence[float], below: Sequence[float], scale: float = 1.0) -> str:
+    """The scaled ratio of two rates, of turns side by side: their median, the least, the most."""
     ratios = [scale * a / b for a, b in zip(above, below, strict=True)]
-    return Spread(statistics.median(ratios), min(ratios), max(ratios))
+    return f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
 
 
 def median_seconds(call: Callable[[], Any], repeats: int = 3) -> float:
     """Median time of a call whose results are arrays, after one call to warm up."""
-    times = []
-    for _ in range(repeats + 1):
-        began = time.perf_counter()
-        jax.block_until_ready(call())
-        times.append(time.perf_counter() - began)
-    return statistics.median(times[1:])
+    _, *times = timeit.repeat(lambda: jax.block_until_ready(call()), number=1, repeat=1 + repeats)
+    return statistics.median(times)
 
 
 def _turn_length(steps: Callable[[int], float], seconds: float) -> int:

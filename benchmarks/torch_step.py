@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from miiii_core import train
-from miiii_core.config import ModelConfig, OptimConfig, Precision
+from miiii_core.config import ModelConfig, Precision
 from miiii_core.model import Transformer
 
 from .timing import Contender
@@ -52,16 +52,26 @@ class TorchTraining:
             list(self.weights.values()), lr=optim.learning_rate, betas=(optim.beta1, optim.beta2),
             eps=optim.eps, weight_decay=optim.weight_decay, fused=True,
         )  # fmt: skip
-        self.filter = GrokfastEma(list(self.weights.values()), problem.config.optim)
+        self.slow = {name: torch.zeros_like(w) for name, w in self.weights.items()}
 
     def step(self) -> Tensor:
         """Take one update with masks of its own; returns the loss before it."""
         self.optimiser.zero_grad()
         loss = self.loss(self.draw_masks())
         loss.backward()
-        self.filter.apply()
+        self.filter_gradients()
         self.optimiser.step()
         return loss.detach()
+
+    def filter_gradients(self) -> None:
+        """Add to each gradient its exponential mean, as Grokfast does from a zero start."""
+        optim = self.config.optim
+        if optim.grokfast == "none" or optim.grokfast_lambda == 0:
+            return
+        for name, weight in self.weights.items():
+            assert weight.grad is not None
+            self.slow[name].lerp_(weight.grad, 1 - optim.grokfast_alpha)
+            weight.grad.add_(self.slow[name], alpha=optim.grokfast_lambda)
 
     def loss(self, masks: Tensor) -> Tensor:
         """The weighted mean of every task's cross-entropy.
@@ -106,32 +116,6 @@ class TorchTraining:
         return (attention[..., None] * seen).sum(dim=1).flatten(1), resid_pre
 
 
-class GrokfastEma:
-    """Adds the exponential mean of the gradients to each gradient, in place."""
-
-    def __init__(self, weights: list[Tensor], config: OptimConfig):
-        """Start the mean.
-
-        Raises:
-            ValueError: for the windowed filter, which no preset uses.
-        """
-        if config.grokfast == "ma":
-            raise ValueError("grokfast='ma' has no version in PyTorch; it takes ema or none")
-        self.weights, self.config, self.steps = weights, config, 0
-        self.means = [torch.zeros_like(w) for w in weights]
-
-    def apply(self) -> None:
-        """Filter the gradients that the weights now have."""
-        if self.config.grokfast == "none" or self.config.grokfast_lambda == 0:
-            return
-        starts = self.steps == 0 and self.config.grokfast_start == "first"
-        for weight, mean in zip(self.weights, self.means, strict=True):
-            assert weight.grad is not None
-            mean.lerp_(weight.grad, 1.0 if starts else 1 - self.config.grokfast_alpha)
-            weight.grad.add_(mean, alpha=self.config.grokfast_lambda)
-        self.steps += 1
-
-
 def contender(problem: train.Problem, model: Transformer, precision: Precision) -> Contender:
     """Its step, to be timed on the device that JAX computes on."""
     device = "cpu" if jax.default_backend() == "cpu" else "cuda"
@@ -156,43 +140,21 @@ def _fastest_rounded(device: str) -> Multiply:
     Not every processor has bfloat16 products, and PyTorch is very slow without: there the
     operands are rounded, and multiplied in float32.
     """
-    return rounded(min((_native, _widened), key=lambda way: _product_seconds(way, device)))
+    x = torch.ones(512, 512, device=device)
+
+    def seconds(way: Multiply) -> float:
+        return min(timed(lambda: way(x, x), 1, device) for _ in range(3))
+
+    return min((_native, _widened), key=seconds)
 
 
-def rounded(multiply: Multiply) -> Multiply:
-    """A product whose operands are rounded to bfloat16, forward and backward."""
-    return lambda x, weight: _Rounded.apply(x, weight, multiply)
-
-
-class _Rounded(torch.autograd.Function):
-    """The counterpart of `miiii_core.model.product`."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, multiply: Multiply) -> Tensor:
-        x, weight = x.bfloat16(), weight.bfloat16()
-        ctx.save_for_backward(x, weight)
-        ctx.multiply = multiply
-        return multiply(x, weight)
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, None]:
-        x, weight = ctx.saved_tensors
-        gradient = gradient.bfloat16()
-        return ctx.multiply(gradient, weight.T), ctx.multiply(x.T, gradient), None
-
-
+# Both round the sum as well, which is in PyTorch's favour, and in the backward pass the gradient.
 def _native(x: Tensor, weight: Tensor) -> Tensor:
-    # PyTorch sums in float32, then rounds the sum as well: that is in its favour.
-    return (x @ weight).float()
+    return (x.bfloat16() @ weight.bfloat16()).float()
 
 
 def _widened(x: Tensor, weight: Tensor) -> Tensor:
-    return x.float() @ weight.float()
-
-
-def _product_seconds(multiply: Multiply, device: str, side: int = 512) -> float:
-    x = torch.ones(side, side, dtype=torch.bfloat16, device=device)
-    return min(timed(lambda: multiply(x, x), 1, device) for _ in range(3))
+    return (x.bfloat16().float() @ weight.bfloat16().float()).bfloat16().float()
 
 
 def timed(call: Callable[[], Any], n: int, device: str) -> float:

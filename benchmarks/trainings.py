@@ -13,8 +13,7 @@ that was stopped goes on where it stopped.
 import dataclasses
 import json
 import time
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -27,8 +26,8 @@ from miiii_book import ledger, numbers
 from miiii_book.claims import MEASURES
 from miiii_book.claims.claim import CannotTell
 from miiii_book.spaces import RECORDING, neighbours
-from miiii_core import batch, files, runs, train
-from miiii_core.config import BATCHABLE, Config
+from miiii_core import files, runs, train
+from miiii_core.config import Config
 from miiii_core.losses import GENERALISED
 from miiii_core.presets import preset
 from miiii_core.tasks import Task
@@ -41,25 +40,15 @@ FORKS: tuple[dict[str, Any], ...] = (
     {"grokfast": "ma"}, {"grokfast": "none"}, {"init": "nanda"}, {"weight_decay": 1 / 3},
     {"train_fraction": 0.7}, {"precision": "bfloat16"},
 )  # fmt: skip
-# What happens without dropout or filter at all are claims of their own, with runs of their own.
 
 
 class Group(NamedTuple):
-    """Trainings that one file of results holds.
+    """Trainings that one file of results holds."""
 
-    Attributes:
-        about: What they are compared for.
-        configs: Makes the configurations of one seed.
-        renamed: Whether the tokens of the second digit stand in random order.
-        until_learned: Whether a training ends once all tasks are learned.
-        together: Whether those of equal shapes train as one batch, as a GPU does sooner.
-    """
-
-    about: str
-    configs: Callable[[int], list[Config]]
-    renamed: bool = False
-    until_learned: bool = False
-    together: bool = False
+    about: str  #: What they are compared for
+    configs: Callable[[int], list[Config]]  #: Makes the configurations of one seed
+    renamed: bool = False  #: Whether the tokens of the second digit stand in random order
+    until_learned: bool = False  #: Whether a training ends once all tasks are learned
 
 
 def _bases(seed: int) -> list[Config]:
@@ -81,18 +70,16 @@ def _neighbours(seed: int) -> list[Config]:
 GROUPS = {
     "bases": Group("when each task is learned in other bases", _bases, until_learned=True),
     "renamed": Group(
-        "the same with the second digit's tokens renamed",
-        lambda seed: _bases(seed)[:9],
-        renamed=True,
-        until_learned=True,
+        "the same with the second digit's tokens renamed", lambda seed: _bases(seed)[:9],
+        renamed=True, until_learned=True,
     ),
     "shuffled": Group(
         "the same with shuffled labels, as a control of what is said of bases",
         lambda seed: [one.replace(name="basis", epochs=2048) for one in _bases(seed)[:9]],
     ),
     "forks": Group("what a reading of the paper costs, at p = 41", _forks),
-    "neighbours": Group("one step from the paper's settings", _neighbours, together=True),
-}
+    "neighbours": Group("one step from the paper's settings", _neighbours),
+}  # fmt: skip
 
 
 @click.command(context_settings={"show_default": True})
@@ -119,16 +106,9 @@ def main(
         append(path, [row_of_run(runs.load(folder)) for folder in kept])
         return
     wanted = [config for seed in range(seeds) for config in GROUPS[group].configs(seed)]
-    store(path, wanted, GROUPS[group])
-
-
-def store(path: Path, configs: Iterable[Config], group: Group) -> None:
-    """Train what a file does not hold yet, and append a line for each training."""
     known = digests(path)
-    missing = [config for config in configs if config.digest not in known]
-    parts = _batches(missing) if group.together else [[config] for config in missing]
-    for part in tqdm(parts, unit="training"):
-        append(path, train_batch(part) if group.together else [train_alone(part[0], group)])
+    for config in tqdm([one for one in wanted if one.digest not in known], unit="training"):
+        append(path, [train_alone(config, GROUPS[group])])
 
 
 def append(path: Path, rows: Iterable[dict[str, Any]]) -> None:
@@ -158,65 +138,13 @@ def train_alone(config: Config, group: Group) -> dict[str, Any]:
     """Train one configuration; returns its line."""
     began, task = time.perf_counter(), train.task_of(config)
     task = renamed_task(task, config.train.seed) if group.renamed else task
-    line = Line(config, task)
+    records: dict[int, np.ndarray] = {}
     for now in train.fit(config, task, train.initial_state(config, task)):
-        line.add(now)
-        if group.until_learned and np.isfinite(line.learned).all():
-            break
-    return line.row(time.perf_counter() - began)
-
-
-def train_batch(configs: list[Config]) -> list[dict[str, Any]]:
-    """Train configurations of equal shapes side by side; returns their lines."""
-    began = time.perf_counter()
-    lines = [Line(config, train.task_of(config)) for config in configs]
-    for news in batch.fit_many(configs):
-        for place, now in news.items():
-            if isinstance(now, train.Progress):
-                lines[place].add(now)
-    seconds = (time.perf_counter() - began) / len(configs)
-    return [line.row(seconds) for line in lines]
-
-
-class Line:
-    """The line that a training becomes.
-
-    A point of the curve is the epoch, mean accuracies in training and validation, and the least
-    in validation with its modulus.
-    """
-
-    def __init__(self, config: Config, task: Task):
-        """Start without records."""
-        self.config, self.moduli = config, task.moduli
-        self.learned, self.last = np.full(len(task.moduli), np.inf), 0
-        self.curve: list[list[Any]] = []
-
-    def add(self, now: train.Progress) -> None:
-        """Add what was recorded at an epoch, if anything was."""
         if now.metrics is not None:
-            self.record(now.epoch, now.metrics["accuracy"])
-
-    def record(self, epoch: int, accuracy: np.ndarray) -> None:
-        """Add accuracies, axes (split, task)."""
-        trained, validation = accuracy[:2]
-        self.learned[(validation >= GENERALISED) & np.isinf(self.learned)] = epoch
-        self.last, worst = epoch, int(np.argmin(validation))
-        means = [float(x) for x in (trained.mean(), validation.mean(), validation[worst])]
-        self.curve.append([epoch, *means, self.moduli[worst]])
-
-    def row(self, seconds: float) -> dict[str, Any]:
-        """The content of the line."""
-        return {
-            "digest": self.config.digest,
-            "seed": self.config.train.seed,
-            "config": json.loads(self.config.to_json()),
-            "learned": [int(e) if np.isfinite(e) else None for e in self.learned],
-            "last": self.last,
-            "curve": self.curve,
-            "seconds": round(seconds, 1),
-            "device": jax.devices()[0].device_kind,
-            "training_version": train.TRAINING_VERSION,
-        }
+            records[now.epoch] = now.metrics["accuracy"]
+            if group.until_learned and None not in learned_at(records):
+                break
+    return row(config, task, records, time.perf_counter() - began)
 
 
 def row_of_run(run: runs.Run) -> dict[str, Any]:
@@ -227,10 +155,40 @@ def row_of_run(run: runs.Run) -> dict[str, Any]:
     """
     if run.config.task.name != "miiii" or not run.finished:
         raise click.ClickException(f"{run.folder} is not a finished run of T_miiii")
-    line = Line(run.config, run.task)
-    for epoch, accuracy in zip(run.metrics["epoch"], run.metrics["accuracy"], strict=True):
-        line.record(int(epoch), accuracy)
-    return line.row(run.info["wall_seconds"])
+    records = zip(map(int, run.metrics["epoch"]), run.metrics["accuracy"], strict=True)
+    return row(run.config, run.task, dict(records), run.info["wall_seconds"])
+
+
+def learned_at(records: Mapping[int, np.ndarray]) -> list[int | None]:
+    """The epoch at which each task was learned, of accuracies (split, task) by epoch."""
+    learned = np.stack(list(records.values()))[:, 1] >= GENERALISED
+    epochs = list(records)
+    return [epochs[each.argmax()] if each.any() else None for each in learned.T]
+
+
+def row(
+    config: Config, task: Task, records: Mapping[int, np.ndarray], seconds: float
+) -> dict[str, Any]:
+    """The line that a training becomes, of accuracies (split, task) by epoch.
+
+    A point of the curve is the epoch, mean accuracies in training and validation, and the least
+    in validation with its modulus.
+    """
+    curve = []
+    for epoch, (trained, validation, *_) in records.items():
+        means = [float(x) for x in (trained.mean(), validation.mean(), validation.min())]
+        curve.append([epoch, *means, task.moduli[int(np.argmin(validation))]])
+    return {
+        "digest": config.digest,
+        "seed": config.train.seed,
+        "config": json.loads(config.to_json()),
+        "learned": learned_at(records),
+        "last": curve[-1][0],
+        "curve": curve,
+        "seconds": round(seconds, 1),
+        "device": jax.devices()[0].device_kind,
+        "training_version": train.TRAINING_VERSION,
+    }
 
 
 def measure_numbers(folders: Iterable[Path], path: Path) -> None:
@@ -241,31 +199,21 @@ def measure_numbers(folders: Iterable[Path], path: Path) -> None:
     evidence = ledger.gather([*runs.shipped_runs(), *map(runs.load, folders)])
     here = {numbers.identity(run) for several in evidence.values() for run in several}
     rows = [row for row in numbers.stored_rows() if not set(row.runs.values()) <= here]
-    subjects = {numbers.RUNS: evidence} | {
-        subject: numbers.in_their_place(evidence, subject)
-        for subject in (numbers.SHUFFLED, numbers.UNTRAINED)
-    }
+    subjects: dict[str, numbers.Evidence] = {numbers.RUNS: evidence}
+    for control in (numbers.SHUFFLED, numbers.UNTRAINED):
+        subjects[control] = numbers.in_their_place(evidence, control)
     for key, several in tqdm(MEASURES.items()):
+        kinds = {kind for one in several for kind in one.kinds}
         for subject, taken in subjects.items():
-            if several[0].together and subject != numbers.SHUFFLED:
-                continue  # it is measured whenever it is asked for
-            kinds = {kind for one in MEASURES[key] for kind in one.kinds}
             if subject == numbers.SHUFFLED and not kinds & set(numbers.PLACES):
                 continue
+            if subject != numbers.SHUFFLED and several[0].together:
+                continue  # it is measured whenever it is asked for
             try:
                 rows += ledger.measured(key, taken, subject=subject)
             except CannotTell as why:
                 tqdm.write(f"{key}, {subject}: {why}")
     files.write_atomic(path, numbers.as_lines(rows).encode())
-
-
-def _batches(configs: Iterable[Config]) -> Iterator[list[Config]]:
-    """Configurations that differ only in what one batch can train."""
-    found: dict[Config, list[Config]] = defaultdict(list)
-    for config in configs:
-        usual = {field: Config().values[field] for field in BATCHABLE}
-        found[config.replace(**usual)].append(config)
-    yield from found.values()
 
 
 if __name__ == "__main__":

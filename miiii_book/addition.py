@@ -6,22 +6,13 @@ $\cos(w(x_0 + x_1 - c))$. Three phases of training show in losses with and witho
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from miiii_core.fourier import (
-    fourier_basis,
-    fourier_gini,
-    frequency_power,
-    key_frequencies,
-    matmul,
-    neuron_frequency,
-)
+from miiii_core import fourier
 from miiii_core.losses import cross_entropy
 from miiii_core.model import Transformer, logit_map
 from miiii_core.runs import Run
@@ -30,11 +21,12 @@ from miiii_core.tasks import Task
 from miiii_core.waves import Waves, columns
 
 Tensor = np.ndarray | Array
+Frequencies = Sequence[int] | Int[np.ndarray, " _"]
 EXPLAINED = 0.85  # share of variance from which a neuron counts as being of one frequency
 FORMING, SETTLED = 0.9, 0.01  # shares of the largest loss, and of that of guessing; see `Phases`
 
 
-def sum_waves(p: int, frequencies: Sequence[int]) -> Float[np.ndarray, "n waves"]:
+def sum_waves(p: int, frequencies: Frequencies) -> Float[np.ndarray, "n waves"]:
     """Return orthonormal columns cos and sin of 2πk(x0 + x1)/p over the p² inputs, for each k.
 
     ValueError for a frequency outside 1..(p-1)/2.
@@ -42,6 +34,11 @@ def sum_waves(p: int, frequencies: Sequence[int]) -> Float[np.ndarray, "n waves"
     numbers = np.arange(p**2)
     waves = Waves.of([(int(k), p) for k in frequencies])
     return np.sqrt(2) / p * columns(waves, numbers % p + numbers // p)
+
+
+def class_waves(p: int, frequencies: Sequence[int]) -> Float[np.ndarray, "waves p"]:
+    """Return cos and sin of each frequency along the classes, rows of length 1."""
+    return fourier.fourier_basis(p)[[row for k in frequencies for row in (2 * k - 1, 2 * k)]]
 
 
 def parted(
@@ -52,7 +49,7 @@ def parted(
     The mean of a column is in both. Of logits, their losses are the restricted and the excluded
     loss of Nanda et al. (2023).
     """
-    explained = matmul(waves, matmul(waves.T, values))
+    explained = fourier.matmul(waves, fourier.matmul(waves.T, values))
     return values.mean(axis=0, keepdims=True) + explained, values - explained
 
 
@@ -65,48 +62,40 @@ def addition_shares(
     """
     p, values = logits.shape[1], np.asarray(logits, float)
     centred = values - values.mean(axis=0, keepdims=True)
-    along = (sum_waves(p, frequencies).T @ centred).reshape(-1, 2, p)
-    classes = np.stack([_class_waves(p, [k]) for k in frequencies])
-    return (along * classes).sum(axis=(1, 2)) ** 2 / 2 / max((centred**2).sum(), TINY)
-
-
-class Parts(NamedTuple):
-    """Losses (nats) with some frequencies alone, and with all but them.
-
-    Axes: a set of frequencies, then the means over training inputs and over all others.
-    """
-
-    restricted: Float[np.ndarray, "*epochs sets 2"]
-    excluded: Float[np.ndarray, "*epochs sets 2"]
+    along = (sum_waves(p, frequencies).T @ centred) * class_waves(p, frequencies)
+    return along.reshape(-1, 2 * p).sum(axis=1) ** 2 / 2 / max((centred**2).sum(), TINY)
 
 
 class Moment(NamedTuple):
-    """Progress measures of a model, or of one snapshot after another along a first axis."""
+    """Progress measures of a model, or of one snapshot after another along a first axis.
 
-    loss: Float[np.ndarray, "*epochs 2"]  #: Loss on training inputs and on all others, in nats
-    logits: Parts  #: By waves of x0 + x1 in the logits: all key frequencies, then each alone
-    random: Parts  #: As `logits`, for random sets of as many other frequencies
+    Losses are means in nats over the training inputs, and over all others. Sets are of
+    frequencies: the key ones, then random ones, as many others.
+    """
+
+    loss: Float[np.ndarray, "*epochs 2"]
+    restricted: Float[np.ndarray, "*epochs sets 2"]  #: By waves of x0 + x1 of each set alone
+    excluded: Float[np.ndarray, "*epochs sets 2"]  #: By all but these
     gini: Float[np.ndarray, "*epochs 2"]  #: Of the Fourier norms of W_E, and of W_L over classes
     squared_weights: Float[np.ndarray, "*epochs"]  #: Sum of squares of all weights
 
 
-def moment(
-    model: Transformer, task: Task, key: Sequence[int], *, draws: int = 20, seed: int = 0
-) -> Moment:
-    """Compute the progress measures of a model of any epoch.
+def moment(model: Transformer, task: Task, key: Frequencies, draws: int) -> Moment:
+    """Compute the progress measures of a model of any epoch, with so many random sets.
 
-    The key frequencies are those of the trained model. Controls are so many random sets of as
-    many other frequencies.
+    The key frequencies are those of the trained model.
     """
-    a, writes = model.activations(jnp.asarray(task.digits)), logit_map(model)
-    generator, sets = np.random.default_rng(seed), [list(key), *([k] for k in key)]
-    spare = [k for k in range(1, (task.p + 1) // 2) if k not in key]
-    others = [generator.permutation(spare)[: len(key)].astype(int).tolist() for _ in range(draws)]
+    logits = model.activations(jnp.asarray(task.digits)).logits
+    tables = model.W_E[: task.p], logit_map(model).T
+    generator, spare = np.random.default_rng(0), np.setdiff1d(np.arange(1, (task.p + 1) // 2), key)
+    sets = [key, *(generator.permutation(spare)[: len(key)] for _ in range(draws))]
+    parts = [parted(logits, sum_waves(task.p, frequencies)) for frequencies in sets]
+    losses = np.array([[split_loss(part, task) for part in both] for both in parts])
     return Moment(
-        loss=split_loss(a.logits, task),
-        logits=_parts(a.logits, sets, task),
-        random=_parts(a.logits, others, task),
-        gini=np.array([fourier_gini(np.asarray(x)) for x in (model.W_E[: task.p], writes.T)]),
+        loss=split_loss(logits, task),
+        restricted=losses[:, 0],
+        excluded=losses[:, 1],
+        gini=np.array([fourier.fourier_gini(np.asarray(table)) for table in tables]),
         squared_weights=np.array(sum(float((w**2).sum()) for w in model.weights.values())),
     )
 
@@ -143,15 +132,17 @@ def phases(
 
     The epochs ascend; ``guessing`` is the loss of answering all classes alike.
     """
-    never, lowest = Bracket(np.nan, np.nan), int(np.argmin(excluded_loss))
+
+    def bracket(ends: Sequence[int]) -> Bracket:
+        return Bracket(*map(float, ends)) if len(ends) == 2 else Bracket(np.nan, np.nan)
 
     def last(holds: np.ndarray) -> Bracket:
-        place = int(np.flatnonzero(holds)[-1]) if holds.any() else len(holds)
-        return Bracket(*map(float, epochs[place : place + 2])) if place + 1 < len(epochs) else never
+        place = max(np.flatnonzero(holds), default=len(holds))
+        return bracket(epochs[place : place + 2].tolist())
 
-    inside = 0 < lowest < len(snapshots) - 1
+    lowest = int(np.argmin(excluded_loss))
     return Phases(
-        Bracket(*map(float, snapshots[lowest - 1 : lowest + 2 : 2])) if inside else never,
+        bracket(snapshots[lowest - 1 : lowest + 2 : 2]),  # the first and the last lack a neighbour
         last(unseen >= FORMING * unseen.max()),
         last(unseen > SETTLED * guessing),
     )
@@ -164,8 +155,7 @@ def unseen_loss(run: Run) -> Float[np.ndarray, " records"]:
     return recorded[:, sizes > 0] @ (sizes[sizes > 0] / sizes.sum())
 
 
-@dataclass(frozen=True, kw_only=True)
-class AdditionMeasures:
+class AdditionMeasures(NamedTuple):
     """All measures of a run of modular addition; shares are of energy or variance, 0 to 1."""
 
     key: tuple[int, ...]  #: Frequencies whose cos or sin stands out of the trained W_E
@@ -175,7 +165,7 @@ class AdditionMeasures:
     head_share: Float[np.ndarray, " heads"]  #: Of each head's attention to x0, likewise
     map_share: Float[np.ndarray, " frequencies+1"]  #: Of W_L over the classes, at k = 0..(p-1)/2
     #: Of what neurons say along each key cos and sin of W_L, in that wave of x0 + x1
-    sums: Float[np.ndarray, "keys 2"]
+    sums: Float[np.ndarray, " waves"]
     logit_share: Float[np.ndarray, " frequencies"]  #: Of the logits, in cos(w(x0 + x1 - c))
     #: Loss on training and other inputs without the key directions of the classes, in nats
     complement: Float[np.ndarray, "2"]
@@ -187,18 +177,15 @@ class AdditionMeasures:
     def circuit_forms(self) -> bool:
         """Whether restricted loss and weights fall and excluded loss rises in the second phase."""
         low, high = self.phases.memorised.low, self.phases.formed.low
-        inside = (self.epochs > low) & (self.epochs <= high)
-        past, logits = self.history, self.history.logits
-        falling = (past.squared_weights, logits.restricted[:, 0, 0], -logits.excluded[:, 0, 0])
-        changes = [values[inside][-1] - values[inside][0] for values in falling if inside.any()]
-        return bool(changes and max(changes) < 0)
+        inside, past = np.flatnonzero((self.epochs > low) & (self.epochs <= high)), self.history
+        falling = (past.squared_weights, past.restricted[:, 0, 0], -past.excluded[:, 0, 0])
+        return len(inside) > 0 and all(x[inside[-1]] < x[inside[0]] for x in falling)
 
     @property
     def ours(self) -> dict[str, Bracket]:
         """Each number that Nanda et al. publish, as this run has it; a value is a bracket."""
         key, guessing = np.array(self.key, int), np.log(2 * len(self.embedding_share) + 1)
         some = 1.0 if len(key) else np.nan  # without key frequencies there is nothing to compare
-        kept = self.history.logits.restricted[-1, 0, 1]
         single = {
             "key_frequencies": len(key),
             "neurons_explained": (self.share > EXPLAINED).mean(),
@@ -206,14 +193,14 @@ class AdditionMeasures:
             "map_residual": np.sqrt(max(0.0, 1 - self.map_share[key].sum())),
             "sums_explained": self.sums.min(initial=some),
             "logits_explained": self.logit_share[key - 1].sum(),
-            "restricted_ratio": some * kept / self.history.loss[-1, 1],
+            "restricted_ratio": some * self.history.restricted[-1, 0, 1] / self.history.loss[-1, 1],
             "complement_ratio": some * self.complement[1] / guessing,
         }
         brackets = {name: Bracket(float(v), float(v)) for name, v in single.items()}
         return brackets | self.phases._asdict()
 
 
-def measures(run: Run, *, draws: int = 20, seed: int = 0) -> AdditionMeasures:
+def measures(run: Run, draws: int = 20) -> AdditionMeasures:
     """Measure a finished run of modular addition: its trained weights, and each snapshot.
 
     Controls are so many random sets of frequencies. ValueError for a run of another task, or
@@ -225,55 +212,30 @@ def measures(run: Run, *, draws: int = 20, seed: int = 0) -> AdditionMeasures:
             f"{run.folder} is a run of {task.config.name!r} with {len(epochs)} snapshots; give a "
             "run of 'nanda' with one or more, such as runs.cached('nanda')"
         )
-    digits = key_frequencies(np.asarray(run.model.W_E[: task.p], float))
+    digits = fourier.key_frequencies(np.asarray(run.model.W_E[: task.p], float))
     key = tuple(np.flatnonzero(digits.active).tolist())
-    past = [moment(run.snapshot(each), task, key, draws=draws, seed=seed) for each in epochs]
-    history = jax.tree.map(lambda *values: np.stack(values), *past)
-    lost, unseen = history.logits.excluded[:, 0, 0], unseen_loss(run)
+    past = [moment(run.snapshot(epoch), task, key, draws) for epoch in epochs]
+    history = Moment(*map(np.stack, zip(*past, strict=True)))
+    lost, unseen = history.excluded[:, 0, 0], unseen_loss(run)
+
+    a, writes, classes = run.activations(), logit_map(run.model), class_waves(task.p, key)
+    neurons, logits = np.asarray(a.neurons, float), np.asarray(a.logits, float)
+    own = fourier.neuron_frequency(unit_grids(task, neurons))
+    heads = fourier.neuron_frequency(unit_grids(task, np.asarray(a.attention[:, :, 0], float)))
+    power = np.asarray(fourier.frequency_power(writes.T)).sum(axis=1)
+    said = neurons @ (writes @ classes.T)
+    along = (sum_waves(task.p, key) * said).sum(axis=0) ** 2
     return AdditionMeasures(
         key=key,
-        embedding_share=np.asarray(digits.share)[1:],
+        embedding_share=digits.share[1:],
+        frequency=own.frequency,
+        share=own.share,
+        head_share=heads.share,
+        map_share=power / power.sum(),
+        sums=along / np.maximum(len(said) * said.var(axis=0), TINY),
+        logit_share=addition_shares(logits, range(1, (task.p + 1) // 2)),
+        complement=split_loss(logits - logits @ classes.T @ classes, task),
         epochs=np.array(epochs),
         history=history,
         phases=phases(epochs, lost, run.metrics["epoch"], unseen, float(np.log(task.p))),
-        **_stations(run.model, task, key),
     )
-
-
-def _stations(model: Transformer, task: Task, key: Sequence[int]) -> dict[str, Any]:
-    """Measure what heads, neurons, W_L and logits do over all inputs."""
-    a, writes = model.activations(jnp.asarray(task.digits)), logit_map(model)
-    neurons, logits = np.asarray(a.neurons, float), np.asarray(a.logits, float)
-    looks = unit_grids(task, np.asarray(a.attention[:, :, 0], float))
-    own, heads = neuron_frequency(unit_grids(task, neurons)), neuron_frequency(looks)
-    power = frequency_power(writes.T).sum(axis=1)
-    classes = _class_waves(task.p, key)
-    said = neurons @ (writes @ classes.T)
-    along = (sum_waves(task.p, key) * said).sum(axis=0) ** 2 / np.maximum(_energy(said), TINY)
-    return {
-        "frequency": np.asarray(own.frequency),
-        "share": np.asarray(own.share),
-        "head_share": np.asarray(heads.share),
-        "map_share": power / power.sum(),
-        "sums": along.reshape(-1, 2),
-        "logit_share": addition_shares(logits, range(1, (task.p + 1) // 2)),
-        "complement": split_loss(logits - logits @ classes.T @ classes, task),
-    }
-
-
-def _parts(logits: Array, sets: Sequence[Sequence[int]], task: Task) -> Parts:
-    """Score what waves of x0 + x1 of each set of frequencies explain of logits, and leave."""
-    found = []
-    for frequencies in sets:
-        waves = jnp.asarray(sum_waves(task.p, frequencies), jnp.float32)
-        found.append([split_loss(part, task) for part in parted(logits, waves)])
-    return Parts(*np.moveaxis(np.array(found), 1, 0))
-
-
-def _class_waves(p: int, frequencies: Sequence[int]) -> Float[np.ndarray, "waves p"]:
-    """Return cos and sin of each frequency along the classes, rows of length 1."""
-    return fourier_basis(p)[[row for k in frequencies for row in (2 * k - 1, 2 * k)]]
-
-
-def _energy(columns: np.ndarray) -> Float[np.ndarray, " columns"]:
-    return ((columns - columns.mean(axis=0, keepdims=True)) ** 2).sum(axis=0)

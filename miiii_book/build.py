@@ -11,19 +11,21 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from functools import cache
 from importlib.metadata import version
 from importlib.util import resolve_name
+from itertools import accumulate
 from pathlib import Path
 from signal import SIGKILL
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 import click
+import jupytext
 import nbformat
 import papermill
 from jupyter_client.kernelspec import KernelSpec
 from jupyter_client.manager import AsyncKernelManager
 from jupyter_core.utils import ensure_event_loop
 from nbformat import NotebookNode
-from papermill.exceptions import PapermillExecutionError, strip_color
+from papermill.exceptions import PapermillExecutionError
 
 from miiii_core import runs
 from miiii_core.config import fields
@@ -34,7 +36,6 @@ from . import kernel, page
 from .chapters import Chapter, assigned, names_runs, read_chapters
 
 PACKAGES = Path(__file__).parent.parent
-OURS = ("miiii_core", "miiii_book")
 AT_ONCE = 2
 KEPT_EXECUTIONS = 6  # of a chapter, so that going back to earlier parameters costs nothing
 LIBRARIES = ("jax", "jaxlib", "numpy", "scipy", "equinox", "optax", "optuna", "matplotlib")
@@ -52,12 +53,11 @@ class Execution(NamedTuple):
     result: Path
 
 
-def digest_of(files: Iterable[Path]) -> str:
-    """Return a digest of the places and contents of files."""
-    digest = hashlib.sha256()
-    for path in sorted(path for path in files if path.is_file()):
-        content = path.read_bytes()
-        digest.update(os.fsencode(path) + f"\0{len(content)}\0".encode() + content)
+def digest_of(value: Any, files: Iterable[Path]) -> str:
+    """Return a digest of a value that JSON can hold, and of the places and contents of files."""
+    digest = hashlib.sha256(json.dumps(value, sort_keys=True).encode())
+    for path in sorted({path for path in files if path.is_file()}):
+        digest.update(os.fsencode(path) + hashlib.sha256(path.read_bytes()).digest())
     return digest.hexdigest()
 
 
@@ -85,15 +85,15 @@ def plan(root: Path, names: Sequence[str], parameters: Mapping[str, Any]) -> tup
     wanted = {n: _from_anywhere(v) if names_runs(n) else v for n, v in parameters.items()}
     given = assigned(chapters, names, wanted)
     tools = [sys.version_info[:2], os.environ.get("XLA_FLAGS"), *map(version, LIBRARIES)]
-    makers = [Path(__file__).with_name(f"{name}.py") for name in ("build", "kernel", "page")]
     shelf = runs.shipped_root() or root
-    stored = digest_of([*(root / "book" / "results").rglob("*"), *shelf.glob("*/run.json")])
+    common = [Path(__file__).with_name(f"{name}.py") for name in ("build", "kernel", "page")]
+    common += [*(root / "book" / "results").rglob("*"), *shelf.glob("*/run.json")]
     executions = []
     for chapter in chapters:
         both = {**chapter.defaults, **given[chapter.page]}
-        read = digest_of({*makers, *imported_files(_code(chapter)), *_run_files(both, shelf)})
-        key = json.dumps([chapter.content(), both, stored, read, tools], sort_keys=True)
-        name = hashlib.sha256(key.encode()).hexdigest()[:16]
+        imported = imported_files(jupytext.writes(chapter.notebook(), "py:percent"))
+        files = [*common, *imported, *_run_files(both, shelf)]
+        name = digest_of([chapter.content(), both, tools], files)[:16]
         result = root / "_run" / "executed" / chapter.name / f"{name}.ipynb"
         executions.append(Execution(chapter, given[chapter.page], result))
     return tuple(executions)
@@ -116,9 +116,7 @@ def execute_stale(executions: Sequence[Execution]) -> dict[str, Path]:
                 print(f"chapter {count} of {len(stale)}: {chapter.name}", file=sys.stderr)
                 try:
                     _keep(jobs[job].result, job.result())
-                except PapermillExecutionError as error:
-                    failures.append(_explain(chapter, error))
-                except page.FigureError as error:
+                except (PapermillExecutionError, page.FigureError) as error:
                     failures.append(f"chapter {chapter.name} ({chapter.path}): {error}")
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
@@ -172,7 +170,7 @@ def execute(
 
 @cache
 def _imports(code: str, package: str) -> frozenset[str]:
-    """Return the names of all modules of ours that code may import, packages around them too."""
+    """Return the names of all modules that code may import, packages around them too."""
     found = []
     for node in ast.walk(ast.parse(code)):
         if isinstance(node, ast.Import):
@@ -180,14 +178,8 @@ def _imports(code: str, package: str) -> frozenset[str]:
         elif isinstance(node, ast.ImportFrom):
             home = resolve_name("." * node.level + (node.module or ""), package)
             found += [f"{home}.{alias.name}" for alias in node.names]
-    parts = [name.split(".") for name in found if name.split(".")[0] in OURS]
-    return frozenset(".".join(each[:n]) for each in parts for n in range(1, len(each) + 1))
-
-
-def _code(chapter: Chapter) -> str:
-    """Return the Python of a chapter, without lines that only IPython knows."""
-    cells = [cell.source for cell in chapter.notebook().cells if cell.cell_type == "code"]
-    return "\n".join(x for x in "\n".join(cells).splitlines() if not x.startswith(("%", "!")))
+    parents = "{}.{}".format
+    return frozenset(each for name in found for each in accumulate(name.split("."), parents))
 
 
 def _run_files(parameters: Mapping[str, Any], shelf: Path) -> Iterable[Path]:
@@ -217,10 +209,3 @@ def _keep(result: Path, executed: NotebookNode) -> None:
     by_age = sorted(result.parent.glob("*.ipynb"), key=lambda path: -path.stat().st_mtime)
     for path in by_age[KEPT_EXECUTIONS:]:
         path.unlink()
-
-
-def _explain(chapter: Chapter, error: PapermillExecutionError) -> str:
-    """Return what a reader can act on: where it failed, in what code, and what was raised."""
-    where = f"chapter {chapter.name} ({chapter.path}) failed in code cell {error.exec_count}:"
-    trace = strip_color("\n".join(error.traceback))
-    return f"{where}\n\n{error.source}\n\n{error.ename}: {error.evalue}\n\n{trace}"

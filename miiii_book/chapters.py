@@ -14,7 +14,7 @@ from sphinx_external_toc.parsing import parse_toc_yaml
 
 from miiii_core.runs import book_folder
 
-ALIKE = ((float, int), (list, tuple), (tuple, list))  # kinds of a default, and of what it takes
+ALIKE = {float: (float, int), list: (list, tuple), tuple: (list, tuple)}  # what a default takes
 
 
 @dataclass(frozen=True)
@@ -36,9 +36,9 @@ class Chapter:
         notebook = self.notebook()
         for name in ("jupytext", "kernelspec", "language_info"):
             notebook.metadata.pop(name, None)
-        kept = [(c.source, *map(c.metadata.get, ("tags", "mystnb"))) for c in notebook.cells]
-        kinds = [cell.cell_type for cell in notebook.cells]
-        return json.dumps([notebook.metadata, kinds, kept], sort_keys=True, default=str)
+        shown = ("tags", "mystnb")
+        cells = [(c.cell_type, c.source, *map(c.metadata.get, shown)) for c in notebook.cells]
+        return json.dumps([notebook.metadata, cells], sort_keys=True, default=str)
 
     def notebook(self) -> NotebookNode:
         """Return the source as notebook cells, without outputs."""
@@ -68,11 +68,11 @@ def read_pages(root: Path) -> tuple[str, ...]:
 
 def read_chapters(root: Path) -> tuple[Chapter, ...]:
     """Return all pages of the table of contents that run code, in its order."""
-    paths = {page: root / f"{page}.md" for page in read_pages(root)}
+    sources = {page: (root / f"{page}.md").read_text("utf-8") for page in read_pages(root)}
     return tuple(
-        Chapter(page, path, text, _defaults(page, text))
-        for page, path in paths.items()
-        if is_myst_markdown_notebook(text := path.read_text("utf-8"))
+        Chapter(page, root / f"{page}.md", text, _defaults(page, text))
+        for page, text in sources.items()
+        if is_myst_markdown_notebook(text)
     )
 
 
@@ -108,11 +108,11 @@ def assigned(
             lines = [f"\n  {c.name}: {c.defaults}" for c in chosen if c.defaults]
             raise ValueError(f"unknown parameter {name!r}; accepted are{''.join(lines) or ' none'}")
         for chapter, default in own.items():
-            kinds = type(default), type(value)
-            if default is not None and kinds[0] is not kinds[1] and kinds not in ALIKE:
+            kind = type(default)
+            if default is not None and type(value) not in ALIKE.get(kind, (kind,)):
                 raise ValueError(
                     f"parameter {name}={value!r} will not do; chapter {chapter} takes a value "
-                    f"of type {type(default).__name__}, such as its own {default!r}"
+                    f"of type {kind.__name__}, such as its own {default!r}"
                 )
     return {
         c.page: {n: v for n, v in parameters.items() if c in chosen and v != c.defaults.get(n, v)}
@@ -132,12 +132,10 @@ def _defaults(page: str, source: str) -> dict[str, Any]:
     found = {}
     for line in ast.parse("\n".join(tagged)).body:
         try:
-            if not isinstance(line, ast.Assign) or not isinstance(line.targets[0], ast.Name):
-                raise ValueError
-            found[line.targets[0].id] = ast.literal_eval(line.value)
-        except ValueError as error:
+            found[line.targets[0].id] = ast.literal_eval(line.value)  # type: ignore[attr-defined]
+        except (AttributeError, ValueError):
             raise ValueError(
                 f"the parameters cell of {page} holds {ast.unparse(line)!r}; it takes only lines "
                 "of the form name = literal, so that a reader can set each from outside"
-            ) from error
+            ) from None
     return found

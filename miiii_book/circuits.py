@@ -8,7 +8,7 @@ it. What is counted is the accuracy above guessing, as a share of what the intac
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -24,6 +24,7 @@ from .rules import DRAWS, SAMPLE, scoring_rows
 Tensor = np.ndarray | Array
 Units = Int[np.ndarray, " _"]
 Basis = Float[np.ndarray, "_ d_model"]  # orthonormal directions of the stream
+Parts = Units | Basis  # to take out
 Logits = Float[np.ndarray, "rows n_classes"]
 PRICES = (0.0, 1.0, 2.0, 4.0)  # of the others' evidence, in units of their mean share
 BROKEN = 0.1  # share of its accuracy above guessing up to which a task counts as broken
@@ -41,15 +42,13 @@ class HeldOut(NamedTuple):
     whole: Float[np.ndarray, " tasks"]  #: Accuracy of the intact network there
 
     @classmethod
-    def of(
-        cls, task: Task, logits: Float[Tensor, "n n_classes"], rows: Int[Tensor, " rows"]
-    ) -> "HeldOut":
+    def of(cls, task: Task, logits: Float[Tensor, "n n_classes"], rows: Units) -> "HeldOut":
         """Score the intact network by its logits of all inputs."""
         targets, own = task.targets[rows], np.asarray(logits)[rows]
         guess = np.array([np.bincount(answers).max() / len(answers) for answers in targets.T])
         columns = zip(task.columns, targets.T, strict=True)
         whole = np.array([_accuracy(own[:, classes], answers) for classes, answers in columns])
-        return cls(np.asarray(rows), targets, task.columns, guess, whole)
+        return cls(rows, targets, task.columns, guess, whole)
 
     def left(self, logits: Float[Tensor, "rows n_classes"]) -> Float[np.ndarray, " tasks"]:
         """Return the share of each task's accuracy above guessing that logits keep.
@@ -68,52 +67,21 @@ class HeldOut(NamedTuple):
 class Selectivity(NamedTuple):
     """What is left of every task when parts are taken out to break each in turn."""
 
-    parts: Sequence[Any]  #: The parts taken out to break each task
+    parts: Sequence[Parts]  #: The parts taken out to break each task
     #: Share of the task (second axis) that is left when the first is to be broken
     left: Float[np.ndarray, "broken tasks"]
     #: The same for random parts, as many; axes (draw, broken, task)
     controls: Float[np.ndarray, "draws broken tasks"]
-
-    @property
-    def sizes(self) -> Int[np.ndarray, " broken"]:
-        """Number of parts taken out to break each task."""
-        return np.array([len(parts) for parts in self.parts])
-
-    @property
-    def own(self) -> Float[np.ndarray, " broken"]:
-        """What is left of the task that was to be broken."""
-        return np.diagonal(self.left).copy()
-
-    @property
-    def others(self) -> Float[np.ndarray, " broken"]:
-        """What is left of the other tasks, on average."""
-        return others_of(self.left)
-
-    @property
-    def random_own(self) -> Float[np.ndarray, " broken"]:
-        """What random parts leave of the task that was to be broken: the median draw."""
-        return np.median(np.diagonal(self.controls, axis1=1, axis2=2), axis=0)
+    sizes: Int[np.ndarray, " broken"]  #: Number of parts taken out to break each task
+    own: Float[np.ndarray, " broken"]  #: What is left of the task that was to be broken
+    others: Float[np.ndarray, " broken"]  #: What is left of the other tasks, on average
+    #: What random parts leave of the task that was to be broken: the median draw
+    random_own: Float[np.ndarray, " broken"]
 
 
 def others_of(left: Float[np.ndarray, "broken tasks"]) -> Float[np.ndarray, " broken"]:
     """Average each row but for its entry on the diagonal; 1 where there is no other task."""
     return (left.sum(axis=1) - np.diagonal(left)) / (len(left) - 1) if len(left) > 1 else np.ones(1)
-
-
-def selectivity(
-    without: Callable[[Any], Float[Tensor, "rows n_classes"]],
-    held: HeldOut,
-    chosen: Sequence[Any],
-    controls: Sequence[Sequence[Any]],
-) -> Selectivity:
-    """Measure what taking out the parts of each task does to every task, beside random parts.
-
-    ``without`` returns the logits without some parts, on inputs that these were not chosen by.
-    Controls are random parts for each task, one entry a draw.
-    """
-    left = np.array([held.left(without(parts)) for parts in chosen])
-    drawn = np.array([[held.left(without(parts)) for parts in each] for each in controls])
-    return Selectivity(chosen, left, np.swapaxes(drawn, 0, 1))
 
 
 def _accuracy(own: Float[np.ndarray, "rows classes"], targets: Int[np.ndarray, " rows"]) -> float:
@@ -130,19 +98,45 @@ class Tail(NamedTuple):
     #: What each unit adds to the logits, per unit of activation
     writes: Float[np.ndarray, "units n_classes"]
     logits: Logits  #: Logits of the intact network
+    held: HeldOut  #: The inputs
 
-    def without(self, removed: Units) -> Logits:
-        """Return the logits with some units, by number, taken out."""
-        return self.logits - self.swing[:, removed] @ self.writes[removed]
+    def without(self, parts: Parts, own: slice = slice(None)) -> Logits:
+        """Return the logits, or some columns of them, without some units or directions of these."""
+        if parts.ndim == 1:
+            read, written = self.swing[:, parts], self.writes[parts, own]
+        else:
+            read, written = self.swing @ parts.T, parts @ self.writes[:, own]
+        return self.logits[:, own] - read.astype(np.float32) @ written.astype(np.float32)
 
-    def projected(self, basis: Basis) -> Logits:
-        """Return the logits with orthonormal directions of the units projected out."""
-        read, written = self.swing @ basis.T, basis @ self.writes
-        return self.logits - read.astype(np.float32) @ written.astype(np.float32)
+    def breaks(self, i: int, parts: Parts) -> bool:
+        """Return whether task i is broken without some parts."""
+        return self.held.left_of(i, self.without(parts, self.held.columns[i])) <= BROKEN
 
-    def of(self, own: slice) -> "Tail":
-        """Return the tail of some columns of the logits alone."""
-        return Tail(self.swing, self.writes[:, own], self.logits[:, own])
+
+def selectivity(
+    tail: Tail, chosen: Sequence[Parts], draw: Callable[[Any, np.random.Generator], Parts]
+) -> Selectivity:
+    """Measure what taking out the parts of each task does to every task, beside random parts.
+
+    The tail is of inputs that these were not chosen by; ``draw`` returns random parts, as many as
+    the chosen ones that it is given.
+    """
+    generator = np.random.default_rng(0)
+    drawn = [[draw(parts, generator) for _ in range(DRAWS)] for parts in chosen]
+
+    def left_by(several: Sequence[Parts]) -> Float[np.ndarray, "broken tasks"]:
+        return np.array([tail.held.left(tail.without(parts)) for parts in several])
+
+    left, controls = left_by(chosen), np.stack([left_by(each) for each in zip(*drawn, strict=True)])
+    return Selectivity(
+        parts=chosen,
+        left=left,
+        controls=controls,
+        sizes=np.array([len(parts) for parts in chosen]),
+        own=np.diagonal(left),
+        others=others_of(left),
+        random_own=np.median(np.diagonal(controls, axis1=1, axis2=2), axis=0),
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -153,84 +147,72 @@ class Bench:
     activations: Activations  #: Activations over all inputs
     choosing: HeldOut  #: Inputs trained on, to choose parts by
     scoring: HeldOut  #: Inputs held out, to score by
+    solved: Bool[np.ndarray, " tasks"]  #: Whether the intact network has solved each task, there
 
-    @property
-    def solved(self) -> Bool[np.ndarray, " tasks"]:
-        """Whether the intact network has solved each task, on inputs held out."""
-        return self.scoring.whole >= GENERALISED
-
-    def neurons(self, rows: Units) -> Tail:
+    def neurons(self, held: HeldOut) -> Tail:
         """Take the network from its neurons on, for some inputs."""
         writes = np.asarray(self.run.model.W_out) @ np.asarray(self.run.model.W_U)
-        return self._tail(np.asarray(self.activations.neurons), writes, rows)
+        return self._tail(np.asarray(self.activations.neurons), writes, held)
 
-    def stream(self, rows: Units) -> Tail:
+    def stream(self, held: HeldOut) -> Tail:
         """Take the network from the residual stream on, for some inputs, in double precision.
 
         The mean over the classes of each task is taken out of W_U: it moves all logits of a task
         alike, and changes nothing.
         """
         reads = np.array(self.run.model.W_U, float)
-        for own in self.run.task.columns:
+        for own in held.columns:
             reads[:, own] -= reads[:, own].mean(axis=1, keepdims=True)
-        return self._tail(np.asarray(self.activations.resid_post, float), reads, rows)
+        return self._tail(np.asarray(self.activations.resid_post, float), reads, held)
 
-    def _tail(self, units: np.ndarray, writes: np.ndarray, rows: Units) -> Tail:
-        logits = np.asarray(self.activations.logits)
-        return Tail(units[rows] - units.mean(axis=0, keepdims=True), writes, logits[rows])
+    def _tail(self, units: np.ndarray, writes: np.ndarray, held: HeldOut) -> Tail:
+        swing = units[held.rows] - units.mean(axis=0, keepdims=True)
+        return Tail(swing, writes, np.asarray(self.activations.logits)[held.rows], held)
 
 
 @lru_cache(maxsize=1)
 def lay_out(run: Run) -> Bench:
     """Compute what taking a run apart starts from; that of the last run is kept."""
     activations, task = run.activations(), run.task
-    rows = task.train[:SAMPLE], scoring_rows(task)
-    return Bench(run, activations, *(HeldOut.of(task, activations.logits, each) for each in rows))
+    choosing = HeldOut.of(task, activations.logits, task.train[:SAMPLE])
+    scoring = HeldOut.of(task, activations.logits, scoring_rows(task))
+    return Bench(run, activations, choosing, scoring, scoring.whole >= GENERALISED)
 
 
-def evidence(tail: Tail, held: HeldOut) -> Float[np.ndarray, "neurons tasks"]:
+def evidence(tail: Tail) -> Float[np.ndarray, "neurons tasks"]:
     r"""Average over inputs what each neuron adds to each task's right logit, above the others.
 
     $$e_{jq} = \frac1N \sum_n (h_{nj} - \bar h_j)
     \left(w_{j, y_{nq}} - \frac1q \sum_c w_{jc}\right), \qquad w = W_{out} W_U$$
 
-    It is exact, and additive over neurons. Tail and answers are of the same inputs.
+    It is exact, and additive over neurons.
     """
     found = []
-    for own, answers in zip(held.columns, held.targets.T, strict=True):
+    for own, answers in zip(tail.held.columns, tail.held.targets.T, strict=True):
         writes = tail.writes[:, own]
-        classes = np.eye(writes.shape[1], dtype=tail.swing.dtype)[answers]
-        along = tail.swing.T @ (classes - 1 / writes.shape[1])
-        found.append((along * writes).sum(axis=1) / len(answers))
+        classes = np.eye(writes.shape[1], dtype=tail.swing.dtype)[answers] - 1 / writes.shape[1]
+        found.append(((tail.swing.T @ classes) * writes).sum(axis=1) / len(answers))
     return np.stack(found, axis=1)
 
 
-def smallest_set(tail: Tail, held: HeldOut, i: int, order: Units) -> Units:
+def smallest_set(tail: Tail, i: int, order: Units) -> Units:
     """Find the first few neurons of an order that break task i, or half of all if none do.
 
     Sizes are tried in even steps, and within the first step that breaks the task by halving it.
     """
-    own, most = tail.of(held.columns[i]), len(order) // 2
-
-    def breaks(size: int) -> bool:
-        return held.left_of(i, own.without(order[:size])) <= BROKEN
-
-    spared, sizes = 0, np.unique(np.linspace(1, most, min(DOSES, most)).astype(int)).tolist()
-    for broken in sizes:
-        if breaks(broken):
+    spared, broken, most = 0, 0, len(order) // 2
+    for broken in np.unique(np.linspace(1, most, min(DOSES, most)).astype(int)).tolist():
+        if tail.breaks(i, order[:broken]):
             break
         spared = broken
-    else:
-        return order[:most]
     while broken - spared > 1:
         middle = (spared + broken) // 2
-        spared, broken = (spared, middle) if breaks(middle) else (middle, broken)
+        broke = tail.breaks(i, order[:middle])
+        spared, broken = (spared, middle) if broke else (middle, broken)
     return order[:broken]
 
 
-def breaking_set(
-    tail: Tail, held: HeldOut, found: Float[np.ndarray, "neurons tasks"], i: int
-) -> Units:
+def breaking_set(tail: Tail, found: Float[np.ndarray, "neurons tasks"], i: int) -> Units:
     """Choose neurons that break task i and harm the others least, by the `evidence` found.
 
     Neurons go in the order of their share of the task's evidence, less a price for their mean
@@ -238,50 +220,42 @@ def breaking_set(
     """
     share = found / np.maximum(np.abs(found).sum(axis=0), np.finfo(found.dtype).tiny)
     others = (share.sum(axis=1) - share[:, i]) / max(share.shape[1] - 1, 1)
-    sets = [smallest_set(tail, held, i, np.argsort(-(share[:, i] - c * others))) for c in PRICES]
+    sets = [smallest_set(tail, i, np.argsort(-(share[:, i] - c * others))) for c in PRICES]
 
     def cost(removed: Units) -> tuple[float, float]:
-        left = held.left(tail.without(removed))
+        left = tail.held.left(tail.without(removed))
         return max(float(left[i]), BROKEN), -float(np.delete(left, i).sum())
 
     return min(sets, key=cost)
 
 
-def random_sets(
-    chosen: Units, units: int, draws: int, generator: np.random.Generator
-) -> Int[np.ndarray, "draws chosen"]:
-    """Draw sets as large as a chosen one from the units not in it; ValueError if too few are."""
-    rest = np.setdiff1d(np.arange(units), chosen)
-    if len(rest) < len(chosen):
-        raise ValueError(f"{len(chosen)} of {units} units are chosen; choose half at most")
-    return np.stack([generator.permutation(rest)[: len(chosen)] for _ in range(draws)])
+def random_set(chosen: Units, generator: np.random.Generator, units: int) -> Units:
+    """Draw as many from so many units, none of them chosen; half of the units at most."""
+    return generator.permutation(np.setdiff1d(np.arange(units), chosen))[: len(chosen)]
 
 
 def break_by_neurons(bench: Bench) -> Selectivity:
     """Break each task by a `breaking_set` of neurons, set to their means, beside random sets."""
-    tail, held = bench.neurons(bench.choosing.rows), bench.choosing
-    generator = np.random.default_rng(0)
-    found = evidence(tail, held)
-    sets = [breaking_set(tail, held, found, i) for i in range(found.shape[1])]
-    controls = [list(random_sets(own, len(found), DRAWS, generator)) for own in sets]
-    return selectivity(bench.neurons(bench.scoring.rows).without, bench.scoring, sets, controls)
+    tail = bench.neurons(bench.choosing)
+    found = evidence(tail)
+    sets = [breaking_set(tail, found, i) for i in range(found.shape[1])]
+    draw = partial(random_set, units=len(found))
+    return selectivity(bench.neurons(bench.scoring), sets, draw)
 
 
-def smallest_basis(tail: Tail, held: HeldOut, i: int) -> Basis:
+def smallest_basis(tail: Tail, i: int) -> Basis:
     """Find the fewest directions of the stream that break task i; half of d_model at most.
 
     The task reads the stream through its columns of W_U. Directions along which its logits vary
     most over the inputs are projected out first.
     """
-    swing, read, logits = tail.of(held.columns[i])
-    energy, classes = np.linalg.eigh((swing @ read).T @ (swing @ read))
+    read = tail.writes[:, tail.held.columns[i]]
+    said = tail.swing @ read
+    energy, classes = np.linalg.eigh(said.T @ said)
     rank = int(np.linalg.matrix_rank(read, rtol=1e-5))
     basis = np.linalg.qr(read @ classes[:, np.argsort(-energy)[:rank]])[0].T
-    along, written, most = swing @ basis.T, basis @ read, min(rank, len(read) // 2)
-    for size in range(1, most):
-        if held.left_of(i, logits - along[:, :size] @ written[:size]) <= BROKEN:
-            return basis[:size]
-    return basis[:most]
+    most = min(rank, len(read) // 2)
+    return basis[: next((size for size in range(1, most) if tail.breaks(i, basis[:size])), most)]
 
 
 def random_basis(basis: Basis, generator: np.random.Generator) -> Basis:
@@ -293,12 +267,9 @@ def random_basis(basis: Basis, generator: np.random.Generator) -> Basis:
 @lru_cache(maxsize=1)
 def break_by_subspaces(bench: Bench) -> Selectivity:
     """Break each task by the fewest directions of the stream, beside random ones, as many."""
-    tail, generator = bench.stream(bench.choosing.rows), np.random.default_rng(0)
-    every = range(len(bench.choosing.columns))
-    bases = [smallest_basis(tail, bench.choosing, i) for i in every]
-    controls = [[random_basis(own, generator) for _ in range(DRAWS)] for own in bases]
-    scoring = bench.stream(bench.scoring.rows)
-    return selectivity(scoring.projected, bench.scoring, bases, controls)
+    tail = bench.stream(bench.choosing)
+    bases = [smallest_basis(tail, i) for i in range(len(bench.run.task.columns))]
+    return selectivity(bench.stream(bench.scoring), bases, random_basis)
 
 
 class Sieve(NamedTuple):
@@ -313,11 +284,8 @@ class Sieve(NamedTuple):
     broken: Bool[np.ndarray, "tasks n"]  #: Whether it does with each task broken
     #: Whether each task alone refuses it: composites that no other modulus divides
     guarded: Bool[np.ndarray, "tasks n"]
-
-    @property
-    def slipped(self) -> Bool[np.ndarray, "tasks n"]:
-        """Composites that slip through once a task is broken, and did not before."""
-        return self.broken & ~self.called & ~self.prime
+    #: Composites that slip through once a task is broken, and did not before
+    slipped: Bool[np.ndarray, "tasks n"]
 
     def precision_recall(self, rows: Units) -> tuple[float, float]:
         """Return the share of primes in what is called prime, and the share of primes found."""
@@ -330,16 +298,17 @@ def sieve_numbers(bench: Bench, bases: Sequence[Basis]) -> Sieve:
     """Use a run as a sieve over all numbers, whole and with each task's directions taken out."""
     task, moduli = bench.run.task, np.array(bench.run.task.moduli)
     numbers = np.arange(task.p**2)
-    tail, divides = bench.stream(numbers), numbers[:, None] % moduli == 0
+    tail = bench.stream(HeldOut.of(task, bench.activations.logits, numbers))
+    divides = numbers[:, None] % moduli == 0
 
-    def called(logits: Logits) -> Bool[np.ndarray, " n"]:
+    def called_by(logits: Logits) -> Bool[np.ndarray, " n"]:
         own = [logits[:, columns] for columns in task.columns]
         return called_prime(np.stack([z[:, 0] >= z.max(axis=1) for z in own], axis=1), moduli)
 
-    prime = called_prime(divides, moduli)
-    guarded = [called_prime(divides & (moduli != q), moduli) & ~prime for q in moduli]
-    broken = [called(tail.projected(basis)) for basis in bases]
-    return Sieve(prime, called(tail.logits), np.stack(broken), np.stack(guarded))
+    called, prime = called_by(tail.logits), called_prime(divides, moduli)
+    broken = np.stack([called_by(tail.without(basis)) for basis in bases])
+    guarded = np.stack([called_prime(divides & (moduli != q), moduli) & ~prime for q in moduli])
+    return Sieve(prime, called, broken, guarded, broken & ~called & ~prime)
 
 
 def called_prime(

@@ -109,11 +109,13 @@ def search(base: str, trials: int, storage: str | None, study: str | None,
         done = searching.search(config, space, trials, name=study, storage=storage,
                                 seed=config.train.seed, progress=not quiet)  # fmt: skip
     rows = [["trial", *space, "loss", "accuracy", "epoch"]]
-    for one in searching.distinct(searching.results(done)):
-        values = [str(value) for value in one.parameters.values()]
-        epoch = f"{one.epoch:,}{' pruned' * one.pruned}"
-        rows.append([str(one.number), *values, f"{one.loss:.4f}", f"{one.accuracy:.3f}", epoch])
-    click.echo("" if quiet else cli.columns(rows), nl=not quiet)
+    for one in searching.results(done):
+        loss, accuracy, epoch = one.user_attrs["scores"]
+        until = f"{epoch:,} pruned" if one.state.name == "PRUNED" else f"{epoch:,}"
+        values = map(str, one.params.values())
+        rows.append([str(one.number), *values, f"{loss:.4f}", f"{accuracy:.3f}", until])
+    if not quiet:
+        click.echo(cli.columns(rows))
 
 
 @click.command()
@@ -140,13 +142,13 @@ def race(
     """
     with _installed("search"):
         from . import race as racing
-    config = racing.COURSES["small" if small else course]
+    config, usual = racing.COURSES["small" if small else course], (6, 3) if small else (24, 5)
     known = racing.ENTRANTS | {path: racing.entrant_of(path) for path in entries}
     if unknown := set(only) - set(known):
         raise ValueError(f"no entrant is called {sorted(unknown)}; there are {', '.join(known)}")
     found = racing.race(
-        config, [known[name] for name in only or known], n_trials=trials or (6 if small else 24),
-        seeds=range(1, 1 + (seeds or (3 if small else 5))), storage=storage, progress=not quiet,
+        config, [known[name] for name in only or known], n_trials=trials or usual[0],
+        seeds=range(1, 1 + (seeds or usual[1])), storage=storage, progress=not quiet,
     )  # fmt: skip
     click.echo(cli.columns(racing.table(found)))
 

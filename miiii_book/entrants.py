@@ -4,6 +4,7 @@ Each is a function of learning rate and weight decay, which the trainer calls by
 ``miiii_book.entrants:orthogonal``; anybody's own rule enters by the same door.
 """
 
+from functools import partial
 from typing import Any
 
 import jax
@@ -33,14 +34,7 @@ def clipped(rate: Rate, decay: Number, max_norm: float = 2.0) -> optax.GradientT
     return optax.chain(optax.adamw(rate, *BETAS, weight_decay=decay), clip_units(max_norm))
 
 
-def clipped_at_1(rate: Rate, decay: Number) -> optax.GradientTransformation:
-    """Return `clipped` with half of the norm."""
-    return clipped(rate, decay, 1.0)
-
-
-def clipped_at_4(rate: Rate, decay: Number) -> optax.GradientTransformation:
-    """Return `clipped` with twice the norm."""
-    return clipped(rate, decay, 4.0)
+clipped_at_1, clipped_at_4 = partial(clipped, max_norm=1.0), partial(clipped, max_norm=4.0)
 
 
 def orthogonal_gradient() -> optax.GradientTransformation:
@@ -68,9 +62,7 @@ def equal_columns() -> optax.GradientTransformation:
     Source: Pasand & Dohmatob (2025), arXiv 2510.04930: the cheap variant in their code, of which
     the main one gives all singular values the value 1. There it is used in the first layer alone.
     """
-    return optax.stateless_with_tree_map(
-        lambda gradient, _: gradient / (_norm(gradient, -2) + TINY)
-    )
+    return optax.stateless_with_tree_map(lambda g, _: g / (_norm(g, -2) + TINY))
 
 
 def clip_units(max_norm: float) -> optax.GradientTransformation:

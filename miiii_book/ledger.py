@@ -7,10 +7,10 @@
 
 import html
 import re
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache, cached_property
+from functools import cache, cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -22,9 +22,10 @@ from miiii_core.runs import Run, shipped_runs
 
 from .claims import LEDGER, MEASURES, find_claim
 from .claims.claim import CannotTell, Claim, Measure, Values, Verdict, activations, nearest
-from .numbers import RUNS, SHUFFLED, Evidence, Row, identity, kind_of, stored_rows
+from .numbers import RUNS, SHUFFLED, UNTRAINED, Evidence, Row, identity, kind_of, stored_rows
 
 COLUMNS = ("claim", "paper", "ours", "verdict")
+_aligned = partial(tabulate, tablefmt="plain", disable_numparse=True)
 NAMES = {Verdict.HOLDS: "hold", Verdict.FAILS: "fail", Verdict.UNDECIDED: "are undecided"}
 
 
@@ -64,14 +65,9 @@ class Finding:
     @cached_property
     def spread(self) -> dict[str, tuple[float, ...]]:
         """Each number, once for each seed that has it."""
-        names = dict.fromkeys(name for values in self.by_seed.values() for name in values)
         every = self.by_seed.values()
+        names = dict.fromkeys(name for values in every for name in values)
         return {name: tuple(v[name] for v in every if name in v) for name in names}
-
-    @cached_property
-    def values(self) -> dict[str, float]:
-        """Each number, the median over the seeds."""
-        return {name: float(np.median(many)) for name, many in self.spread.items()}
 
     def distances(self) -> dict[int, tuple[str, float]]:
         """Return for each seed that can tell the comparison nearest to its bound, and how near."""
@@ -79,25 +75,24 @@ class Finding:
 
     def to_json(self) -> dict[str, Any]:
         """Return all there is to know, as JSON takes it; an epoch that never came is null."""
-        claim = self.claim
-        texts = ("key", "statement", "source", "criterion", "holds", "given", "fixed", "changed",
-                 "paper", "sentence", "where")  # fmt: skip
-        return {name: getattr(claim, name) for name in texts} | {
-            "published": dict(claim.published),
-            "numbers": {
-                seed: {name: x if np.isfinite(x) else None for name, x in values.items()}
-                for seed, values in self.by_seed.items()
-            },
-            "beside": {n: x if np.isfinite(x) else None for n, x in self.beside.items()},
+
+        def finite(values: Values) -> dict[str, float | None]:
+            return {name: x if np.isfinite(x) else None for name, x in values.items()}
+
+        return vars(self.claim) | {
+            "numbers": {seed: finite(values) for seed, values in self.by_seed.items()},
+            "beside": finite(self.beside),
             "p": self.bases,
             "holds_in_seed": self.told,
-            "distance": {seed: {"of": of, "share": x if np.isfinite(x) else None}
-                         for seed, (of, x) in self.distances().items()},
-            "controls": dict(self.controls),
+            "distance": {
+                seed: {"of": of} | finite({"share": share})
+                for seed, (of, share) in self.distances().items()
+            },
+            "controls": self.controls,
             "reason": self.reason,
             "verdict": self.verdict,
             "says_little": self.says_little,
-        }  # fmt: skip
+        }
 
 
 @dataclass(frozen=True)
@@ -112,11 +107,8 @@ class Ledger:
 
     def __repr__(self) -> str:
         """Show one line a claim: the paper's number, ours with its range, and the verdict."""
-        rows = [list(COLUMNS)]
-        for found in self.findings:
-            rows.append([found.claim.key, found.claim.paper, ours(found), found.called])
-        table = tabulate(rows, tablefmt="plain", disable_numparse=True)
-        return f"{table}\n\n{summary(self.findings)}"
+        rows = [[f.claim.key, f.claim.paper, ours(f), f.called] for f in self.findings]
+        return f"{_aligned([COLUMNS, *rows])}\n\n{summary(self.findings)}"
 
     def verbose(self) -> str:
         """Return each claim with its criterion, its controls and all numbers."""
@@ -148,7 +140,7 @@ def gather(found: Iterable[Run]) -> dict[str, list[Run]]:
     for run in found:
         if run.finished:
             kinds[kind_of(run)].append(run)
-    evidence = {kind: _selected(runs) for kind, runs in kinds.items()}
+    evidence = {kind: list(_selected(runs)) for kind, runs in kinds.items()}
     return evidence | ({"bases": kinds["miiii"]} if "miiii" in kinds else {})
 
 
@@ -167,43 +159,45 @@ def examine_all(
         keys: Keys of the claims; all of them if not given.
         stored: Numbers that need not be measured again, of these runs and of other seeds.
     """
-    chosen = LEDGER if keys is None else [find_claim(key) for key in keys]
-    rows: dict[str, list[Row]] = {}
-    reasons: dict[str, str] = {}
-    for key in dict.fromkeys(claim.measure for claim in chosen):
-        try:
-            rows[key] = measured(key, evidence, stored)
-        except CannotTell as why:
-            rows[key], reasons[key] = [], str(why)
-    activations.cache_clear()
     there = {identity(run): run.config.task.p for runs in evidence.values() for run in runs}
-    findings = []
-    for claim in chosen:
-        own = _relevant(claim, rows[claim.measure])
+
+    @cache  # claims share measures
+    def found(measure: str) -> tuple[list[Row], str]:
+        try:
+            return measured(measure, evidence, stored), ""
+        except CannotTell as why:
+            return [], str(why)
+
+    def examine(claim: Claim) -> Finding:
+        rows, reason = found(claim.measure)
+        own = _relevant(claim, rows)
         by_seed = _by_seed(own)
-        reason = reasons.get(claim.measure, "")
-        if not claim.told(by_seed) and not reason:
-            lacking = {k for one in MEASURES[claim.measure] for k in one.kinds} - set(evidence)
-            reason = f"needs a run of kind {', '.join(sorted(lacking))}" if lacking else ""
-        controls: dict[str, list[Row]] = defaultdict(list)
+        kinds = dict.fromkeys(kind for one in MEASURES[claim.measure] for kind in one.kinds)
+        lacking = [kind for kind in kinds if not any(kind in row.runs for row in rows)]
+        if lacking and not reason and not claim.told(by_seed):
+            reason = f"needs a run of kind {', '.join(lacking)}"
+        controls: dict[str, list[Row]] = {SHUFFLED: [], UNTRAINED: []}
         for row in _relevant(claim, stored):
             # A row of shuffled labels about kinds that none of them stands for is no control.
-            same = any(row.runs == one.runs for one in own) and row.subject == SHUFFLED
+            same = row.subject == SHUFFLED and any(row.runs == one.runs for one in own)
             if row.subject != RUNS and set(row.runs.values()) <= set(there) and not same:
                 controls[row.subject].append(row)
-        verdicts = {
-            subject: claim.judge(_by_seed([*several, *_others(own, several)]))
-            for subject, several in controls.items()
-        }
-        beside = {
-            n: x for row in rows[claim.measure] if row not in own for n, x in row.numbers.items()
-        }
         bases = {there[run] for row in own for run in row.runs.values() if run in there}
-        findings.append(
-            Finding(claim=claim, by_seed=by_seed, reason=reason, controls=verdicts,
-                    bases=tuple(sorted(bases)), beside=beside)
-        )  # fmt: skip
-    return Ledger(findings)
+        aside = [row.numbers for row in rows if row not in own]
+        return Finding(
+            claim=claim,
+            by_seed=by_seed,
+            bases=tuple(sorted(bases)),
+            reason=reason,
+            controls={
+                name: claim.judge(_by_seed(some, own)) for name, some in controls.items() if some
+            },
+            beside={name: x for numbers in aside for name, x in numbers.items()},
+        )
+
+    page = Ledger(list(map(examine, LEDGER if keys is None else map(find_claim, keys))))
+    activations.cache_clear()
+    return page
 
 
 def measured(
@@ -211,31 +205,26 @@ def measured(
 ) -> list[Row]:
     """Take a measure from runs, and from what is stored of them and of their other seeds.
 
-    CannotTell where no kind has a run, or a run lacks what it takes.
+    CannotTell where one of several kinds has no run, or a run lacks what it takes.
     """
-    kinds = tuple(dict.fromkeys(kind for one in MEASURES[key] for kind in one.kinds))
+    several = MEASURES[key]
+    kinds = [kind for one in several for kind in one.kinds]
     known = [row for row in stored if row.measure == key and row.subject == subject]
     rows: list[Row] = []
-    for one in MEASURES[key]:
-        if len(MEASURES[key]) > 1 and not evidence.get(one.kinds[0]):
+    for one in several:
+        if len(several) > 1 and not evidence.get(one.kinds[0]):
             continue
         own = []
         for runs in _sets(one, kinds, evidence):
             names = dict(zip(one.kinds, map(identity, runs), strict=False))
             twin = next((row for row in known if row.runs == names), None)
-            if one.together or not twin:
-                numbers = {n: float(x) for n, x in one.take(*runs).items()}
+            if not twin:
+                numbers = {name: float(x) for name, x in one.take(*runs).items()}
                 twin = Row(key, subject, runs[0].config.train.seed, names, numbers)
             own.append(twin)
-        recipes = {kind: name.split("/")[0] for kind, name in own[0].runs.items()}
-        rows += own + [
-            row
-            for row in known
-            if {kind: name.split("/")[0] for kind, name in row.runs.items()} == recipes
-            and row.seed not in {each.seed for each in own}
-        ]
-    if not rows:
-        raise CannotTell(f"needs a run of kind {', '.join(kinds)}")
+        seeds, recipes = {row.seed for row in own}, own[0].recipes
+        others = [row for row in known if row.recipes == recipes and row.seed not in seeds]
+        rows += own + others
     return rows
 
 
@@ -247,12 +236,11 @@ def examine_shipped(key: str) -> Finding:
 
 def summary(findings: Sequence[Finding]) -> str:
     """Count the claims by verdict."""
+    counts = Counter(found.verdict for found in findings)
+    said = ", ".join(f"{counts[one]} {name}" for one, name in NAMES.items() if counts[one])
     little = sum(found.says_little for found in findings)
-    counts = (sum(found.verdict is verdict for found in findings) for verdict in Verdict)
-    said = ", ".join(f"{n} {NAMES[v]}" for v, n in zip(Verdict, counts, strict=True) if n)
-    return f"{len(findings)} claims: {said}" + (
-        f"; of those that hold, {little} say little" if little else ""
-    )
+    last = f"; of those that hold, {little} say little" if little else ""
+    return f"{len(findings)} claims: {said}{last}"
 
 
 def ours(found: Finding) -> str:
@@ -261,19 +249,17 @@ def ours(found: Finding) -> str:
     if not many:
         return ""
     low, high = _number(min(many)), _number(max(many))
-    return _number(float(np.median(many))) + (f" ({low} to {high})" if low != high else "")
+    return _number(np.median(many)) + (f" ({low} to {high})" if low != high else "")
 
 
 def remarks(found: Finding) -> list[str]:
     """Return what else there is to say of a verdict: base, seeds, distance, controls, reason."""
     said = [f"p = {', '.join(map(str, found.bases))}" if found.bases else "", found.reason]
     if found.told:
-        agree = sum(found.told.values())
-        said.append(f"holds in {agree} of {len(found.told)} seeds")
+        said.append(f"holds in {sum(found.told.values())} of {len(found.told)} seeds")
         of, share = min(found.distances().values(), key=lambda each: abs(each[1]))
-        said.append(
-            f"nearest to its bound: {of}, by {abs(share):.1%}" if abs(share) < np.inf else ""
-        )
+        if abs(share) < np.inf:
+            said.append(f"nearest to its bound: {of}, by {abs(share):.1%}")
     elif not found.reason:
         said.append("the runs did not come to where this claim begins")
     said += [f"{subject}: {verdict}" for subject, verdict in found.controls.items()]
@@ -287,15 +273,12 @@ def _relevant(claim: Claim, rows: Sequence[Row]) -> list[Row]:
     return [row for row in own if any(name in text for name in row.numbers)]
 
 
-def _others(own: Sequence[Row], controls: Sequence[Row]) -> list[Row]:
-    """Return the first of the rows about each kind in whose place there is no control."""
-    taken = {tuple(row.runs) for row in controls}
-    return list({tuple(r.runs): r for r in reversed(own) if tuple(r.runs) not in taken}.values())
+def _by_seed(rows: Sequence[Row], instead: Sequence[Row] = ()) -> dict[int, dict[str, float]]:
+    """Return all numbers of each seed; of a kind that has no run of it, those of its first.
 
-
-def _by_seed(rows: Sequence[Row]) -> dict[int, dict[str, float]]:
-    """Return all numbers of each seed; of a kind that has no run of it, those of its first."""
-    first = {tuple(row.runs): row.numbers for row in reversed(rows)}
+    Of a kind that has no row at all they are those of the first in its stead.
+    """
+    first = {tuple(row.runs): row.numbers for row in reversed([*rows, *instead])}
     own = {(tuple(row.runs), row.seed): row.numbers for row in rows}
     return {
         seed: {n: x for k in reversed(first) for n, x in own.get((k, seed), first[k]).items()}
@@ -308,52 +291,48 @@ def _sets(measure: Measure, kinds: Sequence[str], evidence: Evidence) -> list[li
     if lacking := [kind for kind in measure.kinds if not evidence.get(kind)]:
         raise CannotTell(f"needs a run of kind {', '.join(lacking)}")
     if measure.together:
-        return [[run for kind in measure.kinds for run in evidence[kind]]]
+        return [list(evidence[measure.kinds[0]])]
     bases = {k: {run.config.task.p for run in evidence[k]} for k in kinds if evidence.get(k)}
-    bound = [ps for kind, ps in bases.items() if not kind.startswith("nanda")]
-    shared = set.intersection(*(bound or bases.values()))
+    bound = [ps for kind, ps in bases.items() if not kind.startswith("nanda")] or [*bases.values()]
+    shared, largest = set.intersection(*bound), max(set.union(*bound))
     if not shared:
-        largest = max(set.union(*bound))
         lacking = [kind for kind, ps in bases.items() if largest not in ps]
         raise CannotTell(f"needs a run of kind {', '.join(lacking)} at p = {largest}")
     found = []
     for kind in measure.kinds:
         p = max(shared) if max(shared) in bases[kind] else max(bases[kind])
         own = [run for run in evidence[kind] if run.config.task.p == p]
-        found.append({run.config.train.seed: run for run in reversed(own)})  # the first counts
-    seeds = [seed for seed in reversed(found[0]) if all(seed in runs for runs in found)]
-    firsts = [next(reversed(runs.values())) for runs in found]
+        found.append({run.config.train.seed: run for run in own})
+    seeds = [seed for seed in found[0] if all(seed in runs for runs in found)]
+    firsts = [next(iter(runs.values())) for runs in found]
     return [[runs[seed] for runs in found] for seed in seeds] or [firsts]
 
 
-def _selected(runs: list[Run]) -> list[Run]:
+def _selected(runs: Sequence[Run]) -> Iterator[Run]:
     # Neither is part of what a preset is about: the seed, and how numbers are rounded.
     minor = {"seed", "precision"}
     usual = [r for r in runs if {name for name, *_ in nearest_preset(r.config)[1]} <= minor]
     bases: dict[int, list[Run]] = defaultdict(list)
     for run in usual or runs:
         bases[run.config.task.p].append(run)
-    return [run for p in sorted(bases, reverse=True) for run in _alike(bases[p])]
-
-
-def _alike(runs: list[Run]) -> list[Run]:
-    """Return runs with the configuration of the one trained longest, one for each seed."""
-    first = max(runs, key=lambda run: run.config.train.epochs).config.replace(seed=0)
-    alike = {r.config.train.seed: r for r in reversed(runs) if r.config.replace(seed=0) == first}
-    return [alike[seed] for seed in sorted(alike)]
+    for _, own in sorted(bases.items(), reverse=True):
+        first = max(own, key=lambda run: run.config.train.epochs).config.replace(seed=0)
+        # Of several with one seed the first counts.
+        alike = {r.config.train.seed: r for r in own[::-1] if r.config.replace(seed=0) == first}
+        yield from (alike[seed] for seed in sorted(alike))
 
 
 def _numbers(found: Finding) -> str:
     """Return a table of every number: the paper's, ours, and its range over seeds."""
     rows = [["number", "paper", "ours", "least", "most"]]
     for name, many in found.spread.items():
-        row = [name, _number(found.claim.published.get(name)), _number(found.values[name])]
-        rows.append(row + ([_number(min(many)), _number(max(many))] if len(many) > 1 else ["", ""]))
+        row = [name, _number(found.claim.published.get(name)), _number(np.median(many))]
+        rows.append(row + [_number(end(many)) if len(many) > 1 else "" for end in (min, max)])
     rows += [[name, "", _number(value), "", ""] for name, value in found.beside.items()]
-    return tabulate(rows, tablefmt="plain", disable_numparse=True) if found.by_seed else ""
+    return _aligned(rows) if found.by_seed else ""
 
 
-def _number(value: float | str | None) -> str:
+def _number(value: float | np.floating | str | None) -> str:
     """Show a number in four significant digits, or what is said in its place."""
     if isinstance(value, str):
         return value

@@ -28,21 +28,18 @@ PLACES = ("miiii", "masked", "bases")  # and those whose place it takes
 
 
 class Row(NamedTuple):
-    """What one measure found on the runs of one seed.
+    """What one measure found on the runs of one seed."""
 
-    Attributes:
-        measure: Key of the measure.
-        subject: The runs themselves, or which control in their place.
-        seed: Seed of the first run.
-        runs: `identity` of each run, by the kind whose place it has.
-        numbers: What was measured, by name.
-    """
+    measure: str  #: Key of the measure
+    subject: str  #: The runs themselves, or which control in their place
+    seed: int  #: Seed of the first run
+    runs: Mapping[str, str]  #: `identity` of each run, by the kind whose place it has
+    numbers: Values  #: What was measured, by name
 
-    measure: str
-    subject: str
-    seed: int
-    runs: Mapping[str, str]
-    numbers: Values
+    @property
+    def recipes(self) -> dict[str, str]:
+        """What was trained but for the seed, by kind."""
+        return {kind: name.split("/")[0] for kind, name in self.runs.items()}
 
 
 def identity(run: Run) -> str:
@@ -72,9 +69,11 @@ def as_lines(rows: Iterable[Row]) -> str:
     def plain(x: float) -> float | str | None:
         return "never" if x == NEVER else None if np.isnan(x) else float(x)
 
-    kept = (row._asdict() | {"numbers": {n: plain(x) for n, x in row.numbers.items()}}
-            for row in rows)  # fmt: skip
-    return "".join(json.dumps(row) + "\n" for row in kept)
+    lines = []
+    for row in rows:
+        numbers = {name: plain(x) for name, x in row.numbers.items()}
+        lines.append(json.dumps(row._asdict() | {"numbers": numbers}) + "\n")
+    return "".join(lines)
 
 
 def untrained(run: Run) -> Run:

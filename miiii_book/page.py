@@ -1,6 +1,7 @@
 """What a chapter stands on: values in its prose and alternative texts, verdicts, pictures."""
 
 import ast
+import functools
 import re
 from typing import Any
 
@@ -16,9 +17,7 @@ BANNER = (
     "that numbers and figures may not agree with its sentences."
 )
 MOST_WORDS = 4  # of a published text: a name, no sentence
-PLACE = re.compile(r"\{(\w+)(?::([^{}]*))?\}")  # as in the role: {share} or {share:.2f}
 GLUED = "application/papermill.record/text/plain"  # where `glue(..., display=False)` puts a value
-_told: set[int] = set()  # notebooks that have shown the banner
 
 
 class FigureError(ValueError):
@@ -40,12 +39,10 @@ def expects(claim: str, verdict: str) -> None:
     from .ledger import examine_shipped, find_claim
 
     statement = find_claim(claim).statement
-    if has_other_parameters():
-        shell = id(get_ipython())
-        if shell not in _told:
-            display(HTML(f'<div class="admonition warning {MARK}"><p>{BANNER}</p></div>'))
-        _told.add(shell)
-        return
+    shell = get_ipython()
+    cells = shell.user_ns.get("In", []) if shell else []
+    if any(str(cell).startswith(INJECTED) for cell in cells):
+        return _show_banner(id(shell))
     found = str(examine_shipped(claim).verdict)
     if verdict != found:
         raise AssertionError(
@@ -55,13 +52,6 @@ def expects(claim: str, verdict: str) -> None:
         )
 
 
-def has_other_parameters() -> bool:
-    """Return whether papermill gave the notebook that runs this parameters of its own."""
-    shell = get_ipython()
-    cells = shell.user_ns.get("In", []) if shell else []
-    return any(str(cell).startswith(INJECTED) for cell in cells)
-
-
 def fill(notebook: NotebookNode) -> None:
     """Put glued values into the alternative texts of an executed notebook.
 
@@ -69,26 +59,22 @@ def fill(notebook: NotebookNode) -> None:
     takes it; the value may be glued anywhere in the notebook.
     """
     values = {
-        output.metadata["scrapbook"]["name"]: output.data[GLUED]
+        output.metadata["scrapbook"]["name"]: _read(output.data[GLUED])
         for cell in notebook.cells
         for output in cell.get("outputs", ())
         if "scrapbook" in output.get("metadata", {}) and GLUED in output.data
     }
-
-    def value(place: re.Match[str]) -> str:
-        name, form = place.groups(default="")
-        if name not in values:
-            raise FigureError(f"the alt text {place.string!r} names {name!r}, which nothing glues")
-        try:
-            return format(_read(values[name]), form)
-        except ValueError as error:
-            said = f"{place[0]} in an alt text will not do for {values[name]}: {error}"
-            raise FigureError(said) from error
-
     for cell in notebook.cells:
         image = cell.metadata.get("mystnb", {}).get("image", {})
-        if "alt" in image:
-            image["alt"] = PLACE.sub(value, image["alt"])
+        text = image.get("alt", "")
+        try:
+            filled = text.format_map(values)
+        except LookupError as error:
+            raise FigureError(f"the alt text {text!r} names {error}, which nothing glues") from None
+        except ValueError as error:
+            raise FigureError(f"the alt text {text!r} will not do: {error}") from error
+        if text:
+            image["alt"] = filled
 
 
 def check_pictures(notebook: NotebookNode) -> None:
@@ -101,9 +87,15 @@ def check_pictures(notebook: NotebookNode) -> None:
             raise FigureError(f"{figure['name']} shows {shown}; its cell must end with a figure")
 
 
+@functools.cache
+def _show_banner(shell: int) -> None:
+    """Show the banner, once in each notebook."""
+    display(HTML(f'<div class="admonition warning {MARK}"><p>{BANNER}</p></div>'))
+
+
 def _plain(name: str, value: Any) -> Any:
     """Return a value as a number or text of Python's own, whose repr a format can read."""
-    if getattr(value, "size", None) == 1 and hasattr(value, "item"):
+    if getattr(value, "size", None) == 1:
         value = value.item()
     if isinstance(value, bool | int | float):
         return value

@@ -12,15 +12,14 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Array, Complex, Float, Int
 
-from miiii_core.fourier import fourier_basis
 from miiii_core.model import logit_map
 from miiii_core.runs import Run
-from miiii_core.shares import Pairs, digit_waves, nearest_pair, remainder_pairs, unit_grids
+from miiii_core.shares import TINY, digit_waves, nearest_pair, remainder_pairs, unit_grids
 from miiii_core.tasks import Task
-from miiii_core.waves import Waves, turns, waves_of
+from miiii_core.waves import waves_of
 
 from .addition import EXPLAINED, AdditionMeasures
-from .rules import TINY, remainder_moduli
+from .rules import remainder_moduli
 
 Tensor = np.ndarray | Array
 Phasors = Complex[np.ndarray, " neurons"]
@@ -60,34 +59,20 @@ class Cluster(NamedTuple):
         There are four products of waves, so unrelated phases have a quarter on average. The phases
         are taken from so many neurons further on: 0 for the neuron's own.
         """
-        first, second = np.roll(np.angle(self.digits), shift, axis=0).T
+        first, second = np.exp(-1j * np.angle(np.roll(self.digits, shift, axis=0))).T
         # cos·cos is half a wave of the sum and half one of the difference, each 1/√2 of a unit.
-        total, difference = (
-            (wave * np.exp(-1j * angle)).real
-            for wave, angle in ((self.total, first + second), (self.difference, first - second))
-        )
+        along = (first * (self.total * second + self.difference * second.conj())).real
         energy = np.abs(self.total) ** 2 + np.abs(self.difference) ** 2
-        return (total + difference) ** 2 / 2 / np.maximum(energy, TINY)
+        return along**2 / 2 / np.maximum(energy, TINY)
 
     def patterns(self, *, together: bool) -> Patterns:
         """Measure what the products write: added up, so that waves cancel, or each alone."""
         ways = self.written.conj(), self.written
-        each = [wave * way for wave in (self.total, self.difference) for way in ways]
-        own, *others = (c.sum(keepdims=True) if together else c for c in each)
-        energies = [(own.real**2).sum(), (own.imag**2).sum()]
-        energies += [(np.abs(other) ** 2).sum() for other in others]
-        whole = max(sum(energies), TINY)
-        wanted, turned, mirrored, *differences = (float(energy / whole) for energy in energies)
-        return Patterns(wanted, turned, mirrored, sum(differences))
-
-
-def digit_frequencies(waves: Waves, p: int) -> Float[np.ndarray, " found"]:
-    """Return the frequencies that waves of n ask of the digits, in cycles per digit step.
-
-    They are k/q in x0 and pk/q in x1, folded into (0, 1/2], each once and ascending.
-    """
-    turned = turns(waves, np.array([1, p]))
-    return np.unique(np.round(np.minimum(turned, 1 - turned), 12))
+        each = np.stack([wave * way for wave in (self.total, self.difference) for way in ways])
+        own, *others = each.sum(axis=1, keepdims=True) if together else each
+        mirrored, *differences = (np.abs(others) ** 2).sum(axis=1)
+        energies = (own.real**2).sum(), (own.imag**2).sum(), mirrored, sum(differences)
+        return Patterns(*(float(energy / max(sum(energies), TINY)) for energy in energies))
 
 
 def shares_at(
@@ -99,8 +84,8 @@ def shares_at(
     """
     rows = np.asarray(table, float)
     rows = rows - rows.mean(axis=0)
-    along = np.einsum("wpc,pd->wcd", digit_waves(len(rows), frequencies), rows)
-    return (along**2).sum(axis=(1, 2)) / (rows**2).sum()
+    along = _phasors(len(rows), frequencies) @ rows
+    return (np.abs(along) ** 2).sum(axis=1) / (rows**2).sum()
 
 
 def alignment(first: Phasors, second: Phasors) -> float:
@@ -112,39 +97,41 @@ def cluster(
     wave: tuple[int, int],
     neurons: Int[np.ndarray, " neurons"],
     grids: Float[np.ndarray, "neurons x0 x1"],
-    columns: Float[np.ndarray, "2 p 2"],
+    frequencies: tuple[float, float],
     writes: Float[np.ndarray, "neurons classes"],
 ) -> Cluster:
     """Take the neurons of one wave (modulus, k) apart, by grids of what they are after the ReLU.
 
-    Columns are, for each digit, the cosine and the sine of its wave, of length 1 and mean 0; the
-    neurons write what they add to the logits of the task.
+    Frequencies are those of its waves in x0 and in x1, in cycles per digit step; the neurons write
+    what they add to the logits of the task.
     """
-    values, (first, second) = np.asarray(grids, float), columns
-    values = values - values.mean(axis=(1, 2), keepdims=True)
-    alone = values.sum(axis=2) @ first, values.sum(axis=1) @ second
-    (cc, cs), (sc, ss) = np.einsum("nab,ai,bj->ijn", values, first, second, optimize=True)
-    rows = [2 * wave[1] - 1, 2 * wave[1]]
-    cos, sin = fourier_basis(wave[0])[rows] @ np.asarray(writes, float).T
+    values, p = np.asarray(grids, float), grids.shape[1]
+    first, second = _phasors(p, np.array(frequencies))
+    (along,) = _phasors(wave[0], np.array([wave[1] / wave[0]]))
+    halves = first @ values  # the wave in x0, at each x1
     return Cluster(
         *wave,
         neurons,
-        digits=np.stack([a[:, 0] - 1j * a[:, 1] for a in alone], axis=1) / np.sqrt(len(first)),
-        total=((cc - ss) - 1j * (sc + cs)) / np.sqrt(2),
-        difference=((cc + ss) - 1j * (sc - cs)) / np.sqrt(2),
-        written=cos - 1j * sin,
+        digits=np.stack([halves.mean(axis=1), values.mean(axis=1) @ second], axis=1) * np.sqrt(p),
+        total=halves @ second / np.sqrt(2),
+        difference=halves @ second.conj() / np.sqrt(2),
+        written=np.asarray(writes, float) @ along,
     )
+
+
+def _phasors(p: int, frequencies: Float[np.ndarray, " waves"]) -> Complex[np.ndarray, "waves p"]:
+    """Return the cosine of each frequency less i times its sine, of length 1 and mean 0 each."""
+    return digit_waves(p, frequencies) @ np.array([1, -1j])
 
 
 def addition_clusters(run: Run, found: AdditionMeasures) -> list[Cluster]:
     """Take apart the neurons of each key frequency of a run of T_nanda, by its measures."""
-    p, writes, clusters = run.task.p, logit_map(run.model), []
-    grids = unit_grids(run.task, np.asarray(run.activations().neurons))
-    for k in found.key:
-        own = np.flatnonzero((found.frequency == k) & (found.share > EXPLAINED))
-        columns = np.stack([fourier_basis(p)[[2 * k - 1, 2 * k]].T] * 2)
-        clusters.append(cluster((p, k), own, grids[own], columns, writes[own]))
-    return clusters
+    p, writes = run.task.p, logit_map(run.model)
+    grids, pure = unit_grids(run.task, run.activations().neurons), found.share > EXPLAINED
+    sets = {k: np.flatnonzero(pure & (found.frequency == k)) for k in found.key}
+    return [
+        cluster((p, k), own, grids[own], (k / p, k / p), writes[own]) for k, own in sets.items()
+    ]
 
 
 def remainder_clusters(
@@ -153,19 +140,16 @@ def remainder_clusters(
     """Find the neurons that multiply two waves of one n mod q, by q and k.
 
     There is a cluster for each wave with two neurons or more that have half of their interaction
-    part in its products; k is below q/2, as k and q - k are one wave, and that of q = 2 has no
-    phase. Neurons are after the ReLU, over all inputs, and write W_out·W_U.
+    part in its products; that of q = 2, the first, has no phase. Neurons are after the ReLU, over
+    all inputs, and write W_out·W_U.
     """
-    moduli, clusters = remainder_moduli(task), []
-    q, k = (np.asarray(each, int) for each in (waves_of(moduli).modulus, waves_of(moduli).k))
-    kept = np.flatnonzero(2 * k < q)
-    pairs = Pairs(*(each[kept] for each in remainder_pairs(moduli, task.p)))
-    grids = unit_grids(task, np.asarray(neurons))
+    moduli, grids, clusters = remainder_moduli(task), unit_grids(task, neurons), []
+    pairs = remainder_pairs(moduli[1:], task.p)
     nearest = nearest_pair(grids, pairs)
-    for i, wave in enumerate(zip(q[kept].tolist(), k[kept].tolist(), strict=True)):
+    for i, (q, k) in enumerate(zip(*waves_of(moduli[1:]), strict=True)):
         own = np.flatnonzero((nearest.pair == i) & (nearest.share >= PURE))
         if len(own) > 1:
-            columns = digit_waves(task.p, np.array([pairs.first[i], pairs.second[i]]))
-            mine = np.asarray(writes)[own][:, task.columns[moduli.index(wave[0])]]
-            clusters.append(cluster(wave, own, grids[own], columns, mine))
+            mine = np.asarray(writes)[own, task.columns[moduli.index(q)]]
+            steps = pairs.first[i], pairs.second[i]
+            clusters.append(cluster((int(q), int(k)), own, grids[own], steps, mine))
     return clusters

@@ -45,19 +45,16 @@ class Curve(NamedTuple):
 
 
 def read_results(name: str, parse: Callable[[Row], T]) -> list[T]:
-    """Read a file of stored results, by its name: a JSON list, or one JSON object a line.
+    """Read a file of stored results by its name; each line is a JSON object, parsed to one.
 
-    Each object is parsed to one result. Where there is no file, as outside the book, there are no
-    results; RunError for one that is damaged.
+    Where there is no file, as outside the book, there are none; RunError for one that is damaged.
     """
     root = shipped_root()
     path = root.parent / "results" / name if root else None
     if path is None or not path.is_file():
         return []
     try:
-        text = path.read_text("utf-8")
-        rows = json.loads(text) if path.suffix == ".json" else map(json.loads, text.splitlines())
-        return [parse(row) for row in rows]
+        return [parse(json.loads(line)) for line in path.read_text("utf-8").splitlines()]
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise RunError(f"{path} is damaged: {error!r}; restore it, or compute it again") from error
 
@@ -113,10 +110,9 @@ def by_base(trainings: Trainings) -> dict[int, Training]:
     """Put the seeds of each base together, smallest base first."""
     found = {}
     for p in sorted({p for p, _ in trainings}):
-        learned, last = zip(
-            *(one for (base, _), one in trainings.items() if base == p), strict=True
-        )
-        found[p] = Training(np.median(learned, axis=0), max(last))
+        own = [one for (base, _), one in trainings.items() if base == p]
+        median = np.median([one.learned for one in own], axis=0)
+        found[p] = Training(median, max(one.last for one in own))
     return found
 
 

@@ -12,14 +12,14 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from miiii_core.fourier import effective_rank
+from miiii_core.shares import TINY
 from miiii_core.tasks import Task
-from miiii_core.waves import Waves, turns, waves_of
+from miiii_core.waves import turns, waves_of
 
 Tensor = np.ndarray | Array
 Ints = Int[np.ndarray, " _"]
 DRAWS = 20  # number of random controls
 USED = 0.95  # share of what all cosines explain of a task that the ones it is said to use hold
-TINY = float(np.finfo(float).tiny)
 SAMPLE = 512  # number of inputs that many interventions are scored on
 
 
@@ -37,21 +37,16 @@ def scoring_rows(task: Task, most: int = SAMPLE) -> Int[np.ndarray, " rows"]:
 
 
 class Formula(NamedTuple):
-    r"""The fit of one task's logits by cosines.
+    """The fit of one task's logits by cosines."""
 
-    Attributes:
-        modulus: The prime q.
-        cos: Coefficients $a_k$ of $\cos(2\pi k (n - c)/q)$, k = 1..q//2.
-        used: The k, largest coefficient first, that hold `USED` of the variance of all cosines.
-    """
-
-    modulus: int
-    cos: Float[np.ndarray, " k"]
+    modulus: int  #: The prime q
+    cos: Float[np.ndarray, " k"]  #: Coefficients of cos(2πk(n - c)/q), k = 1..q//2
+    #: The k, largest coefficient first, that hold `USED` of the variance of all cosines
     used: Int[np.ndarray, " used"]
 
     def of(self, numbers: Ints) -> Float[np.ndarray, "n q"]:
         """Return what the used cosines alone say about some numbers."""
-        table = np.cos(2 * np.pi * turns(_waves(self.used, self.modulus), np.arange(self.modulus)))
+        table = _cosines(self.modulus)[:, self.used - 1]
         return (table @ self.cos[self.used - 1])[_differences(numbers, self.modulus)]
 
 
@@ -74,7 +69,7 @@ def fit_formulas(logits: Float[Tensor, "n n_classes"], task: Task, rows: Ints) -
         values = np.asarray(logits[:, own], float)[rows]
         centred = values - values.mean(axis=0)
         size = (1 if q == 2 else 2) / centred.size
-        cos = size * folded(centred, rows) @ np.cos(2 * np.pi * turns(waves_of([q]), np.arange(q)))
+        cos = size * folded(centred, rows) @ _cosines(q)
         order = np.argsort(-(cos**2))
         enough = int(np.argmax(np.cumsum(cos[order] ** 2) >= USED * (cos**2).sum())) + 1
         found.append(Formula(q, cos, 1 + order[:enough]))
@@ -97,8 +92,7 @@ def trial(logits: Float[Tensor, "n n_classes"], task: Task) -> Trial:
     for i, formula in enumerate(fit_formulas(logits, task, fitted)):
         own, right = np.asarray(logits[scored, task.columns[i]], float), task.targets[scored, i]
         spoken = formula.of(scored)
-        centred, missed = (x - x.mean(axis=0) for x in (own, own - spoken))
-        share = 1 - (missed**2).sum() / max((centred**2).sum(), TINY)
+        share = 1 - (own - spoken).var(axis=0).sum() / max(own.var(axis=0).sum(), TINY)
         correct = [(each.argmax(axis=1) == right).mean() for each in (own, spoken)]
         found.append((share, *correct))
     return Trial(*map(np.array, zip(*found, strict=True)))
@@ -120,7 +114,7 @@ def standing(logits: Float[Tensor, "n n_classes"], task: Task) -> Standing:
     for q, own in zip(remainder_moduli(task), task.columns, strict=True):
         values = np.asarray(logits[:, own], float)
         values = values - values.mean(axis=1, keepdims=True)
-        gaps = (np.arange(len(values))[:, None] - np.arange(q)) % q
+        gaps = _differences(np.arange(len(values)), q)
         by_gap = np.take_along_axis(values, gaps, axis=1)  # at d the logit of class n - d
         rule = by_gap[unseen].mean(axis=0)
         rest = (by_gap[unseen] - rule).std()
@@ -135,12 +129,11 @@ def frequencies_used(profile: Float[np.ndarray, " q"]) -> float:
     It is the exponential of the entropy of their shares of the energy: q // 2 for a function that
     is high at one remainder and the same at all others, 0 for nothing.
     """
-    energy = np.abs(np.fft.rfft(profile)[1:]) ** 2
-    return float(effective_rank(energy / (energy.sum() or 1)))
+    return effective_rank(np.abs(np.fft.rfft(profile)[1:]) ** 2)
 
 
-def _waves(ks: Ints, q: int) -> Waves:
-    return Waves(np.full(len(ks), q), ks)
+def _cosines(q: int) -> Float[np.ndarray, "q k"]:
+    return np.cos(2 * np.pi * turns(waves_of([q]), np.arange(q)))
 
 
 def _differences(answers: Int[np.ndarray, " rows"], size: int) -> Int[np.ndarray, "rows classes"]:

@@ -7,14 +7,14 @@ that a study knows lies in its storage.
 
 import hashlib
 import json
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import Any
 
 import jax
 import numpy as np
 import optuna
 from optuna.storages import BaseStorage
-from optuna.trial import Trial, TrialState
+from optuna.trial import FrozenTrial, Trial, TrialState
 from sqlalchemy import URL
 from tqdm import tqdm
 
@@ -25,27 +25,12 @@ from miiii_core.train import TRAINING_VERSION, TrainingDiverged, fit, initial_st
 from .spaces import RECORDING, Space
 
 PATIENCE = 0.25  # share of its epochs that every trial is given: early losses tell little
-DONE = (TrialState.COMPLETE, TrialState.PRUNED)
-
-
-class Result(NamedTuple):
-    """One trial: what was tried, how it went, and how far it was trained.
-
-    The loss is the weighted validation loss at the last record, 1 for an even guess; the accuracy
-    the mean on validation inputs. A pruned trial was behind, or diverged.
-    """
-
-    number: int
-    parameters: dict[str, Any]
-    loss: float
-    accuracy: float
-    epoch: int
-    pruned: bool
 
 
 def search(
     base: Config, space: Space, n_trials: int, *, name: str | None = None,
-    storage: str | None = None, seed: int = 0, progress: bool = True,
+    storage: str | BaseStorage | None = None, seed: int = 0, progress: bool = True,
+    train: Callable[[Config, Trial], float] | None = None,
 ) -> optuna.Study:  # fmt: skip
     """Run trials until a study has so many, those of earlier calls and other machines included.
 
@@ -60,6 +45,8 @@ def search(
         storage: Any URL that Optuna takes; a SQLite file among the runs if not given.
         seed: Seed of the sampler.
         progress: Whether to show a bar.
+        train: Trains a trial's configuration and returns what is to be small, by default the
+            validation loss; may raise `optuna.TrialPruned`.
     """
     known = sorted(set(fields()) - set(RECORDING))
     for field, values in space.items():
@@ -69,50 +56,81 @@ def search(
             raise ValueError(f"{field} has the values {list(values)}; give numbers or names")
     if n_trials < 1:
         raise ValueError(f"n_trials={n_trials} will not do; give at least 1")
-    study = open_study(base, space, name, open_storage(storage), seed)
-    with tqdm(total=n_trials, unit="trial", disable=not progress) as bar:
-        while (done := len(results(study))) < n_trials:
+    study = open_study(base, space, name, storage, seed)
+
+    def answer(trial: Trial) -> float:
+        chosen = choose(trial, space)
+        twin = next((one for one in finished(study) if one.params == chosen), None)
+        if twin is None:
+            return (train or _train)(base.replace(**chosen), trial)
+        for attribute, value in twin.user_attrs.items():
+            trial.set_user_attr(attribute, value)
+        if twin.state == TrialState.PRUNED:
+            raise optuna.TrialPruned
+        return twin.values[0]
+
+    with tqdm(total=n_trials, desc=name, unit="trial", disable=not progress) as bar:
+        while (done := len(finished(study))) < n_trials:
             bar.update(done - bar.n)
-            trial = study.ask()
-            try:
-                _answer(study, trial, base, space)
-            except BaseException:
-                study.tell(trial, state=TrialState.FAIL)
-                raise
-            jax.clear_caches()  # hundreds of programs would use up what Linux lets a process map
+            study.optimize(answer, n_trials=1)
         bar.update(n_trials - bar.n)
     return study
 
 
-def open_storage(url: str | BaseStorage | None = None) -> BaseStorage:
+def choose(trial: Trial, space: Space) -> dict[str, Any]:
+    """Return the values that a trial asks for, by field."""
+    return {name: trial.suggest_categorical(name, values) for name, values in space.items()}
+
+
+def finished(study: optuna.Study) -> list[FrozenTrial]:
+    """Return the trials that have an answer, pruned ones included, in order."""
+    return study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
+
+
+def results(study: optuna.Study) -> list[FrozenTrial]:
+    """Return what was found so far, each choice of values once, best first; pruned ones last.
+
+    The attribute ``scores`` of a trial holds the weighted validation loss at its last record, 1
+    for an even guess, the mean accuracy on validation inputs, and the epoch. One that is pruned
+    was behind, or diverged.
+    """
+    first = {json.dumps(one.params): one for one in reversed(finished(study))}
+    return sorted(
+        first.values(), key=lambda one: (one.state, one.user_attrs["scores"][0], one.number)
+    )
+
+
+def open_storage(storage: str | BaseStorage | None = None) -> BaseStorage:
     """Return the storage of any URL that Optuna takes; a SQLite file among the runs if not given.
 
     RunError if it cannot be opened.
     """
-    if url is None:
+    if storage is None:
         runs_root().mkdir(parents=True, exist_ok=True)
         usual = URL.create("sqlite", database=str(runs_root() / "searches.db"))
-        url = usual.render_as_string()
+        storage = usual.render_as_string()
     try:
-        return optuna.storages.get_storage(url)
+        return optuna.storages.get_storage(storage)
     except Exception as error:  # each database has errors of its own
         raise RunError(
-            f"the storage {url} cannot be used: {str(error).splitlines()[0]}; "
+            f"the storage {storage} cannot be used: {str(error).splitlines()[0]}; "
             "give an Optuna storage URL, such as sqlite:///search.db"
         ) from error
 
 
 def open_study(
-    base: Config, space: Space, name: str | None = None, storage: BaseStorage | None = None,
+    base: Config, space: Space, name: str | None = None, storage: str | BaseStorage | None = None,
     seed: int = 0,
 ) -> optuna.Study:  # fmt: skip
-    """Return the study of a configuration and a space, new or as it was left.
+    """Return the study of a configuration and a space, in `open_storage`, new or as it was left.
 
     Its name, the task's by default, is followed by a digest of both and of the training version.
     """
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    name, where = study_name(base, space, name), storage or open_storage()
-    study = optuna.create_study(storage=where, study_name=name, load_if_exists=True)
+    optuna.logging.set_verbosity(optuna.logging.ERROR)  # what fails is raised as well
+    study = optuna.create_study(
+        storage=open_storage(storage), study_name=study_name(base, space, name),
+        load_if_exists=True,
+    )  # fmt: skip
     before = len(study.get_trials(deepcopy=False))
     # A sampler that began anew would ask its first questions again.
     study.sampler = optuna.samplers.TPESampler(seed=seed + before, constant_liar=True)
@@ -127,47 +145,25 @@ def study_name(base: Config, space: Space, name: str | None = None) -> str:
     return f"{name or base.task.name}-{hashlib.sha256(question.encode()).hexdigest()[:12]}"
 
 
-def results(study: optuna.Study) -> list[Result]:
-    """Return what a study has found so far, best first; pruned trials after completed ones."""
-    found = [
-        Result._make((one.number, one.params, *one.user_attrs["scores"], one.state == DONE[1]))
-        for one in study.get_trials(deepcopy=False, states=DONE)
-    ]
-    return sorted(found, key=lambda result: (result.pruned, result.loss))
-
-
-def distinct(found: Sequence[Result]) -> list[Result]:
-    """Return the results without those that repeat the parameters of an earlier one."""
-    seen = {json.dumps(result.parameters): result for result in reversed(found)}
-    return sorted(seen.values(), key=found.index)
-
-
-def _answer(study: optuna.Study, trial: Trial, base: Config, space: Space) -> None:
-    """Train what a trial asks for, unless an earlier one did, and tell the study."""
-    chosen = {n: trial.suggest_categorical(n, values) for n, values in space.items()}
-    twin = next((one for one in results(study) if one.parameters == chosen), None)
-    found = twin or _train(trial, base.replace(**chosen, **RECORDING))
-    trial.set_user_attr("scores", [found.loss, found.accuracy, found.epoch])
-    pruned = {"state": TrialState.PRUNED} if found.pruned else {"values": found.loss}
-    study.tell(trial, **pruned)
-
-
-def _train(trial: Trial, config: Config) -> Result:
-    """Train until the end, or until the trial is behind its elders or has diverged."""
-    task, found = task_of(config), (np.inf, 0.0, 0)
+def _train(config: Config, trial: Trial) -> float:
+    """Return the loss at the end; TrialPruned once the trial is behind its elders, or diverges."""
+    config = config.replace(**RECORDING)
+    task, loss, accuracy, epoch = task_of(config), np.inf, 0.0, 0
     try:
         for now in fit(config, task, initial_state(config, task)):
             if now.metrics is None:
                 continue
-            loss = float(now.metrics["loss"][1] @ task.loss_weights)
-            found = (loss, float(now.metrics["accuracy"][1].mean()), now.epoch)
+            loss, epoch = float(now.metrics["loss"][1] @ task.loss_weights), now.epoch
+            accuracy = float(now.metrics["accuracy"][1].mean())
             if not np.isfinite(loss):
-                break
-            trial.report(loss, now.epoch)
-            if now.last:
-                return Result(trial.number, trial.params, *found, False)
-            if trial.should_prune():
-                return Result(trial.number, trial.params, *found, True)
+                raise TrainingDiverged
+            trial.report(loss, epoch)
+            if not now.last and trial.should_prune():
+                raise optuna.TrialPruned
     except TrainingDiverged:
-        pass
-    return Result(trial.number, trial.params, np.inf, *found[1:], True)
+        loss = np.inf
+        raise optuna.TrialPruned from None
+    finally:
+        trial.set_user_attr("scores", [loss, accuracy, epoch])
+        jax.clear_caches()  # hundreds of programs would use up what Linux lets a process map
+    return loss

@@ -3,22 +3,20 @@
 Where the repository is published is known from the clone: written nowhere, never guessed.
 """
 
-import hashlib
 import importlib.metadata
-import json
 import os
 import re
 import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 import yaml
 
-from .build import OURS, PACKAGES, BuildError, digest_of
+from .build import PACKAGES, BuildError, digest_of
 from .kernel import environment
 
 SPHINX = "from jupyter_book.cli.main import main; main()"
@@ -54,10 +52,10 @@ def build_site(root: Path, executed: Mapping[str, Path]) -> Path:
     """
     index, record = root / "_build" / "html" / "index.html", root / "_run" / "site.json"
     key = site_key(root, executed)
-    if not _is_current(index, record, key):
+    if not (record.is_file() and record.read_text("utf-8") == _stamp(index, key)):
         print("building the site", file=sys.stderr)
         record.parent.mkdir(exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=record.parent, prefix="site-") as folder:
+        with TemporaryDirectory(dir=record.parent, prefix="site-") as folder:
             stage(root, executed, Path(folder))
             _run_sphinx(Path(folder))
             # A plain `jupyter-book build .` would take the new pages for its own by its notes.
@@ -65,7 +63,7 @@ def build_site(root: Path, executed: Mapping[str, Path]) -> Path:
                 shutil.rmtree(root / "_build" / name, ignore_errors=True)
             index.parent.parent.mkdir(exist_ok=True)
             Path(folder, "_build", "html").rename(index.parent)
-        record.write_text(json.dumps([key, index.stat().st_mtime_ns]), "utf-8")
+        record.write_text(_stamp(index, key), "utf-8")
     return index
 
 
@@ -91,13 +89,12 @@ def stage(root: Path, executed: Mapping[str, Path], folder: Path) -> None:
 def site_key(root: Path, executed: Mapping[str, Path]) -> str:
     """Return a digest of all that the pages depend on: sources, notebooks, address, packages."""
     book, runs = root / "book", root / "book" / "runs"  # which reach pages through chapters alone
-    files = [root / "_config.yml", root / "_toc.yml", *(root / NOTEBOOKS).glob("*.ipynb")]
-    files += [path for path in book.rglob("*") if runs not in path.parents]
-    files += [path for name in OURS for path in (PACKAGES / name).rglob("*.*")]
-    files = [path for path in files if path.suffix != ".pyc"]
+    folders = (book, root / NOTEBOOKS, PACKAGES / "miiii_core", PACKAGES / "miiii_book")
+    files = [path for folder in folders for path in folder.rglob("*") if path.suffix != ".pyc"]
+    files = [path for path in files if runs not in path.parents]
+    files += [root / "_config.yml", root / "_toc.yml", *executed.values()]
     installed = sorted(f"{d.name} {d.version}" for d in importlib.metadata.distributions())
-    parts = [digest_of([*files, *executed.values()]), find_repository(root), installed]
-    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+    return digest_of([find_repository(root), installed], files)
 
 
 def parse_address(address: str, branch: str = "main") -> Repository | None:
@@ -111,26 +108,26 @@ def find_repository(root: Path) -> Repository | None:
 
     The root is the top folder of the clone; a folder inside another repository is not that one.
     """
-    in_clone = _git(root, "rev-parse", "--show-prefix", "--is-inside-work-tree") == "true"
+    in_clone = (root / ".git").exists()
     branch = (in_clone and _git(root, "branch", "--show-current")) or "main"
-    if (given := os.environ.get(VARIABLE)) is not None:
-        known = parse_address(given, branch) or parse_address(f"github.com/{given}", branch)
-        if given and not known:
-            raise ValueError(
-                f"{VARIABLE}={given!r} will not do; give a repository on GitHub, such as "
-                "OWNER/NAME, or nothing for a site without links to one"
-            )
-        return known
-    # As it was set, since get-url may name a mirror; but it knows what a short form stands for.
-    asked = (["config", "--get", "remote.origin.url"], ["remote", "get-url", "origin"])
-    known_ones = (parse_address(_git(root, *words), branch) for words in asked if in_clone)
-    return next(filter(None, known_ones), None)
+    if (given := os.environ.get(VARIABLE)) is None:
+        # As it was set, since get-url may name a mirror; but it knows what a short form stands for.
+        asked = (["config", "--get", "remote.origin.url"], ["remote", "get-url", "origin"])
+        found = (parse_address(_git(root, *words), branch) for words in asked if in_clone)
+        return next(filter(None, found), None)
+    known = parse_address(given, branch) or parse_address(f"github.com/{given}", branch)
+    if given and not known:
+        raise ValueError(
+            f"{VARIABLE}={given!r} will not do; give a repository on GitHub, such as "
+            "OWNER/NAME, or nothing for a site without links to one"
+        )
+    return known
 
 
 def _configuration(root: Path) -> dict[str, Any]:
     """Return the book's configuration, execution off, with links to where it is published."""
     config = yaml.safe_load((root / "_config.yml").read_text("utf-8"))
-    config["execute"] = {**config.get("execute", {}), "execute_notebooks": "off"}
+    config["execute"]["execute_notebooks"] = "off"
     config["sphinx"]["config"]["html_extra_path"] = [DOWNLOADS]
     if repository := find_repository(root):
         config["repository"] = {"url": repository.url, "branch": repository.branch}
@@ -142,12 +139,9 @@ def _configuration(root: Path) -> dict[str, Any]:
     return config
 
 
-def _is_current(index: Path, record: Path, key: str) -> bool:
-    """Return whether the pages are those last built by us, from the same sources."""
-    try:
-        return bool(json.loads(record.read_text("utf-8")) == [key, index.stat().st_mtime_ns])
-    except (OSError, ValueError):
-        return False
+def _stamp(index: Path, key: str) -> str:
+    """Return what is noted of pages built by us, which others may have replaced."""
+    return f"{key} {index.stat().st_mtime_ns}" if index.is_file() else ""
 
 
 def _run_sphinx(folder: Path) -> None:

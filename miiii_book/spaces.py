@@ -17,7 +17,6 @@ TABLE_1: Space = {
 }
 # The same questions for a small p, of which two cores answer in seconds.
 SMALL: Space = {**TABLE_1, "d_model": (32, 64), "learning_rate": (3e-3, 1e-3)}
-APART = (("dropout", 0.0), ("grokfast_lambda", 0.0))
 # What a training records changes nothing of its loss, so trials record as little as will do.
 RECORDING: dict[str, Any] = {
     "probes": (), "n_snapshots": 0, "evals_per_octave": 2, "wide_per_octave": 1,
@@ -33,5 +32,6 @@ def neighbours(config: Config) -> dict[tuple[str, Any], Config]:
         (field, value): config.replace(**{field: value})
         for field, values in TABLE_1.items()
         for value in values
-        if value != config.values[field] and (field, value) not in APART
+        if value != config.values[field]
+        if (field, value) not in (("dropout", 0.0), ("grokfast_lambda", 0.0))
     }

@@ -43,26 +43,23 @@ def lead_of(bases: Mapping[int, Training]) -> Lead | None:
     many as it is: small tasks may scatter more than large ones, so a q takes the place of no
     other. 2 and 3 are left out: every larger prime is 1 or -1 modulo either.
 
-    A task never learned counts as learned at the last epoch of its base, which is too early.
-
-    Returns:
-        The lead; None if no q has symmetric digits in one base and not in another.
+    A task never learned counts as learned at the last epoch of its base, which is too early. There
+    is no lead, None, if no q has symmetric digits in one base and not in another.
     """
     if len(bases) < 2:
         return None
     modulus, symmetric, octave, left = _table(bases)
-    found = _last_term(left, symmetric[:, None], octave)
-    if not np.isfinite(found[0]):
+    lead = _leads(left, symmetric[:, None], octave)[0]
+    if np.isnan(lead):
         return None
     generator = np.random.default_rng(0)
     drawn = np.repeat(symmetric[:, None], DRAWS, axis=1)
     for column in drawn.T:
         for q in np.unique(modulus[symmetric]):
             column[modulus == q] = generator.permutation(symmetric[modulus == q])
-    ahead = -_last_term(left, drawn, octave)
-    as_far = (~(ahead < -found[0] - 1e-9)).sum()  # a choice that cannot be judged counts
-    p_value = float((as_far + 1) / (DRAWS + 1))
-    return Lead(float(-found[0]), p_value, int(symmetric.sum()), int((~symmetric).sum()))
+    as_far = ~(_leads(left, drawn, octave) < lead - 1e-9)  # a choice that cannot be judged counts
+    p_value = float((as_far.sum() + 1) / (DRAWS + 1))
+    return Lead(float(lead), p_value, int(symmetric.sum()), int((~symmetric).sum()))
 
 
 def _table(bases: Mapping[int, Training]) -> tuple[np.ndarray, ...]:
@@ -78,12 +75,12 @@ def _table(bases: Mapping[int, Training]) -> tuple[np.ndarray, ...]:
     return modulus, symmetric, octave, np.eye(len(base)) - design @ np.linalg.pinv(design)
 
 
-def _last_term(
+def _leads(
     left: Float[np.ndarray, "rows rows"],
     columns: Bool[np.ndarray, "rows draws"],
-    values: Float[np.ndarray, " rows"],
+    octave: Float[np.ndarray, " rows"],
 ) -> Float[np.ndarray, " draws"]:
-    """Return the coefficient of each column beside the other terms; NaN if they leave nothing."""
+    """Return the lead of each column beside the other terms; NaN if they leave nothing of it."""
     rest = left @ columns
     energy = (rest**2).sum(axis=0)
-    return np.where(energy > 1e-9, (left @ values) @ rest / np.maximum(energy, 1e-9), np.nan)
+    return np.where(energy > 1e-9, -(left @ octave) @ rest / np.maximum(energy, 1e-9), np.nan)

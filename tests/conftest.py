@@ -1,6 +1,7 @@
 """What every test stands on: shapes are checked, and ranks are never promoted in silence."""
 
 import os
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -24,11 +25,18 @@ for option, value in {
     jax.config.update(option, value)
 
 
+def pytest_configure(config):
+    """A program that another process is just writing there is compiled again; that is no error."""
+    config.addinivalue_line("filterwarnings", "ignore:Error reading persistent compilation cache")
+
+
 @pytest.fixture(scope="module", autouse=True)
 def few_programs():
-    """Let go of what a module compiled: each program maps memory, and Linux allows 65530 maps."""
+    """Let go of compiled programs in time: each maps memory, and Linux allows 65530 maps."""
     yield
-    jax.clear_caches()
+    maps = Path("/proc/self/maps")
+    if not maps.exists() or maps.read_bytes().count(b"\n") > 20_000:
+        jax.clear_caches()
 
 
 @pytest.fixture(scope="session")
@@ -50,6 +58,20 @@ def tiny_addition(tmp_path_factory):
 
     config = TINY.replace(name="nanda", train_fraction=0.4, n_validation=9)
     return runs.train(config, tmp_path_factory.mktemp("runs") / "addition", progress=False)
+
+
+@pytest.fixture
+def copy(tiny_run, tmp_path):
+    """A copy of the tiny run, to be changed."""
+    return shutil.copytree(tiny_run.folder, tmp_path / "copy")
+
+
+@pytest.fixture
+def root(tmp_path, monkeypatch):
+    """Where runs are kept in a test; shipped ones would be in ``shelf`` beside it."""
+    monkeypatch.setenv("MIIII_RUNS", str(tmp_path / "root"))
+    monkeypatch.setenv("MIIII_SHIPPED", str(tmp_path / "shelf"))
+    return tmp_path / "root"
 
 
 @pytest.fixture

@@ -153,34 +153,37 @@ class AdamW:
         self.weight = self.weight - self.rate * move
 
 
-def read_out(weights, digits, attention=None, head_out=None, neurons=None, resid_post=None):
-    """What the last token computes in float64, with any of four arrays put in place of its own.
+def read_out(weights, digits, **put):
+    """What the last token computes in float64, with arrays put in place of its own, by site.
 
     Args:
         weights: The nine matrices by name.
         digits: (n, 2) below p.
-        attention: (n, heads, 3) or None.
-        head_out: (n, heads, d_model) or None.
-        neurons: (n, d_mlp) or None.
-        resid_post: (n, d_model) or None.
+        put: Any of attention (n, heads, 3), head_out (n, heads, d_model), neurons_pre and neurons
+            (n, d_mlp), resid_mid and resid_post (n, d_model).
     """
     W = {name: np.asarray(weight, np.float64) for name, weight in weights.items()}
-    p, found = len(W["W_E"]) - 1, []
+    p, rows = len(W["W_E"]) - 1, []
     for i, (x0, x1) in enumerate(digits):
+        row = {}
+
+        def at(site, value, i=i, row=row):
+            row[site] = put[site][i] if site in put else value
+            return row[site]
+
         stream = np.stack([W["W_E"][t] + W["W_pos"][s] for s, t in enumerate((x0, x1, p))])
-        patterns, outs = [], []
-        for h in range(len(W["W_Q"])):
-            scores = (stream @ W["W_K"][h]) @ (stream[2] @ W["W_Q"][h])
-            own = softmax(scores / np.sqrt(W["W_Q"].shape[2]))
-            patterns.append(own if attention is None else attention[i, h])
-            outs.append(patterns[-1] @ stream @ W["W_V"][h] @ W["W_O"][h])
-        heads = np.stack(outs) if head_out is None else head_out[i]
-        middle = stream[2] + heads.sum(axis=0)
-        hidden = np.maximum(middle @ W["W_in"], 0) if neurons is None else neurons[i]
-        end = middle + hidden @ W["W_out"] if resid_post is None else resid_post[i]
-        found.append((np.stack(patterns), heads, hidden, end, end @ W["W_U"]))
-    names = ("attention", "head_out", "neurons", "resid_post", "logits")
-    return dict(zip(names, map(np.stack, zip(*found, strict=True)), strict=True))
+        scores = [
+            (stream @ W_K) @ (stream[2] @ W_Q) for W_Q, W_K in zip(W["W_Q"], W["W_K"], strict=True)
+        ]
+        patterns = [softmax(own / np.sqrt(W["W_Q"].shape[2])) for own in scores]
+        patterns = at("attention", np.stack(patterns))
+        written = zip(patterns, W["W_V"], W["W_O"], strict=True)
+        moved = [pattern @ stream @ W_V @ W_O for pattern, W_V, W_O in written]
+        middle = at("resid_mid", stream[2] + at("head_out", np.stack(moved)).sum(axis=0))
+        hidden = at("neurons", np.maximum(at("neurons_pre", middle @ W["W_in"]), 0))
+        row["logits"] = at("resid_post", middle + hidden @ W["W_out"]) @ W["W_U"]
+        rows.append(row)
+    return {name: np.stack([row[name] for row in rows]) for name in rows[0]}
 
 
 def put_to(fill, values, units):
@@ -209,12 +212,6 @@ def wave_columns(waves, numbers):
     """Cosine and sine of 2πkn/q for pairs (k, q), those that are not zero everywhere."""
     found = [f(2 * np.pi * k * numbers / q) for k, q in waves for f in (np.cos, np.sin)]
     return [column for column in found if np.abs(column).max() > 1e-9]
-
-
-def plane_wave(p, k0, k1, phase=0.0):
-    """cos(2π(k0·x0 + k1·x1)/p + phase) over the grid [x0, x1], by two loops."""
-    angle = [[2 * np.pi * (k0 * x0 + k1 * x1) / p for x1 in range(p)] for x0 in range(p)]
-    return np.cos(np.array(angle) + phase)
 
 
 def fft_power(values):

@@ -1,5 +1,3 @@
-import dataclasses
-
 import numpy as np
 import oracles
 import pytest
@@ -7,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from miiii_book import addition
+from miiii_core import fourier
 
 P, K, KEY = 11, 3, (1, 3)
 DRAW = np.random.default_rng(0)
@@ -47,32 +46,18 @@ def mean_losses(logits, task):
     return [oracles.scores(logits, task.targets, (task.p,), rows)[0][0] for rows in splits]
 
 
-@pytest.fixture(scope="module")
-def computed(tiny_addition):
+def test_losses_with_and_without_waves_of_the_sum_in_the_logits(tiny_addition):
     task, model = tiny_addition.task, tiny_addition.model
-    clean = oracles.read_out(model.weights, task.digits)
-    return task, model, clean, addition.moment(model, task, KEY, draws=3)
-
-
-def test_losses_with_and_without_waves_of_the_sum_in_the_logits(computed):
-    task, _, clean, found = computed
-    logits, sums = clean["logits"], task.digits.sum(axis=1)
+    logits = oracles.read_out(model.weights, task.digits)["logits"]
+    found = addition.moment(model, task, KEY, draws=3)
     np.testing.assert_allclose(found.loss, mean_losses(logits, task), rtol=1e-4)
-    for row, ks in enumerate([KEY, KEY[:1], KEY[1:]]):
-        fit = oracles.least_squares(logits, oracles.wave_columns([(k, 7) for k in ks], sums))
-        kept, left = fit + logits.mean(axis=0), logits - fit
-        np.testing.assert_allclose(found.logits.restricted[row], mean_losses(kept, task), rtol=1e-4)
-        np.testing.assert_allclose(found.logits.excluded[row], mean_losses(left, task), rtol=1e-4)
-
-
-def test_controls_are_as_many_other_frequencies(computed):
-    task, model, clean, found = computed
-    assert found.random.restricted.shape == (3, 2)
-    fit = oracles.least_squares(
-        clean["logits"], oracles.wave_columns([(2, 7)], task.digits.sum(axis=1))
-    )
-    wanted = mean_losses(clean["logits"] - fit, task)  # of 1, 2, 3 only 2 is not key
-    np.testing.assert_allclose(found.random.excluded, [wanted] * 3, rtol=1e-4)
+    sets = [KEY, (2,), (2,), (2,)]  # of 1, 2, 3 only 2 is not key
+    for ks, restricted, excluded in zip(sets, found.restricted, found.excluded, strict=True):
+        waves = oracles.wave_columns([(k, 7) for k in ks], task.digits.sum(axis=1))
+        fit = oracles.least_squares(logits, waves)
+        kept = mean_losses(fit + logits.mean(axis=0), task)
+        np.testing.assert_allclose(restricted, kept, rtol=1e-4)
+        np.testing.assert_allclose(excluded, mean_losses(logits - fit, task), rtol=1e-4)
     weights = [np.asarray(w, float) for w in model.weights.values()]
     np.testing.assert_allclose(found.squared_weights, sum((w**2).sum() for w in weights))
 
@@ -97,7 +82,11 @@ def test_phases_are_placed_between_records(excluded, unseen, ends):
 
 @pytest.fixture(scope="module")
 def measured(tiny_addition):
-    return addition.measures(tiny_addition, draws=2)
+    """All measures of a run too small to have key frequencies, as if it had some."""
+    key = fourier.KeyFrequencies(np.full(4, 0.25), np.isin(np.arange(4), KEY))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fourier, "key_frequencies", lambda _: key)
+        return addition.measures(tiny_addition, draws=2)
 
 
 def test_every_measure_has_the_size_of_the_model(tiny_addition, measured):
@@ -105,16 +94,15 @@ def test_every_measure_has_the_size_of_the_model(tiny_addition, measured):
     assert len(measured.frequency) == len(measured.share) == config.d_mlp
     assert len(measured.head_share) == config.n_heads
     assert len(measured.embedding_share) == len(measured.logit_share) == 3
-    assert measured.sums.shape == (len(measured.key), 2)
     np.testing.assert_allclose(measured.map_share.sum(), 1)
     np.testing.assert_array_equal(measured.epochs, tiny_addition.snapshot_epochs)
-    assert len(measured.history.loss) == len(measured.epochs)
+    assert measured.history.restricted.shape == (len(measured.epochs), 3, 2)
     assert all(low <= high or np.isnan(low) for low, high in measured.ours.values())
-    assert measured.ours["key_frequencies"] == (len(measured.key),) * 2
+    assert measured.ours["key_frequencies"] == (2, 2)
 
 
 def test_without_key_frequencies_there_is_nothing_to_compare(measured):
-    none = dataclasses.replace(measured, key=(), sums=np.zeros((0, 2)))
+    none = measured._replace(key=(), sums=np.zeros(0))
     for name in ("sums_explained", "restricted_ratio", "complement_ratio"):
         assert np.isnan(none.ours[name].low)
 
@@ -125,32 +113,31 @@ def test_the_circuit_forms_if_all_three_measures_move_between_the_phases(measure
     values = [falls, rises, falls]
     if flipped is not None:
         values[flipped] = 20 - values[flipped]
-    kept, left, weights = values
-    parts = addition.Parts(*(np.stack([v, v], axis=1)[:, None] for v in (kept, left)))
+    kept, left = (np.stack([v, v], axis=1)[:, None] for v in values[:2])
+    past = measured.history._replace(restricted=kept, excluded=left, squared_weights=values[2])
     ends = [addition.Bracket(*ends) for ends in ((1.0, 16.0), (30.0, 40.0), (40.0, 50.0))]
-    past = measured.history._replace(logits=parts, squared_weights=weights)
-    found = dataclasses.replace(
-        measured, epochs=np.array([1, 8, 16, 30, 40]), history=past, phases=addition.Phases(*ends)
+    found = measured._replace(
+        epochs=np.array([1, 8, 16, 30, 40]), history=past, phases=addition.Phases(*ends)
     )
     assert found.circuit_forms == (flipped is None)
     never = addition.Phases(*[addition.Bracket(np.nan, np.nan)] * 3)
-    assert not dataclasses.replace(found, phases=never).circuit_forms
+    assert not found._replace(phases=never).circuit_forms
 
 
-def test_stations_are_what_least_squares_finds(tiny_addition):
-    task, model = tiny_addition.task, tiny_addition.model
-    found = addition._stations(model, task, KEY)
-    clean = oracles.read_out(model.weights, task.digits)
+def test_what_the_neurons_say_and_the_complement_are_those_of_least_squares(
+    tiny_addition, measured
+):
+    task, weights = tiny_addition.task, tiny_addition.model.weights
+    clean = oracles.read_out(weights, task.digits)
     classes = np.stack(oracles.wave_columns([(k, 7) for k in KEY], np.arange(7)), axis=1)
-    sums = np.stack(oracles.wave_columns([(k, 7) for k in KEY], task.digits.sum(axis=1)), axis=1)
-    writes = np.asarray(model.W_out, float) @ np.asarray(model.W_U, float)
+    sums = oracles.wave_columns([(k, 7) for k in KEY], task.digits.sum(axis=1))
+    writes = np.asarray(weights["W_out"], float) @ np.asarray(weights["W_U"], float)
     said = clean["neurons"] @ (writes @ classes)
-    squared = [np.corrcoef(a, b)[0, 1] ** 2 for a, b in zip(said.T, sums.T, strict=True)]
-    np.testing.assert_allclose(found["sums"].ravel(), squared, rtol=1e-3, atol=1e-6)
+    squared = [np.corrcoef(a, b)[0, 1] ** 2 for a, b in zip(said.T, sums, strict=True)]
+    np.testing.assert_allclose(measured.sums, squared, rtol=1e-3, atol=1e-6)
     fit = oracles.least_squares(clean["logits"].T, list(classes.T)).T
-    np.testing.assert_allclose(
-        found["complement"], mean_losses(clean["logits"] - fit, task), rtol=1e-4
-    )
+    lost = mean_losses(clean["logits"] - fit, task)
+    np.testing.assert_allclose(measured.complement, lost, rtol=1e-4)
 
 
 def test_another_task_is_refused(tiny_run):

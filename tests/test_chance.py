@@ -45,16 +45,8 @@ def test_even_perfect_neurons_do_not_fill_a_block():
     assert (grid_purity(centred_power(neurons)).whole < 0.99).all()
 
 
-@pytest.mark.parametrize(
-    "call, said",
-    [
-        (
-            lambda: chance.chance(np.ones((P * P, 2)), MODULI, np.random.default_rng(0)),
-            "no unit varies",
-        ),
-        (lambda: chance.levels(Anova(*[np.zeros((0, 4))] * 4)), "no units"),
-    ],
-)
-def test_wrong_input_is_named_and_what_is_accepted(call, said):
-    with pytest.raises(ValueError, match=said):
-        call()
+def test_units_that_do_not_vary_are_refused():
+    with pytest.raises(ValueError, match="no unit varies"):
+        chance.chance(np.ones((P * P, 2)), MODULI, np.random.default_rng(0))
+    with pytest.raises(ValueError, match="no units"):
+        chance.levels(Anova(*[np.zeros((0, 4))] * 4))

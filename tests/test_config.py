@@ -6,6 +6,7 @@ import sys
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tiny import OTHER
 
 from miiii_core import config as hooked
 from miiii_core.config import Config, TaskConfig, differences, field_type, fields, is_prime
@@ -16,17 +17,6 @@ spec = importlib.util.spec_from_file_location("plain_config", hooked.__file__)
 plain = sys.modules["plain_config"] = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(plain)
 Plain = plain.Config
-# Another value than the default, for every field.
-OTHER = {
-    "name": "nanda", "p": 31, "train_fraction": 0.4, "n_validation": 10,
-    "shuffle": "per-task", "masked": (2,), "d_model": 64, "n_heads": 2, "mlp_ratio": 2,
-    "dropout": 0.2, "dropout_mask": "sample", "precision": "bfloat16", "init": "nanda",
-    "learning_rate": 1e-3, "weight_decay": 1.0, "beta1": 0.8, "beta2": 0.9, "eps": 1e-6,
-    "grokfast": "ma", "grokfast_lambda": 2.0, "grokfast_alpha": 0.9, "grokfast_start": "first",
-    "grokfast_window": 5, "epochs": 7, "seed": 1, "eval_every": 3, "evals_per_octave": 2,
-    "loss": "stablemax", "update": "my_rules:lion", "warmup": 5, "cooldown": 0.5,
-    "n_snapshots": 1, "probes": (), "wide_per_octave": 2, "settled_share": 0.0,
-}  # fmt: skip
 changes = st.sets(st.sampled_from(sorted(OTHER))).map(lambda names: {n: OTHER[n] for n in names})
 
 
@@ -116,15 +106,12 @@ def test_is_prime_against_a_sieve():
     assert {n for n in range(-5, 2000) if is_prime(n)} == sieve
 
 
-SMALL = {"miiii", "nanda", "basis", "masked", "no-dropout", "no-grokfast", "divisible"}
 CHANGED = {"basis": "name", "masked": "name", "divisible": "name", "no-dropout": "dropout"}
 CHANGED |= {"no-grokfast": "grokfast"}
 
 
 class TestPresets:
-    def test_each_experiment_comes_full_and_small(self):
-        full = SMALL | {"miiii-30", "sample-dropout", "nanda-as-miiii", "nanda-he", "miiii-fast"}
-        assert set(PRESETS) == full | {f"{name}-small" for name in SMALL}
+    def test_each_is_an_experiment_of_its_own(self):
         assert len({config.digest for config in PRESETS.values()}) == len(PRESETS)
         assert all(Config.from_json(c.to_json()) == c for c in PRESETS.values())
         assert preset("miiii") == Config()
@@ -138,10 +125,6 @@ class TestPresets:
         assert control.train.epochs <= parent.train.epochs
         changed = differences(control.replace(epochs=parent.train.epochs), parent)
         assert [field for field, _, _ in changed] == [CHANGED[name]]
-
-    def test_an_unknown_preset_lists_the_known_ones(self):
-        with pytest.raises(ValueError, match=r"'mii'.*basis.*miiii-small"):
-            preset("mii")
 
     def test_a_preset_is_nearest_to_itself(self):
         for config in PRESETS.values():

@@ -34,8 +34,7 @@ def test_scores_are_means_over_rows_by_loops(small, rows):
 @pytest.mark.parametrize(
     ("site", "removed"),
     [
-        ("head_out", []), ("head_out", [1]), ("head_out", [0, 1]), ("attention", [1]),
-        ("attention", [0, 1]), ("neurons", [2]), ("neurons", [0, 5, 9, 15]),
+        ("head_out", []), ("head_out", [1]), ("attention", [0, 1]), ("neurons", [0, 5, 9, 15]),
         ("neurons", range(16)),
     ],
 )  # fmt: skip
@@ -49,7 +48,7 @@ def test_parts_taken_out_and_all_that_follows_computed_again(small, site, remove
     np.testing.assert_allclose(some, expected[SOME], **CLOSE)
 
 
-@pytest.mark.parametrize("taken", [[(1, 5)], [(1, 2)], [(2, 5), (1, 3)]])
+@pytest.mark.parametrize("taken", [[(1, 2)], [(2, 5), (1, 3)]])
 @pytest.mark.parametrize("site", ["neurons", "resid_post"])
 def test_waves_leave_neurons_and_stream_by_dense_least_squares(small, taken, site):
     task, model, a, clean = small

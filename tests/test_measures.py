@@ -25,26 +25,15 @@ N = np.arange(121)
 # Accuracy above guessing.
 
 
-@pytest.fixture(scope="module")
-def small():
-    """A task of 49 inputs and a random network."""
-    task, model = untrained()
-    return task, model, model.activations(task.digits)
-
-
-def right_logits(task):
-    """Logits that are right everywhere."""
-    parts = zip(task.class_sizes, task.targets.T, strict=True)
-    return np.concatenate([np.eye(q)[t] for q, t in parts], axis=1)
-
-
-def test_what_is_left_is_counted_above_guessing(small):
-    task, whole, rows = small[0], right_logits(small[0]), np.arange(20)
-    found = HeldOut.of(task, whole, rows)
+def test_what_is_left_is_counted_above_guessing():
+    task, rows = untrained()[0], np.arange(20)
+    columns = zip(task.class_sizes, task.targets.T, strict=True)
+    right = np.concatenate([np.eye(q)[answers] for q, answers in columns], axis=1)
+    found = HeldOut.of(task, right, rows)
     assert found.whole.tolist() == [1, 1, 1]
     for guess, answers in zip(found.guess, task.targets[rows].T, strict=True):
         assert guess == max(np.mean(answers == c) for c in range(5))
-    changed = whole[rows].copy()
+    changed = right[rows].copy()
     changed[:10, :2] = changed[:10, 1::-1]  # half of the answers to n mod 2 are wrong now
     left = found.left(changed)
     assert left[0] == pytest.approx((0.5 - found.guess[0]) / (1 - found.guess[0]))
@@ -55,32 +44,27 @@ def test_what_is_left_is_counted_above_guessing(small):
 # Breaking a task.
 
 
-def two_tasks(copies):
-    """Neurons that serve one of two tasks of two classes, so many copies of each, and some spare.
-
-    Returns:
-        The tail, and inputs on which the network is right.
-    """
-    generator = np.random.default_rng(0)
-    targets = generator.integers(0, 2, (40, 2))
-    sign = 2.0 * targets - 1
-    swing = np.concatenate([np.repeat(sign, copies, axis=1), generator.normal(size=(40, 4))], 1)
-    writes = np.zeros((2 * copies + 4, 4))
-    writes[:copies, :2], writes[copies : 2 * copies, 2:] = [-1, 1], [-1, 1]
-    tail = circuits.Tail(swing, writes, swing @ writes)
+def planted_tail(swing, writes, targets):
+    """The end of a network that is right on all inputs, for tasks of two classes each."""
     guess = np.maximum(targets.mean(axis=0), 1 - targets.mean(axis=0))
-    return tail, HeldOut(np.arange(40), targets, (slice(0, 2), slice(2, 4)), guess, np.ones(2))
+    columns = tuple(slice(2 * i, 2 * i + 2) for i in range(len(guess)))
+    held = HeldOut(np.arange(len(targets)), targets, columns, guess, np.ones(len(guess)))
+    return circuits.Tail(swing, writes, swing @ writes, held)
 
 
 def test_the_neurons_of_a_task_are_found_and_no_others():
-    tail, held = two_tasks(copies=2)
-    found = circuits.evidence(tail, held)
-    sets = [circuits.breaking_set(tail, held, found, i) for i in (0, 1)]
+    """Two neurons serve the first of two tasks, two the second, and four none."""
+    generator = np.random.default_rng(0)
+    targets = generator.integers(0, 2, (40, 2))
+    swing = np.hstack([np.repeat(2.0 * targets - 1, 2, axis=1), generator.normal(size=(40, 4))])
+    writes = np.zeros((8, 4))
+    writes[:2, :2] = writes[2:4, 2:] = [-1, 1]
+    tail = planted_tail(swing, writes, targets)
+    sets = [circuits.breaking_set(tail, circuits.evidence(tail), i) for i in (0, 1)]
     assert [sorted(s) for s in sets] == [[0, 1], [2, 3]]
-    controls = [[np.array([4, 5])] * 5] * 2
-    result = circuits.selectivity(tail.without, held, sets, controls)
+    result = circuits.selectivity(tail, sets, lambda *_: np.array([4, 5]))
     assert (result.own <= BROKEN).all() and result.others.tolist() == [1, 1]
-    assert result.controls.shape == (5, 2, 2) and result.sizes.tolist() == [2, 2]
+    assert result.controls.shape == (rules.DRAWS, 2, 2) and result.sizes.tolist() == [2, 2]
     assert (result.controls == 1).all()
 
 
@@ -91,10 +75,8 @@ def test_the_smallest_set_has_no_neuron_too_many(needed):
     swing = np.zeros((20, 200))
     swing[:, :needed] = 2.0 * targets - 1
     swing[:, needed - 1] *= 1.5 * needed  # until the last of them goes the answers are right
-    writes = np.tile([-1.0, 1.0], (200, 1))
-    tail = circuits.Tail(swing, writes, swing @ writes)
-    held = HeldOut(np.arange(20), targets, (slice(0, 2),), np.array([0.5]), np.ones(1))
-    found = circuits.smallest_set(tail, held, 0, np.arange(200))
+    tail = planted_tail(swing, np.tile([-1.0, 1.0], (200, 1)), targets)
+    found = circuits.smallest_set(tail, 0, np.arange(200))
     assert found.tolist() == list(range(needed))
 
 
@@ -108,7 +90,7 @@ def test_the_linear_tail_is_the_edit_of_the_network(bench):
     for removed in ([], [2], [0, 5, 9, 15]):
         edit = ablate(bench.activations, "neurons", removed)
         expected = logits_with(run.model, run.task, edit, rows)
-        found = bench.neurons(rows).without(np.array(removed, int))
+        found = bench.neurons(bench.scoring).without(np.array(removed, int))
         np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
     basis = np.linalg.qr(np.random.default_rng(0).normal(size=(8, 3)))[0].T
 
@@ -116,23 +98,24 @@ def test_the_linear_tail_is_the_edit_of_the_network(bench):
         return stream - (stream - stream.mean(axis=0, keepdims=True)) @ basis.T @ basis
 
     expected = np.asarray(logits_with(run.model, run.task, {"resid_post": project_out}))[rows]
-    found = bench.stream(rows).projected(basis)
+    found = bench.stream(bench.scoring).without(basis)
     for own in run.task.columns:  # what moves all classes of a task alike is left out
         gap = found[:, own] - expected[:, own]
         np.testing.assert_allclose(gap, np.repeat(gap[:, :1], gap.shape[1], axis=1), atol=1e-4)
 
 
-def test_random_sets_are_drawn_from_the_others():
-    chosen = np.array([3, 0, 7])
-    for other in circuits.random_sets(chosen, 10, 20, np.random.default_rng(0)):
+def test_random_parts_have_nothing_of_what_was_chosen():
+    chosen, basis = np.array([3, 0, 7]), np.eye(8)[:3]
+    for seed in range(20):
+        other = circuits.random_set(chosen, np.random.default_rng(seed), units=10)
         assert len(set(other)) == 3 and not set(other) & set(chosen)
-    with pytest.raises(ValueError, match="6 of 10 units.*half"):
-        circuits.random_sets(np.arange(6), 10, 1, np.random.default_rng(0))
+        drawn = circuits.random_basis(basis, np.random.default_rng(seed))
+        np.testing.assert_allclose(drawn @ np.vstack([drawn, basis]).T, np.eye(3, 6), atol=1e-9)
 
 
 def test_evidence_is_the_fall_of_the_right_logit_when_a_neuron_goes(bench):
-    held, tail = bench.scoring, bench.neurons(bench.scoring.rows)
-    found, rows = circuits.evidence(tail, held), np.arange(len(held.rows))
+    held, tail = bench.scoring, bench.neurons(bench.scoring)
+    found, rows = circuits.evidence(tail), np.arange(len(held.rows))
 
     def mean_right(logits):
         parts = zip(held.columns, held.targets.T, strict=True)
@@ -153,14 +136,13 @@ def test_sets_and_spaces_are_chosen_on_other_inputs_than_they_are_scored_on(benc
 
 
 def test_the_fewest_directions_that_break_a_task_are_taken(bench):
-    tail, held = bench.stream(bench.choosing.rows), bench.choosing
-    for i, own in enumerate(held.columns):
-        basis = circuits.smallest_basis(tail, held, i)
+    tail = bench.stream(bench.choosing)
+    for i, own in enumerate(tail.held.columns):
+        basis = circuits.smallest_basis(tail, i)
         np.testing.assert_allclose(basis @ basis.T, np.eye(len(basis)), atol=1e-9)
-        for rank in range(1, len(basis)):
-            assert held.left_of(i, tail.projected(basis[:rank])[:, own]) > BROKEN
-        most = min(own.stop - own.start - 1, 4)
-        assert len(basis) == most or held.left(tail.projected(basis))[i] <= BROKEN
+        left = [tail.held.left(tail.without(basis[:rank]))[i] for rank in range(len(basis) + 1)]
+        assert min(left[:-1]) > BROKEN
+        assert left[-1] <= BROKEN or len(basis) == min(own.stop - own.start - 1, 4)
 
 
 def test_a_sieve_is_compared_with_the_primes_there_are(bench):
@@ -179,17 +161,10 @@ def test_a_sieve_is_compared_with_the_primes_there_are(bench):
 # Formulas.
 
 
-def planted(k=1, noise=0.0):
-    """Logits cos(2πk(n - c)/q) of every task, and noise."""
-    parts = [np.cos(2 * np.pi * k * (N[:, None] - np.arange(q)) / q) for q in TASK.moduli]
-    logits = np.concatenate(parts, axis=1)
+def planted(noise=0.0):
+    """Logits cos(2π(n - c)/q) of every task, and noise."""
+    logits = np.hstack([np.cos(2 * np.pi * (N[:, None] - np.arange(q)) / q) for q in TASK.moduli])
     return logits + noise * np.random.default_rng(0).normal(size=logits.shape)
-
-
-def test_a_planted_cosine_is_fitted_used_and_spoken():
-    for found, own in zip(rules.fit_formulas(planted(), TASK, N), TASK.columns, strict=True):
-        assert found.used.tolist() == [1]
-        np.testing.assert_allclose(found.of(N), planted()[:, own], atol=0.03)
 
 
 def test_coefficients_are_those_of_dense_least_squares_on_the_rows_given():
@@ -204,9 +179,11 @@ def test_coefficients_are_those_of_dense_least_squares_on_the_rows_given():
 
 
 def test_a_network_of_cosines_is_the_formula():
+    for found, own in zip(rules.fit_formulas(planted(), TASK, N), TASK.columns, strict=True):
+        assert found.used.tolist() == [1]
+        np.testing.assert_allclose(found.of(N), planted()[:, own], atol=0.03)
     found = rules.trial(planted(noise=0.01), TASK)
-    for accuracies in (found.network, found.formula):
-        np.testing.assert_allclose(accuracies, 1, rtol=1e-6)
+    np.testing.assert_allclose([found.network, found.formula], 1, rtol=1e-6)
     assert (found.explained > 0.95).all()
 
 
@@ -222,13 +199,11 @@ def test_what_is_known_by_heart_is_no_formula():
 @pytest.mark.parametrize("name", ["divisible", "nanda"])
 def test_formulas_and_clusters_of_something_else_are_refused(name):
     other = make_task(TaskConfig(name=name, p=11, n_validation=20), jax.random.key(0))
-    logits = np.zeros((121, other.n_classes))
-    for ask in (
-        lambda: rules.fit_formulas(logits, other, N),
-        lambda: products.remainder_clusters(other, logits, logits[:1]),
-    ):
-        with pytest.raises(ValueError, match=f"T_{name} are no remainders of n; give T_miiii's"):
-            ask()
+    logits, why = np.zeros((121, other.n_classes)), f"T_{name} are no remainders of n; give T_miiii"
+    with pytest.raises(ValueError, match=why):
+        rules.fit_formulas(logits, other, N)
+    with pytest.raises(ValueError, match=why):
+        products.remainder_clusters(other, logits, logits[:1])
 
 
 def test_the_standing_of_a_rule_is_that_of_plain_loops():
@@ -304,10 +279,12 @@ def test_noise_has_no_clusters_and_phases_of_noise_a_quarter_of_the_products():
 
 
 def test_clusters_of_addition_are_the_neurons_of_its_key_frequencies(tiny_addition):
-    found = measures(tiny_addition, draws=1)
+    found = measures(tiny_addition, draws=1)  # which has no key frequencies, being so small
+    found = found._replace(key=(1, 2, 3), share=np.ones_like(found.share))
     clusters = products.addition_clusters(tiny_addition, found)
     assert [c.frequency for c in clusters] == list(found.key)
     writes = logit_map(tiny_addition.model)
+    assert sum(len(one.neurons) for one in clusters) == (found.frequency > 0).sum() > 0
     for one in clusters:
         assert (found.frequency[one.neurons] == one.frequency).all()
         angles = np.angle(np.fft.fft(writes[one.neurons], axis=1)[:, one.frequency])
@@ -380,23 +357,24 @@ def test_chance_is_told_from_a_lead(monkeypatch):
     assert 0.2 < np.mean(by_chance) < 0.8
 
 
+def test_bases_without_a_prime_that_changes_sides_cannot_tell():
+    bases = {p: Training(np.ones(len(primes_below(p))), 100) for p in (7, 11)}
+    assert symmetry.lead_of(bases) is symmetry.lead_of({7: bases[7]}) is None
+
+
 # What is recorded of snapshots.
 
 
 def test_planted_waves_are_counted_and_noise_is_not():
     draw = np.random.default_rng(1)
-    phases = draw.uniform(0, 6, (2, 40))
-    waves = [
-        np.cos(2 * np.pi * N[:, None] / q + phase) for q, phase in zip((5, 7), phases, strict=True)
-    ]
-    found = spaces.count_waves(sum(waves).astype(np.float32), (2, 3, 5, 7), draw)
-    assert found["active"] == pytest.approx(2, abs=0.4)
-    assert found["by_chance"] < 0.3
-    nothing = spaces.count_waves(
-        draw.normal(size=(121, 200)).astype(np.float32), (2, 3, 5, 7), draw
+    fives, sevens = (np.cos(2 * np.pi * N[:, None] / q + draw.uniform(0, 6, 40)) for q in (5, 7))
+    noise, zeros = draw.normal(size=(121, 200)), np.zeros((121, 3))
+    found, nothing, blank = (
+        spaces.count_waves(values.astype(np.float32), (2, 3, 5, 7), draw)
+        for values in (fives + sevens, noise, zeros)
     )
-    assert nothing["active"] < 0.3
-    blank = spaces.count_waves(np.zeros((121, 3), np.float32), (2, 3, 5, 7), draw)
+    assert found["active"] == pytest.approx(2, abs=0.4)
+    assert found["by_chance"] < 0.3 and nothing["active"] < 0.3
     assert len(blank) == 4 and not any(blank.values())
 
 
@@ -408,11 +386,6 @@ def test_public_omega_follows_the_public_code():
     last = [max(i for i, c in enumerate(columns) if c <= epoch or i == 0) for epoch in epochs]
     np.testing.assert_array_equal(public_code_omega(power, epochs), labels[last])
     assert not public_code_omega(np.zeros((3, 4, 4)), np.array([1, 10, 100])).any()
-
-
-def test_bases_without_a_prime_that_changes_sides_cannot_tell():
-    bases = {p: Training(np.ones(len(primes_below(p))), 100) for p in (7, 11)}
-    assert symmetry.lead_of(bases) is symmetry.lead_of({7: bases[7]}) is None
 
 
 def test_what_came_with_a_run_is_not_measured_again(tiny_run, monkeypatch):

@@ -1,12 +1,10 @@
 from functools import partial
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 import oracles as oracle
 import pytest
-from counting import compilations
 from jax.tree_util import Partial
 
 from miiii_core.config import ModelConfig
@@ -27,9 +25,7 @@ def arrays(model):
     return {name: np.asarray(weight, float) for name, weight in model.weights.items()}
 
 
-@pytest.mark.parametrize(
-    "widths", [{}, {"n_heads": 1}, {"d_model": 8, "n_heads": 8, "mlp_ratio": 1}]
-)
+@pytest.mark.parametrize("widths", [{"n_heads": 1}, {"d_model": 8, "n_heads": 8, "mlp_ratio": 1}])
 def test_every_activation_is_the_full_sequences_at_the_last_token(widths):
     model = make_model(3, **widths)
     expected = oracle.transformer(arrays(model), DIGITS)
@@ -90,27 +86,6 @@ def test_a_shared_mask_is_one_for_all_inputs_and_others_differ_between_them():
     assert own.mean() == pytest.approx(1, abs=5 * np.sqrt(1 / 3 / own.size))
 
 
-def values_at(site, model):
-    return np.asarray(getattr(model.activations(jnp.asarray(DIGITS)), site), float)
-
-
-def logits_after(site, value, model):
-    """Run what follows a site from a value of it, by NumPy."""
-    w, found = arrays(model), oracle.transformer(arrays(model), DIGITS)
-    at = {name: values[:, 2] for name, values in found.items()} | {site: value}
-    moved = np.einsum("nsd,hde->nhse", found["resid_pre"], w["W_V"])
-    rules = {
-        "head_out": lambda: np.einsum("nhs,nhse,hed->nhd", at["attention"], moved, w["W_O"]),
-        "resid_mid": lambda: at["resid_pre"] + at["head_out"].sum(axis=1),
-        "neurons_pre": lambda: at["resid_mid"] @ w["W_in"],
-        "neurons": lambda: np.maximum(at["neurons_pre"], 0),
-        "resid_post": lambda: at["resid_mid"] + at["neurons"] @ w["W_out"],
-    }
-    for later in SITES[SITES.index(site) + 1 :]:
-        at[later] = rules[later]()
-    return at["resid_post"] @ w["W_U"]
-
-
 def scaled(values, factor):
     return values * factor
 
@@ -119,12 +94,11 @@ class TestEdits:
     @pytest.mark.parametrize("site", SITES)
     def test_what_follows_a_site_is_computed_from_its_edited_value(self, site):
         model = make_model(2)
-        before = values_at(site, model)
+        before = np.asarray(getattr(model.activations(jnp.asarray(DIGITS)), site), float)
         noise = np.random.default_rng(0).uniform(0.2, 2, before.shape)
-        factor = jnp.asarray(noise, jnp.float32)
-        edit = {site: Partial(scaled, factor=factor)}
+        edit = {site: Partial(scaled, factor=jnp.asarray(noise, jnp.float32))}
         found = model.activations(jnp.asarray(DIGITS), edit)
-        expected = logits_after(site, before * noise, model)
+        expected = oracle.read_out(arrays(model), DIGITS, **{site: before * noise})["logits"]
         close(getattr(found, site), before * noise)
         close(found.logits, expected)
 
@@ -137,21 +111,6 @@ class TestEdits:
         plain, kept = model.activations(digits), model.activations(digits, {})
         jax.tree.map(np.testing.assert_array_equal, plain, kept)
 
-    def test_new_arrays_and_new_weights_compile_nothing(self):
-        models, digits = (make_model(6), make_model(7)), jnp.asarray(DIGITS)
-        masks = [jnp.asarray(np.arange(24) % n == 0)[None] for n in (2, 3)]
-        edits = [{"neurons": Partial(scaled, factor=mask)} for mask in masks]
-        for edit in (None, edits[0]):
-            models[0].activations(digits, edit)
-        with compilations() as compiled:
-            for edit in (None, edits[1]):
-                models[1].activations(digits, edit)
-        assert not compiled
-
-    def test_heads_are_written_to_the_stream_by_one_product_unless_edited(self):
-        text = str(eqx.filter_make_jaxpr(make_model())(jnp.asarray(DIGITS))[0])
-        assert f"f32[{P * P},3,12]" not in text
-
     def test_wrong_ones_are_refused(self):
         with pytest.raises(ValueError, match=r"'neuron'.*attention, head_out, .*resid_post"):
             make_model().activations(jnp.asarray(DIGITS), {"neuron": jnp.abs})
@@ -159,13 +118,12 @@ class TestEdits:
             make_model().activations(jnp.asarray(DIGITS), {"neurons": lambda x: x[:, :3]})
 
 
-@pytest.mark.parametrize("precision, digits_kept", [("bfloat16", 2**-8), ("float32", 2**-23)])
-def test_products_round_what_they_multiply_as_told(precision, digits_kept):
-    exact, rounded = make_model(1), make_model(1, precision=precision)
+def test_bfloat16_rounds_what_is_multiplied_and_nothing_else():
+    exact, rounded = make_model(1), make_model(1, precision="bfloat16")
     value, slopes = (
-        jax.value_and_grad(lambda m: (m(jnp.asarray(DIGITS)) ** 2).mean())(m)
+        jax.jit(jax.value_and_grad(lambda m: (m(jnp.asarray(DIGITS)) ** 2).mean()))(m)
         for m in (exact, rounded)
     )
     for a, b in zip(jax.tree.leaves(value), jax.tree.leaves(slopes), strict=True):
         assert b.dtype == jnp.float32
-        assert np.abs(a - b).max() <= 40 * digits_kept * np.abs(a).max()
+        assert np.abs(a - b).max() <= 40 * 2**-8 * np.abs(a).max()

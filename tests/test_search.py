@@ -20,65 +20,56 @@ def storage(tmp_path):
     return f"sqlite:///{tmp_path / 'search.db'}"
 
 
-@pytest.fixture
-def trained(monkeypatch):
-    """Configurations that were really trained, in order."""
-    seen, fit = [], search.fit
-
-    def counting(config, task, state):
-        seen.append(config)
-        return fit(config, task, state)
-
-    monkeypatch.setattr(search, "fit", counting)
-    return seen
-
-
 def searched(storage, n=3, space=SPACE, base=BASE, **options):
     return search.search(base, space, n, name="s", storage=storage, progress=False, **options)
 
 
 def test_the_paper_searched_these_values():
-    sizes = {name: len(values) for name, values in TABLE_1.items()}
-    assert sizes == {
-        "dropout": 4, "grokfast_lambda": 3, "weight_decay": 4, "d_model": 2, "learning_rate": 2,
-        "n_heads": 2,
-    }  # fmt: skip
+    names = ("dropout", "grokfast_lambda", "weight_decay", "d_model", "learning_rate", "n_heads")
+    sizes = dict(zip(names, (4, 3, 4, 2, 2, 2), strict=True))
+    assert {name: len(values) for name, values in TABLE_1.items()} == sizes
+
+
+def loss_of(trial):
+    return trial.user_attrs["scores"][0]
 
 
 def test_trials_have_the_validation_losses_of_their_configurations(storage):
-    found = search.results(searched(storage, 4))
-    assert len(found) == 4 and [r.loss for r in found] == sorted(r.loss for r in found)
-    for result in search.distinct(found)[:2]:
-        assert all(result.parameters[name] in SPACE[name] for name in SPACE)
-        config = BASE.replace(**result.parameters, **RECORDING)
+    study = searched(storage, 4)
+    found = search.results(study)
+    assert len(search.finished(study)) == 4
+    assert list(map(loss_of, found)) == sorted(map(loss_of, found))
+    for trial in found[:2]:
+        assert all(trial.params[name] in SPACE[name] for name in SPACE)
+        config = BASE.replace(**trial.params, **RECORDING)
         task = train.task_of(config)
         *_, end = train.fit(config, task, train.initial_state(config, task))
         # The oracle: cross-entropy over ln q, averaged over tasks.
         loss = np.mean(end.metrics["loss"][1] / np.log([2, 3, 5]))
-        assert result.loss == pytest.approx(loss, rel=1e-4) and not result.pruned
-        assert result.accuracy == pytest.approx(end.metrics["accuracy"][1].mean())
-        assert result.epoch == 8
+        accuracy = end.metrics["accuracy"][1].mean()
+        assert trial.user_attrs["scores"] == pytest.approx([loss, accuracy, 8], rel=1e-4)
+        assert trial.state == TrialState.COMPLETE and trial.value == loss_of(trial)
 
 
-def test_a_search_goes_on_where_it_stopped_and_repeats_no_training(storage, trained):
-    space = {"learning_rate": (1e-2, 1e-3)}
-    first = search.results(searched(storage, 2, space=space))
-    assert len(first) == 2
-    found = search.results(searched(storage, 6, space=space))
-    assert len(found) == 6 and set(map(str, first)) <= set(map(str, found))
+def test_a_search_goes_on_where_it_stopped_and_repeats_no_training(storage, monkeypatch):
+    space, trained, fit = {"learning_rate": (1e-2, 1e-3)}, [], search.fit
+    monkeypatch.setattr(search, "fit", lambda c, *rest: trained.append(c) or fit(c, *rest))
+    first = search.finished(searched(storage, 2, space=space))
+    study = searched(storage, 6, space=space)
+    every = search.finished(study)
+    assert len(every) == 6 and every[:2] == first and len(first) == 2
     assert len(trained) == len({config.digest for config in trained}) <= 2
-    assert search.distinct(found)[0] == found[0] and len(search.distinct(found)) == len(trained)
+    found = search.results(study)
+    assert len(found) == len(trained) and loss_of(found[0]) == min(map(loss_of, every))
 
 
 def test_an_interrupted_trial_is_given_back(storage, monkeypatch):
-    def interrupted(config, task, state):
+    def interrupted(*_):
         raise KeyboardInterrupt
-        yield
 
-    with monkeypatch.context() as patch:
-        patch.setattr(search, "fit", interrupted)
-        with pytest.raises(KeyboardInterrupt):
-            searched(storage)
+    monkeypatch.setattr(search, "fit", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        searched(storage)
     scripted(monkeypatch, lambda rate, epoch: rate)
     study = searched(storage, 2)
     states = [trial.state for trial in study.get_trials()]
@@ -101,37 +92,36 @@ def test_trials_behind_the_median_of_their_elders_are_pruned(storage, monkeypatc
     scripted(monkeypatch, lambda rate, epoch: rate - epoch / 100)
     rates = tuple(float(r) for r in np.geomspace(0.1, 10, 30))
     found = search.results(searched(storage, 20, space={"learning_rate": rates}))
-    pruned = [r for r in found if r.pruned]
-    complete = [r for r in found if not r.pruned]
+    pruned = [one for one in found if one.state == TrialState.PRUNED]
+    complete = found[: -len(pruned)]
     assert pruned and complete and found == complete + pruned
-    assert all(2 <= r.epoch < 4 for r in pruned) and all(r.epoch == 4 for r in complete)
-    assert np.median([r.loss for r in pruned]) > np.median([r.loss for r in complete])
+    assert {one.user_attrs["scores"][2] for one in pruned} <= {2, 3}
+    assert {one.user_attrs["scores"][2] for one in complete} == {4}
+    assert np.median(list(map(loss_of, pruned))) > np.median(list(map(loss_of, complete)))
 
 
 def test_a_trial_that_diverges_is_last_and_stops_nothing(storage):
-    found = search.results(searched(storage, 6, space={"learning_rate": (1e30, 1e-2)}))
-    assert len(found) == 6
-    assert {r.parameters["learning_rate"] for r in found if r.pruned} == {1e30}
-    assert all(r.loss == np.inf for r in found if r.pruned)
-    assert found[0].parameters["learning_rate"] == 1e-2 and np.isfinite(found[0].loss)
+    study = searched(storage, 6, space={"learning_rate": (1e30, 1e-2)})
+    assert len(search.finished(study)) == 6
+    learned, diverged = search.results(study)
+    assert learned.params["learning_rate"] == 1e-2 and np.isfinite(loss_of(learned))
+    assert diverged.params["learning_rate"] == 1e30 and diverged.state == TrialState.PRUNED
+    assert loss_of(diverged) == np.inf
 
 
 def test_a_study_answers_one_question_and_is_named_after_it(storage):
-    for space in (SPACE, {"dropout": (0.0, 0.1)}):
-        for _ in range(2):
-            search.open_study(BASE, space, storage=search.open_storage(storage))
+    for space in (SPACE, SPACE, {"dropout": (0.0, 0.1)}):
+        search.open_study(BASE, space, storage=storage)
     assert len(optuna.study.get_all_study_names(storage)) == 2
-    named = search.open_study(BASE, SPACE, name="s", storage=search.open_storage(storage))
-    assert named.study_name.startswith("s-")
-    for base, space in [(BASE.replace(seed=1), SPACE), (BASE, SPACE | {"dropout": (0.1,)})]:
-        other = search.open_study(base, space, name="s", storage=search.open_storage(storage))
-        assert other.study_name.startswith("s-") and other.study_name != named.study_name
+    questions = [(BASE, SPACE), (BASE.replace(seed=1), SPACE), (BASE, SPACE | {"dropout": (0.1,)})]
+    names = {search.study_name(*question, "s") for question in questions}
+    assert len(names) == 3 and all(name.startswith("s-") for name in names)
 
 
 def test_studies_lie_among_the_runs_whatever_the_folder_is_called(tmp_path, monkeypatch):
     monkeypatch.setenv("MIIII_RUNS", str(tmp_path / "what? 50% & más"))
-    search.open_study(BASE, SPACE)
-    search.open_study(BASE, SPACE)
+    for _ in range(2):
+        search.open_study(BASE, SPACE)
     assert [path.name for path in tmp_path.iterdir()] == ["what? 50% & más"]
     assert (tmp_path / "what? 50% & más" / "searches.db").is_file()
 
@@ -158,9 +148,7 @@ def test_a_space_that_makes_no_sense_is_refused(storage, space, message):
         searched(storage, space=space)
 
 
-def test_the_command_searches_among_the_runs_and_shows_what_it_tried(
-    command, tmp_path, monkeypatch
-):
+def test_the_command_searches_among_runs_and_shows_what_it_tried(command, tmp_path, monkeypatch):
     monkeypatch.setenv("MIIII_RUNS", str(tmp_path / "runs"))
     scripted(monkeypatch, lambda rate, epoch: rate)
     words = "search --p 7 --d-model 8 --n-heads 2 --epochs 8 --trials 2 --choice d-model=8".split()
@@ -168,5 +156,4 @@ def test_the_command_searches_among_the_runs_and_shows_what_it_tried(
     assert code == 0, err
     assert (tmp_path / "runs" / "searches.db").is_file()
     assert said.split()[:1] == ["trial"] and {"grokfast", "loss"} <= set(said.split())
-    assert command("search", "--choice", "foo=1")[0] == 2
-    assert command("search", "--choice", "foo")[0] == 2
+    assert {command("search", "--choice", choice)[0] for choice in ("foo=1", "foo")} == {2}

@@ -1,12 +1,9 @@
-import jax
 import numpy as np
 import oracles
 import pytest
 
 from miiii_core import shares
-from miiii_core.config import TaskConfig
 from miiii_core.shares import Pairs, centred_power, remainder_pairs
-from miiii_core.tasks import make_task
 
 P, MODULI = 11, (2, 3, 5, 7)
 N, X = np.arange(P * P), np.arange(P)
@@ -39,22 +36,11 @@ def test_shares_are_those_of_direct_conditional_means():
         start += q
 
 
-def test_constant_units_are_left_out():
+def test_constant_units_and_neurons_are_left_out():
     values = np.stack([np.full(P * P, 3.0), N % 2 * 2.0, noise()[:, 0]], 1).astype(np.float32)
-    found = shares.prime_anova(values, MODULI)
-    assert found.numbers.tolist() == [1, 2]
-
-
-def test_the_interaction_has_no_row_or_column_means():
-    grid = np.asarray(shares.interaction_of(noise())).reshape(P, P, -1)
-    np.testing.assert_allclose(grid.mean(axis=0), 0, atol=1e-6)
-    np.testing.assert_allclose(grid.mean(axis=1), 0, atol=1e-6)
-
-
-def test_unit_grids_are_indexed_by_x0_then_x1():
-    task = make_task(TaskConfig(p=P, n_validation=10), jax.random.key(0))
-    (grid,) = shares.unit_grids(task, N[:, None].astype(float))
-    np.testing.assert_array_equal(grid, X[:, None] + P * X[None, :])
+    assert shares.prime_anova(values, MODULI).numbers.tolist() == [1, 2]
+    found = shares.varying(np.stack([np.full((P, P), 0.7), product(1, 2), np.zeros((P, P))]))
+    assert found.numbers.tolist() == [1] and found.grids.shape == (1, P, P)
 
 
 def test_a_product_of_two_waves_fills_its_block_and_the_stronger_of_two_is_the_best():
@@ -63,12 +49,6 @@ def test_a_product_of_two_waves_fills_its_block_and_the_stronger_of_two_is_the_b
     assert (power[:, 0, 0] == 0).all()
     a, b = (np.outer(wave(k, 0.0), wave(k, 0.0)) for k in (1, 3))
     np.testing.assert_allclose(shares.grid_purity(centred_power((2 * a + b)[None])).whole, 4 / 5)
-
-
-def test_constant_neurons_are_left_out():
-    found = shares.varying(np.stack([np.full((P, P), 0.7), product(1, 2), np.zeros((P, P))]))
-    assert found.numbers.tolist() == [1]
-    assert found.grids.shape == found.power.shape[:1] + (P, P)
 
 
 def test_the_best_block_is_that_of_dense_least_squares():

@@ -63,7 +63,5 @@ def test_a_planted_wave_is_read_off(omega, c, s, mean):
 
 @pytest.mark.parametrize("wrong", [{"width": 0, "steps": 5}, {"width": 3, "steps": 0}])
 def test_nothing_to_train_is_refused(wrong):
-    with pytest.raises(
-        ValueError, match=f"width={wrong['width']} and steps={wrong['steps']}.*1 or"
-    ):
+    with pytest.raises(ValueError, match="width={width} and steps={steps}.*1 or".format(**wrong)):
         subsymbolic.learn(1.0, 2.0, **wrong)

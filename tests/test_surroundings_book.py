@@ -1,5 +1,6 @@
 """What lies around the book, and must not change it: settings, files, locales, git, ports."""
 
+import json
 import os
 import shutil
 import socket
@@ -79,12 +80,7 @@ def test_a_chapter_comes_out_the_same_whatever_its_user_has_set_up(tmp_path, mon
 
 
 def test_a_kernel_keeps_where_things_are(monkeypatch):
-    kept = {
-        "PYTHONPATH": "x",
-        "JAX_PLATFORMS": "cpu",
-        "JAX_COMPILATION_CACHE_DIR": "y",
-        "LINE": "z",
-    }
+    kept = {"PYTHONPATH": "x", "JAX_PLATFORMS": "cpu", "JAX_COMPILATION_CACHE_DIR": "y", "LINE": ""}
     for name, value in (kept | {"JAX_ENABLE_X64": "1", "MIIII_RUNS": "mine"}).items():
         monkeypatch.setenv(name, value)
     found = kernel.environment()
@@ -178,9 +174,8 @@ def colab(tmp_path, monkeypatch):
     def answer(url, timeout):
         if not seen.opened:
             raise URLError("refused")
-        return BytesIO(
-            f'[{{"path": "fileId={quote(seen.opened, safe="")}", "name": "x"}}]'.encode()
-        )
+        opened = {"path": f"fileId={quote(seen.opened, safe='')}", "name": "x"}
+        return BytesIO(json.dumps([opened]).encode())
 
     def run(words, check):
         seen.ran.append(words)

@@ -1,4 +1,3 @@
-import jax
 import jax.numpy as jnp
 import numpy as np
 import oracles
@@ -100,17 +99,6 @@ def test_noise_has_as_much_of_each_modulus_as_chance_gives():
     np.testing.assert_allclose(found, expected, rtol=0.15)
 
 
-def test_probes_may_call_them_inside_a_compiled_program():
-    def shares(rows, numbers):
-        means = class_means(rows, numbers, MODULI)
-        return residue_shares(means, P * P, MODULI), wave_energy(means, MODULI)
-
-    rows = jnp.asarray(noise(0, 4, P * P), jnp.float32)
-    numbers = jnp.asarray(N, jnp.int32)
-    for compiled, plain in zip(jax.jit(shares)(rows, numbers), shares(rows, numbers), strict=True):
-        np.testing.assert_allclose(compiled, plain, rtol=1e-4, atol=1e-7)
-
-
 @given(seeds)
 @few
 def test_the_interaction_is_what_sums_of_digit_functions_leave(seed):
@@ -149,12 +137,6 @@ def test_all_waves_of_all_primes_are_one_path_with_a_few():
     centred = np.stack(columns, axis=1) - np.mean(columns, axis=1)
     np.testing.assert_allclose(centred @ found.coefficients, fit, atol=1e-9)
     np.testing.assert_allclose(waves.remove(values, waves_of(MODULI)), values - fit, atol=1e-9)
-
-
-def test_a_function_of_a_remainder_is_all_explained_by_its_own_waves():
-    found = waves.project(noise(1, 7)[N % 7][:, None], MODULI)
-    assert found.split.sum() == pytest.approx(found.variance[0])
-    np.testing.assert_allclose(found.split[waves_of(MODULI).modulus != 7], 0, atol=1e-12)
     assert not waves.project(np.full((P * P, 1), 2.5), MODULI).split.any()
 
 

@@ -11,6 +11,18 @@ TINY = Config().replace(
     p=7, d_model=8, mlp_ratio=2, epochs=40, eval_every=8, evals_per_octave=2, n_snapshots=4
 )
 
+# Another value than the default, for every field.
+OTHER = {
+    "name": "nanda", "p": 31, "train_fraction": 0.4, "n_validation": 10,
+    "shuffle": "per-task", "masked": (2,), "d_model": 64, "n_heads": 2, "mlp_ratio": 2,
+    "dropout": 0.2, "dropout_mask": "sample", "precision": "bfloat16", "init": "nanda",
+    "learning_rate": 1e-3, "weight_decay": 1.0, "beta1": 0.8, "beta2": 0.9, "eps": 1e-6,
+    "grokfast": "ma", "grokfast_lambda": 2.0, "grokfast_alpha": 0.9, "grokfast_start": "first",
+    "grokfast_window": 5, "epochs": 7, "seed": 1, "eval_every": 3, "evals_per_octave": 2,
+    "loss": "stablemax", "update": "my_rules:lion", "warmup": 5, "cooldown": 0.5,
+    "n_snapshots": 1, "probes": (), "wide_per_octave": 2, "settled_share": 0.0,
+}  # fmt: skip
+
 
 def untrained():
     """A task of 49 inputs, and a network with weights large enough to have opinions on them."""

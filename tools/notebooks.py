@@ -15,7 +15,7 @@ import nbformat
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
-from miiii_book.chapters import Chapter, read_chapters, read_pages
+from miiii_book.chapters import read_chapters, read_pages
 from miiii_book.site import find_repository
 from tools.plain_markdown import Places, figure_of, find_places, plain
 
@@ -70,30 +70,25 @@ if os.path.isdir("miiii/notebooks"):
     os.chdir("miiii/notebooks")  # the book's own runs are found from there"""
 
 
-def pair(chapter: Chapter, places: Places, address: str) -> str:
-    """Return the text of a chapter's notebook, for a repository at an address, if it is known."""
-    opening = [
-        new_markdown_cell(NOTE.format(page=chapter.name)),
-        new_code_cell(SETUP.replace("{address}", address)),
-    ]
-    cells = [*opening, *_cells(chapter, places)]
-    for i, cell in enumerate(cells):
-        cell.id = f"cell-{i}"  # else random, and every writing would change every file
-    metadata = {"kernelspec": chapter.notebook().metadata.kernelspec}
-    return nbformat.writes(new_notebook(cells=cells, metadata=metadata)) + "\n"
-
-
 def pairs(root: Path, address: str = "") -> dict[Path, str]:
-    """Return each chapter's notebook and its text, by default with the address that it has."""
-    chapters = read_chapters(root)
+    """Return each chapter's notebook and its text, for a repository at an address.
+
+    Without one a notebook keeps the address that it has.
+    """
     sources = {Path(p).name: (root / f"{p}.md").read_text("utf-8") for p in read_pages(root)}
-    cells = {chapter.name: chapter.notebook() for chapter in chapters}
-    places = find_places(sources, cells, root / "book" / "references.bib")
-    found = {}
-    for chapter in chapters:
-        path = root / FOLDER / f"{chapter.name}.ipynb"
+    read = {chapter.name: chapter.notebook() for chapter in read_chapters(root)}
+    places, found = find_places(sources, read, root / "book" / "references.bib"), {}
+    for name, notebook in read.items():
+        path = root / FOLDER / f"{name}.ipynb"
         written = ADDRESS.search(path.read_text("utf-8")) if path.is_file() else None
-        found[path] = pair(chapter, places, address or (written[1] if written else ""))
+        own = address or (written[1] if written else "")
+        opening = [new_markdown_cell(NOTE.format(page=name)),
+                   new_code_cell(SETUP.replace("{address}", own))]  # fmt: skip
+        cells = [*opening, *_cells(name, notebook, places)]
+        for i, cell in enumerate(cells):
+            cell.id = f"cell-{i}"  # else random, and every writing would change every file
+        metadata = {"kernelspec": notebook.metadata.kernelspec}
+        found[path] = nbformat.writes(new_notebook(cells=cells, metadata=metadata)) + "\n"
     return found
 
 
@@ -127,18 +122,16 @@ def main() -> int:
     return 0
 
 
-def _cells(chapter: Chapter, places: Places) -> Iterator[NotebookNode]:
-    for cell in chapter.notebook().cells:
+def _cells(page: str, notebook: NotebookNode, places: Places) -> Iterator[NotebookNode]:
+    for cell in notebook.cells:
         if cell.cell_type == "markdown":
-            yield new_markdown_cell(plain(cell.source, chapter.name, places))
+            yield new_markdown_cell(plain(cell.source, page, places))
             continue
-        figure = figure_of(cell)
         tags = cell.metadata.get("tags", [])
         yield new_code_cell(cell.source, metadata={"tags": tags} if tags else {})
-        if figure:
-            number = places.numbers[figure["name"]][1]
-            caption = plain(figure["caption"].strip(), chapter.name, places)
-            yield new_markdown_cell(f"**{number}.** {caption}")
+        if figure := figure_of(cell):
+            number, caption = places.numbers[figure["name"]][1], figure["caption"].strip()
+            yield new_markdown_cell(f"**{number}.** {plain(caption, page, places)}")
 
 
 if __name__ == "__main__":

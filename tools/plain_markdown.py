@@ -26,19 +26,12 @@ DIRECTIVE = re.compile(
 
 @dataclass(frozen=True)
 class Places:
-    """What the references of all chapters lead to.
+    """What the references of all chapters lead to."""
 
-    Attributes:
-        titles: Titles of pages, by name.
-        files: Where a page is found from the folder of the notebooks, by name.
-        numbers: Page, and name in words (`Figure 2`), of each figure and equation, by label.
-        works: Entries of the bibliography, by key.
-    """
-
-    titles: Mapping[str, str]
-    files: Mapping[str, str]
-    numbers: Mapping[str, tuple[str, str]]
-    works: Mapping[str, Entry]
+    titles: Mapping[str, str]  #: Titles of pages, by name
+    files: Mapping[str, str]  #: Where a page is found from the folder of the notebooks, by name
+    numbers: Mapping[str, tuple[str, str]]  #: Page and `Figure 2` or `(2)`, by label
+    works: Mapping[str, Entry]  #: Entries of the bibliography, by key
 
 
 def find_places(

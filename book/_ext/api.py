@@ -15,7 +15,7 @@ from sphinx.application import Sphinx
 PACKAGE = "miiii_core"
 FOLDER = "api"
 # The order in which a reader of the code meets them; others follow by name.
-STORY = """config presets tasks model losses optim probes train batch files runs
+STORY = """config presets tasks model losses optim probes train batch files stored runs
 fourier waves shares chance interventions cli""".split()
 PAGE = """---
 orphan: true

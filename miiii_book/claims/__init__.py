@@ -3,10 +3,10 @@
 import tomllib
 from pathlib import Path
 
-from . import addition, circuits, embeddings, neurons, training, variations, waves
+from . import addition, embeddings, neurons, training, variations, waves
 from .claim import Claim, Measure
 
-_SUBJECTS = (training, embeddings, neurons, addition, circuits, waves, variations)
+_SUBJECTS = (training, embeddings, neurons, addition, waves, variations)
 MEASURES: dict[str, tuple[Measure, ...]] = {
     key: measures for subject in _SUBJECTS for key, measures in subject.MEASURES.items()
 }

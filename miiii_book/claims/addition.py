@@ -18,7 +18,7 @@ LATEST = ", at the latest"  # of the end of a phase, which lies between two reco
 
 
 class Agrees(NamedTuple):
-    """What ``claims.toml`` calls a number of Nanda et al., and which values agree with it."""
+    """Which values agree with a number of Nanda et al., and what ``claims.toml`` calls it."""
 
     what: str
     low: float
@@ -28,21 +28,17 @@ class Agrees(NamedTuple):
 # Nanda et al. (2023), arXiv 2301.05217, addition modulo 113; by names of `AdditionMeasures.ours`.
 NANDA = {
     "key_frequencies": Agrees("key frequencies", 3, 5),  # five in one run, three or four in others
-    "neurons_explained": Agrees(
-        "share of neurons with over 85 % of their variance at one frequency", 0.75, inf,
-    ),
+    "neurons_explained":
+        Agrees("share of neurons with over 85 % of their variance at one frequency", 0.75, inf),
     "heads_explained": Agrees("least share of a head's weights at one frequency", 0.95, inf),
     "map_residual": Agrees("norm of W_L outside the key directions, over that of W_L", -inf, 0.05),
-    "sums_explained": Agrees(
-        "least share of a key direction of the neurons in its wave of x0 + x1", 0.9, inf,
-    ),
-    "logits_explained": Agrees(
-        "share of the logits' variance in cos(w(x0 + x1 - c)) of key frequencies", 0.9, inf,
-    ),
+    "sums_explained":
+        Agrees("least share of a key direction of the neurons in its wave of x0 + x1", 0.9, inf),
+    "logits_explained":
+        Agrees("share of the logits' variance in cos(w(x0 + x1 - c)) of key frequencies", 0.9, inf),
     "restricted_ratio": Agrees("restricted loss over loss", -inf, 1.0),
-    "complement_ratio": Agrees(
-        "loss outside the key directions of the classes, over that of guessing", 1.0, inf,
-    ),
+    "complement_ratio":
+        Agrees("loss outside the key directions of the classes, over that of guessing", 1.0, inf),
     # An epoch agrees within a factor of two.
     "memorised": Agrees("memorisation ends (epoch)", 700, 2800),
     "formed": Agrees("circuit formation ends (epoch)", 4700, 18800),

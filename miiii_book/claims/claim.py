@@ -48,9 +48,13 @@ class Measure(NamedTuple):
     together: bool = False  #: Whether `take` is given all runs of its kind at once instead
 
 
-def each(take: Callable[..., Measured], *kinds: str) -> tuple[Measure, ...]:
-    """Return a measure for each kind by itself, with a name for its numbers: T_miiii for miiii."""
-    return tuple(Measure((kind,), partial(take, name=f"T_{kind}")) for kind in kinds)
+def each(take: Callable[[Run], Measured], *kinds: str) -> tuple[Measure, ...]:
+    """Return a measure for each kind by itself; its numbers are named with it: ``p, T_miiii``."""
+
+    def named(run: Run, kind: str) -> Measured:
+        return {f"{name}, T_{kind}": value for name, value in take(run).items()}
+
+    return tuple(Measure((kind,), partial(named, kind=kind)) for kind in kinds)
 
 
 def beside(take: Callable[..., Measured], *kinds: str) -> tuple[Measure, ...]:
@@ -91,7 +95,7 @@ class Claim:
             try:
                 if says(self.given, values):
                     found[seed] = says(self.holds, values)
-            except KeyError:
+            except ValueError:  # a number is not there
                 continue
         return found
 
@@ -110,7 +114,7 @@ def says(text: str, v: Values) -> bool:
     """Return whether all comparisons of a text hold, such as ``0.5 × tasks <= solved < 1; x > 2``.
 
     Comparisons are separated by semicolons. What is compared are numbers, measured ones by name,
-    or a number times a measured one.
+    or a number times a measured one; ValueError for a name that is not among these.
     """
     return all(COMPARISONS[sign](*ends) for _, sign, ends in _comparisons(text, v))
 
@@ -121,26 +125,17 @@ def nearest(text: str, v: Values) -> tuple[str, float]:
     The distance is a share of the larger of the two sides, above 0 where the comparison holds and
     below where it does not.
     """
-
-    def distance(sign: str, left: float, right: float) -> float:
+    found = []
+    for part, sign, (left, right) in _comparisons(text, v):
         gap = 0.0 if left == right else (left - right) / max(abs(left), abs(right), 1e-300)
-        if sign == "==":
-            return 0.0 if gap == 0 else -abs(gap)
-        return gap if sign in (">", ">=") else -gap
-
-    found = [(part, distance(sign, *ends)) for part, sign, ends in _comparisons(text, v)]
+        found.append((part, {">": gap, ">=": gap, "==": -abs(gap)}.get(sign, -gap)))
     return min(found, key=lambda each: each[1])
 
 
 def _comparisons(text: str, v: Values) -> list[tuple[str, str, tuple[float, float]]]:
     def value(term: str) -> float:
         factor, _, name = term.rpartition(" × ")
-        if name in v:
-            return float(factor or 1) * v[name]
-        try:
-            return float(term)
-        except ValueError:
-            raise KeyError(term) from None
+        return float(factor or 1) * (v[name] if name in v else float(name))
 
     found = []
     for part in filter(None, text.split("; ")):
@@ -161,14 +156,13 @@ def activations(run: Run) -> Activations:
     return run.activations()
 
 
-def require_probe(name: str, *runs: Run) -> None:
+def require_probe(name: str, run: Run) -> None:
     """Raise `CannotTell` if a run was recorded without a probe."""
-    for run in runs:
-        if name not in run.config.train.probes:
-            raise CannotTell(
-                f"{run.folder.name} was trained without the probe {name}; train it with all "
-                "probes, as the presets do"
-            )
+    if name not in run.config.train.probes:
+        raise CannotTell(
+            f"{run.folder.name} was trained without the probe {name}; train it with all probes, "
+            "as the presets do"
+        )
 
 
 def require_course(run: Run, moments: int) -> None:

@@ -45,43 +45,39 @@ def half_of_left(run: Run) -> Float[np.ndarray, "p vectors"]:
     return np.asarray(spectrum.left)[:, : int(fourier.ranks_for(spectrum.cumulative, 0.5))]
 
 
-def _positions(run: Run, name: str) -> Measured:
+def _positions(run: Run) -> Measured:
     first, second = np.asarray(run.model.W_pos)[:2]
-    return {
-        f"Pearson, {name}": float(fourier.pearson(first, second)),
-        f"cosine, {name}": float(fourier.cosine_similarity(first, second)),
-    }
+    return {"Pearson": fourier.pearson(first, second)}
 
 
-def _ranks(run: Run, name: str) -> Measured:
-    embedding = digits_embedding(run)
-    cumulative = fourier.singular_spectrum(embedding).cumulative
-    ranks = {percent: int(fourier.ranks_for(cumulative, percent / 100)) for percent in (50, 90)}
-    return {f"ranks for {percent} %, {name}": many for percent, many in ranks.items()} | {
-        f"the same over p, {percent} %, {name}": many / len(embedding)
-        for percent, many in ranks.items()
-    }
+def _ranks(run: Run) -> Measured:
+    spectrum = fourier.singular_spectrum(digits_embedding(run))
+    found: dict[str, float] = {}
+    for percent in (50, 90):
+        ranks = int(fourier.ranks_for(spectrum.cumulative, percent / 100))
+        found[f"ranks for {percent} %"] = ranks
+        found[f"the same over p, {percent} %"] = ranks / run.task.p
+    return found
 
 
-def _vectors(run: Run, name: str) -> Measured:
+def _vectors(run: Run) -> Measured:
     top = half_of_left(run)
     return {
-        f"vectors over p, {name}": top.shape[1] / len(top),
-        f"best frequency's share, {name}": best_frequency_share(top),
-        f"largest in random order, {name}": random_orders(best_frequency_share, top).max(),
+        "vectors over p": top.shape[1] / len(top),
+        "best frequency's share": best_frequency_share(top),
+        "largest in random order": random_orders(best_frequency_share, top).max(),
     }
 
 
-def _spectra(run: Run, name: str) -> Measured:
+def _spectra(run: Run) -> Measured:
     embedding = digits_embedding(run)
-    chance = random_orders(fourier.fourier_gini, embedding)
+    gini, chance = fourier.fourier_gini(embedding), random_orders(fourier.fourier_gini, embedding)
     return {
-        f"key frequencies, {name}": int(fourier.key_frequencies(embedding).active.sum()),
-        f"share for 90 %, {name}": frequencies_for(embedding),
-        f"Gini, {name}": fourier.fourier_gini(embedding),
-        f"Gini above random orders, {name}": fourier.fourier_gini(embedding) - chance.mean(),
-        f"mean Gini in random order, {name}": chance.mean(),
-        f"largest Gini in random order, {name}": chance.max(),
+        "key frequencies": fourier.key_frequencies(embedding).active.sum(),
+        "share for 90 %": frequencies_for(embedding),
+        "Gini": gini,
+        "Gini above random orders": gini - chance.mean(),
+        "largest Gini in random order": chance.max(),
     }
 
 

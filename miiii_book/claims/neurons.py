@@ -1,6 +1,7 @@
-"""Claims about neurons and heads: periods, the spike, the mechanism, and where attention goes."""
+"""Claims about parts of the network: periods, the spike, the mechanism, and what each part does."""
 
-from functools import lru_cache
+from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 from jaxtyping import Float, Int, Real
@@ -13,25 +14,20 @@ from miiii_core.runs import Run
 from miiii_core.shares import centred_power, grid_purity, unit_grids, varying
 from miiii_core.tasks import Task
 
+from .. import circuits
 from ..rules import folded
-from .claim import Measured, activations, beside, each, require_course, require_probe
+from .claim import Measured, activations, beside, each, median, require_course, require_probe
 
 PARTS = (256, 64, 16, 4, 1)  # of the training, at which Table 3 of the paper counts
 ONE_DIGIT = 0.9  # share of the attention on digits from which a head looks at one of them
 
 
-@lru_cache(maxsize=8)  # two claims and the control ask
-def median_blocks(run: Run) -> tuple[float, float]:
-    """Return the best block of the median neuron: as it is, and with digits in random order."""
+def _periods(run: Run) -> Measured:
+    """Find the best block of the median neuron, as it is and with digits in random order."""
     found = varying(unit_grids(run.task, activations(run).neurons))
-    mixed = in_random_order(found.grids, np.random.default_rng(0))
-    own, chance = grid_purity(found.power).whole, grid_purity(centred_power(mixed)).whole
-    return float(np.median(own)), float(np.median(chance))
-
-
-def _periods(run: Run, name: str) -> Measured:
-    own, mixed = median_blocks(run)
-    return {f"best block, {name}": own, f"in random order, {name}": mixed}
+    mixed = centred_power(in_random_order(found.grids, np.random.default_rng(0)))
+    shares = {"best block": found.power, "in random order": mixed}
+    return {name: np.median(grid_purity(power).whole) for name, power in shares.items()}
 
 
 def public_code_omega(
@@ -89,9 +85,9 @@ def generalising(run: Run) -> Measured:
     return {"first task generalises (epoch)": first, "last task generalises (epoch)": last}
 
 
-def _active(run: Run, name: str) -> Measured:
+def _active(run: Run) -> Measured:
     require_probe("neuron_spectrum", run)
-    return {f"active frequencies of a neuron, {name}": run.metrics["active_per_neuron"][-1]}
+    return {"active frequencies of a neuron": run.metrics["active_per_neuron"][-1]}
 
 
 def explained_by_difference(
@@ -115,44 +111,60 @@ def _mechanism(run: Run) -> Measured:
     require_probe("residues", run)
     solved = run.metrics.split("accuracy", "validation")[-1] >= GENERALISED
     shares = explained_by_difference(np.asarray(activations(run).logits), run.task)
-    shares = shares[solved] if solved.any() else np.zeros(1)
     return {
-        "tasks generalised": int(solved.sum()),
-        "logits explained by n - c": float(np.median(shares)),
-        "the same, least": float(shares.min()),
-        "neurons' best block": median_blocks(run)[0],
-        "of the interaction, n mod q": float(run.metrics["residue_share"][-1].sum()),
+        "tasks generalised": solved.sum(),
+        "logits explained by n - c": median(shares[solved]),
+        "of the interaction, n mod q": run.metrics["residue_share"][-1].sum(),
     }
 
 
-def _digits(run: Run, name: str) -> Measured:
-    maps = np.moveaxis(run.task.grid(np.asarray(activations(run).attention)), 2, 0)
-    return looks(maps, name)
+def _digits(run: Run) -> Measured:
+    return looks(np.moveaxis(run.task.grid(np.asarray(activations(run).attention)), 2, 0))
 
 
-def looks(maps: Float[np.ndarray, "heads x0 x1 tokens"], name: str) -> Measured:
+def looks(maps: Float[np.ndarray, "heads x0 x1 tokens"]) -> Measured:
     """Count the heads that look at one digit, and those of the others that are periodic."""
     on_digits = np.maximum(maps[..., 0] + maps[..., 1], np.finfo(maps.dtype).tiny)
     first = (maps[..., 0] / on_digits).mean(axis=(1, 2))
     one_digit = (first >= ONE_DIGIT) | (first <= 1 - ONE_DIGIT)
     periodic = np.asarray(neuron_frequency(maps[..., 0]).share) >= 0.5
     return {
-        f"heads, {name}": len(maps),
-        f"on one digit, {name}": int(one_digit.sum()),
-        f"on both and periodic, {name}": int((~one_digit & periodic).sum()),
+        "heads": len(maps),
+        "on one digit": one_digit.sum(),
+        "on both and periodic": (~one_digit & periodic).sum(),
     }
 
 
-def _little(run: Run, name: str) -> Measured:
-    intact, task, rows = activations(run), run.task, run.task.held_out
+def _little(run: Run) -> Measured:
+    intact, task = activations(run), run.task
     edit = ablate(intact, "attention", range(run.config.model.n_heads))
     before, after = (
-        float(score(logits, task, rows).accuracy.mean())
+        float(score(logits, task, task.held_out).accuracy.mean())
         for logits in (intact.logits, logits_with(run.model, task, edit))
     )
+    return {"accuracy": before, "accuracy lost with patterns fixed": before - after}
+
+
+def _broken(run: Run, by: Callable[[circuits.Bench], circuits.Selectivity]) -> Measured:
+    bench = circuits.lay_out(run)
+    found, solved = by(bench), bench.solved
+    broken = solved & (found.own <= circuits.BROKEN)
     return {
-        f"accuracy, {name}": before,
-        f"accuracy lost with patterns fixed, {name}": before - after,
+        "tasks solved": solved.sum(),
+        "broken": broken.sum(),
+        "of these, not by random sets": (broken & (found.random_own >= 0.5)).sum(),
+        "others spared": (solved & (found.others >= circuits.KEPT)).sum(),
+    }
+
+
+def _sieve(run: Run) -> Measured:
+    bench = circuits.lay_out(run)
+    found = circuits.sieve_numbers(bench, circuits.break_by_subspaces(bench).parts)
+    precision, recall = found.precision_recall(run.task.held_out)
+    return {
+        "tasks solved": bench.solved.sum(),
+        "precision on numbers held out": precision,
+        "recall on numbers held out": recall,
     }
 
 
@@ -163,4 +175,7 @@ MEASURES = {
     "mechanism": beside(_mechanism, "miiii"),
     "attention": each(_digits, "miiii", "nanda", "nanda-as-miiii"),
     "fixed-attention": each(_little, "miiii", "nanda", "nanda-as-miiii"),
+    "own-neurons": beside(partial(_broken, by=circuits.break_by_neurons), "miiii"),
+    "own-subspace": beside(partial(_broken, by=circuits.break_by_subspaces), "miiii"),
+    "prime-sieve": beside(_sieve, "miiii"),
 }

@@ -2,7 +2,6 @@
 
 import numpy as np
 from jaxtyping import Float, Int
-from scipy.stats import spearmanr
 
 from miiii_core.losses import GENERALISED, NEVER, SETTLED
 from miiii_core.model import WEIGHT_NAMES
@@ -11,6 +10,7 @@ from miiii_core.runs import Run
 from ..results import Curve, stored_neighbours
 from ..spaces import TABLE_1, neighbours
 from .claim import CannotTell, Measured, beside, each, median, require_course, require_probe
+from .variations import order_of
 from .waves import wave_history
 
 # What the numbers of the best value of each field are called.
@@ -29,37 +29,27 @@ def _best(run: Run) -> Measured:
             f"{len(found)} of the {len(steps)} neighbours of {run.folder.name} are stored; "
             "python -m benchmarks.trainings neighbours trains those of the paper's settings"
         )
-    own = Curve.of(run)
-    ends = {step: median([curve.accuracy[-1] for curve in found[step]]) for step in steps}
-    higher = [step for step in steps if ends[step] > own.accuracy[-1]]
-
-    def best(field: str) -> float:
-        tried = {run.config.values[field]: own.accuracy[-1]}
-        tried |= {value: end for (other, value), end in ends.items() if other == field}
-        return float(max(tried, key=lambda value: tried[value]))
-
+    own = Curve.of(run).accuracy[-1]
+    tried = {field: {run.config.values[field]: own} for field in TABLE_1}
+    for field, value in steps:
+        tried[field][value] = median([curve.accuracy[-1] for curve in found[field, value]])
     return {
-        "mean validation accuracy": own.accuracy[-1],
-        "the highest of a neighbour": max(ends.values()),
-        "neighbours": len(steps),
+        "mean validation accuracy": own,
         "seeds of a neighbour": min(len(curves) for curves in found.values()),
-        "neighbours that end higher": len(higher),
-        "fields": len(TABLE_1),
-        "fields in which one ends higher": len({field for field, _ in higher}),
-        **{f"best {name}": best(field) for field, name in NAMES.items()},
-        "epoch of mean 0.9": own.reached(GENERALISED),
-        "the earliest of a neighbour": min(
-            curve.reached(GENERALISED) for seeds in found.values() for curve in seeds
+        "neighbours that end higher": sum(
+            x > own for ends in tried.values() for x in ends.values()
         ),
+        "fields in which one ends higher": sum(max(ends.values()) > own for ends in tried.values()),
+        **{f"best {NAMES[of]}": max(ends, key=ends.__getitem__) for of, ends in tried.items()},
     }
 
 
 def _final(run: Run) -> Measured:
-    last = run.metrics["accuracy"][-1, VALIDATED]
+    last = run.metrics.split("accuracy", "validation")[-1]
     return {
         "tasks": len(last),
-        "tasks at 0.999": int((last >= SETTLED).sum()),
-        "tasks at 0.9": int((last >= GENERALISED).sum()),
+        "tasks at 0.999": (last >= SETTLED).sum(),
+        "tasks at 0.9": (last >= GENERALISED).sum(),
         "mean validation accuracy": last.mean(),
         "least validation accuracy": last.min(),
     }
@@ -72,16 +62,16 @@ def _order(run: Run) -> Measured:
             f"{', '.join(map(str, EASY))} and others, which every p from 13 on has"
         )
     epochs = dict(zip(run.task.moduli, run.learned_at(), strict=True))
-    rest = [epoch for q, epoch in epochs.items() if q not in EASY]
-    order = spearmanr(np.arange(len(rest)), rest) if len(set(rest)) > 1 else None
+    others = [q for q in epochs if q not in EASY]
+    rest = np.array([epochs[q] for q in others])
+    correlation, p_value = order_of(rest, others)
     return {
         "p": run.task.p,
         **{f"epoch of mod {q}": epochs[q] for q in EASY},
-        "first of the others": min(rest),
-        "median of the others": float(np.median(rest)),
-        "last of the others": max(rest),
-        "rank correlation of the others with q": order.statistic if order else 0.0,
-        "p-value of that": order.pvalue if order else 1.0,
+        "first of the others": rest.min(),
+        "median of the others": np.median(rest),
+        "rank correlation of the others with q": correlation,
+        "p-value of that": p_value,
     }
 
 
@@ -106,11 +96,11 @@ def _dropout(full: Run, without: Run) -> Measured:
     solved = np.array(without.task.moduli)[theirs[VALIDATED] >= GENERALISED]
     return {
         "least training accuracy": theirs[TRAINED].min(),
-        "tasks generalised": int((ours[VALIDATED] >= GENERALISED).sum()),
+        "tasks generalised": (ours[VALIDATED] >= GENERALISED).sum(),
         "mean validation accuracy": ours[VALIDATED].mean(),
         "the same without dropout": theirs[VALIDATED].mean(),
         "tasks generalised without dropout": len(solved),
-        "those beside 2 and 3": int((~np.isin(solved, (2, 3))).sum()),
+        "those beside 2 and 3": (~np.isin(solved, (2, 3))).sum(),
     }
 
 
@@ -126,21 +116,18 @@ def _masked(full: Run, masked: Run) -> Measured:
 
 
 def _masked_spike(masked: Run) -> Measured:
-    epochs, counts = wave_history(masked)
-    require_course(masked, len(epochs))
-    return {"most waves over last": counts["active"].max() / max(counts["active"][-1], 1e-9)}
+    waves = wave_history(masked)[1]["active"]
+    return {"most waves over last": waves.max() / max(waves[-1], 1e-9)}
 
 
-def _later(run: Run, name: str) -> Measured:
-    return {f"epoch of mean 0.9, {name}": Curve.of(run).reached(GENERALISED)}
+def _later(run: Run) -> Measured:
+    return {"epoch of mean 0.9": Curve.of(run).reached(GENERALISED)}
 
 
 def _swapped(run: Run) -> Measured:
     grids = np.moveaxis(run.task.grid(run.task.targets), 2, 0)
-    return {
-        "tasks": len(grids),
-        "the same with digits swapped": sum(bool((grid == grid.T).all()) for grid in grids),
-    }
+    same = (grids == grids.transpose(0, 2, 1)).all(axis=(1, 2))
+    return {"the same with digits swapped": same.sum()}
 
 
 def settled_at(

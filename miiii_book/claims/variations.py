@@ -25,46 +25,40 @@ def order_of(learned: Float[np.ndarray, " tasks"], moduli: Sequence[int]) -> tup
     A task never learned counts as learned after all others.
     """
     later = np.array(moduli) >= FIRST
-    epochs = np.asarray(learned)[later]
-    if len(set(epochs)) < 2:
+    if len(set(learned[later])) < 2:
         return 0.0, 1.0
-    found = spearmanr(np.array(moduli)[later], epochs)
+    found = spearmanr(np.array(moduli)[later], learned[later])
     return float(found.statistic), float(found.pvalue)
 
 
-def _several(runs: Sequence[Run]) -> tuple[Trainings, dict[int, Training]]:
-    trainings = trainings_of(runs)
-    bases = by_base(trainings)
+def _several(runs: Sequence[Run]) -> dict[int, Training]:
+    bases = by_base(trainings_of(runs))
     if len(bases) < 2:
         raise CannotTell(
             f"{runs[0].folder.name} is of a recipe of which no other base is known; train one "
             "with another --p, all else equal"
         )
-    return trainings, bases
+    return bases
 
 
 def _symmetric(*runs: Run) -> Measured:
-    trainings, bases = _several(runs)
+    bases = _several(runs)
     found = lead_of(bases) or Lead(0.0, 1.0, 0, 0)
     return {
         "bases": len(bases),
-        "trainings": len(trainings),
         "symmetric tasks": found.symmetric,
-        "other tasks": found.others,
         "lead in octaves": found.octaves,
         "p-value": found.p_value,
     }
 
 
 def _classes(*runs: Run) -> Measured:
-    trainings, bases = _several(runs)
+    bases = _several(runs)
     order = np.array([order_of(base.learned, primes_below(p)) for p, base in bases.items()])
     return {
         "bases": len(bases),
-        "trainings": len(trainings),
-        "median rank correlation": float(np.median(order[:, 0])),
-        "least rank correlation": order[:, 0].min(),
-        "bases with p below 0.05": int((order[:, 1] < 0.05).sum()),
+        "median rank correlation": np.median(order[:, 0]),
+        "bases with p below 0.05": (order[:, 1] < 0.05).sum(),
     }
 
 
@@ -76,16 +70,13 @@ def both_ways(runs: Sequence[Run]) -> tuple[Trainings, Trainings]:
 
 
 def _shared(*runs: Run) -> Measured:
-    pairs = both_ways(runs)
-    usual, changed = (lead_of(by_base(trainings)) for trainings in pairs)
+    usual, changed = (lead_of(by_base(trainings)) for trainings in both_ways(runs))
     if usual is None or changed is None:
         raise CannotTell(
             "no trainings with renamed digits are stored for these runs; "
             "python -m benchmarks.trainings renamed computes those of miiii-small"
         )
     return {
-        "trainings": len(pairs[0]),
-        "symmetric tasks": usual.symmetric,
         "lead in octaves": usual.octaves,
         "p-value": usual.p_value,
         "lead with digits renamed": changed.octaves,
@@ -107,8 +98,8 @@ def _larger(run: Run) -> Measured:
     first, second = own.learned[told], other.learned[: len(told)][told]
     times = np.minimum(second, last) / first
     return {
-        "tasks": int(told.sum()),
-        "of them in the larger base too": int((second <= last).sum()),
+        "tasks": told.sum(),
+        "of them in the larger base too": (second <= last).sum(),
         "times the epoch, median": median(times),
     }
 

@@ -3,14 +3,13 @@
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
 from . import style
-from .style import Groups, checked, checked_all, look, panel, panels, symbols
+from .style import COLOURS, GREY, PALE, Groups, checked, checked_all, look, panel, panels, symbols
 
 MARKS = "osD^v"
 NAMED = (2, 3, 5, 7, 11, 17, 23, 29, 37, 47, 59, 73, 109)  # primes with room for their names
@@ -25,9 +24,7 @@ def by_prime(
     full: Groups | None = None,
     joined: bool = False,
     log: bool = False,
-    levels: Mapping[str, float] | None = None,
     never: str = "never",
-    controls: Collection[str] = (),
 ) -> Figure:
     """Draw a value for each prime, as marks along a log axis of the primes.
 
@@ -41,27 +38,25 @@ def by_prime(
     """
     primes = checked(moduli, "moduli", "task")
     groups = checked_all(values, "values", "task")
-    looks = style.looks(groups, controls)
-    shades = matplotlib.colormaps[style.SEQUENTIAL](np.linspace(1, 0.4, len(groups))[::-1])
+    shades = style.SEQUENTIAL(np.linspace(1, 0.4, len(groups))[::-1])
     figure, axes = panel(None, 3.8)
-    handles = style.level_lines(axes, levels)
-    found = np.concatenate([group.astype(float) for group in groups.values()])
+    handles: list[Any] = []
+    found = np.concatenate(list(groups.values()), dtype=float)
     above = float(np.max(found[np.isfinite(found)], initial=1.0)) * (2.0 if log else 1.1)
     for index, (name, group) in enumerate(groups.items()):
         x = primes[: len(group)]
         height = checked(np.where(np.isposinf(group), above, group), name, len(x))
         solid = checked((full or {}).get(name, np.ones(len(x))), f"full[{name!r}]", len(x)) != 0
-        colour = shades[index] if joined else looks[name]["color"]
-        line = {"color": colour, "linestyle": "-" if joined else "none", "linewidth": 1.2}
-        drawn = axes.plot(x, height, label=name, **line)
+        colour, mark = (shades[index], "o") if joined else (COLOURS[index % 6], MARKS[index % 5])
+        dash = "-" if joined else "none"
+        drawn = axes.plot(x, height, color=colour, linestyle=dash, linewidth=1.2, label=name)
         ends = index in (0, len(groups) - 1)  # of many lines only these have room for their names
         handles += drawn if not joined or ends or len(groups) < 5 else []
-        line |= {"linestyle": "none", "marker": MARKS[0 if joined else index % len(MARKS)]}
-        axes.plot(x[solid], height[solid], **line)
+        axes.plot(x[solid], height[solid], mark, color=colour)
         size = 3.5 if joined and len(groups) > 4 else None
-        axes.plot(x[~solid], height[~solid], markerfacecolor="white", markersize=size, **line)
+        axes.plot(x[~solid], height[~solid], mark, color=colour, mfc="white", markersize=size)
     if np.isposinf(found).any():
-        handles.append(axes.axhline(above, color=style.GREY, linewidth=0.8, label=never, zorder=0))
+        handles.append(axes.axhline(above, color=GREY, linewidth=0.8, label=never, zorder=0))
     if log:
         style.plain_log(axes.yaxis)
     axes.set(xlabel="prime q", xscale="log", ylabel=label)
@@ -80,7 +75,6 @@ def dot_rows(
     controls: Groups | None = None,
     baseline: float | None = None,
     log: bool = False,
-    axes: Axes | None = None,
 ) -> Figure:
     """Draw a row for each condition: a dot for each seed, a bar at their median, controls in grey.
 
@@ -91,10 +85,10 @@ def dot_rows(
     """
     if not values:
         raise ValueError("values is empty; give at least one {condition: (seed,)}")
-    figure, axes = panel(axes, 1.0 + 0.42 * len(values))
+    figure, axes = _rows(values, label, 1.0 + 0.42 * len(values))
     for row, name in enumerate(values):
         beside = (controls or {}).get(name, ())
-        for given, colour, size in ((beside, style.PALE, 18), (values[name], style.COLOURS[0], 34)):
+        for given, colour, size in ((beside, PALE, 18), (values[name], COLOURS[0], 34)):
             if not np.size(given):
                 continue
             dots = checked(np.atleast_1d(given), name, "seed")
@@ -103,12 +97,10 @@ def dot_rows(
             if len(dots) > 1:
                 axes.vlines(np.median(dots), row - 0.36, row + 0.36, color=colour, zorder=2)
     if baseline is not None:
-        axes.axvline(baseline, color=style.GREY, linestyle="--", linewidth=1.2, zorder=1)
-    axes.set_yticks(range(len(values)), [symbols(name) for name in values])
+        axes.axvline(baseline, color=GREY, linestyle="--", linewidth=1.2, zorder=1)
     if log:
         style.plain_log(axes.xaxis)
-    axes.set(xlabel=label, ylim=(len(values) - 0.5, -0.5))
-    axes.grid(axis="x", color=style.PALE, linewidth=0.5, alpha=0.5)
+    axes.grid(axis="x", color=PALE, linewidth=0.5, alpha=0.5)
     return figure
 
 
@@ -120,35 +112,30 @@ def pairs(values: Mapping[str, tuple[float, float]], names: tuple[str, str], lab
         values: The two values by condition, from the top.
         names: What the first and the second are.
     """
-    figure, axes = panel(None, 1.0 + 0.42 * len(values))
-    both = checked(np.array(list(values.values()), float), "values", len(values), 2)
+    figure, axes = _rows(values, label, 1.0 + 0.42 * len(values))
+    both = np.stack(list(checked_all(values, "values", 2).values()))
     rows = np.arange(len(values))
-    axes.hlines(rows, both.min(axis=1), both.max(axis=1), color=style.PALE, linewidth=2, zorder=1)
-    for column, name, mark in zip(both.T, names, ("o", "D"), strict=True):
-        axes.plot(column, rows, mark, color=style.COLOURS[0 if mark == "o" else 1], markersize=8)
+    axes.hlines(rows, both.min(axis=1), both.max(axis=1), color=PALE, linewidth=2, zorder=1)
+    for column, name, mark, colour in zip(both.T, names, "oD", COLOURS, strict=False):
+        axes.plot(column, rows, mark, color=colour, markersize=8)
         axes.annotate(name, (column[0], 0), (0, 9), textcoords="offset points", ha="center")
-    axes.set_yticks(rows, [symbols(name) for name in values])
-    axes.set(xlabel=label, ylim=(len(values) - 0.5, -0.8))
+    axes.set_ylim(top=-0.8)
     return figure
 
 
 @look()
-def spans(values: Groups, label: str, *, limits: tuple[float, float]) -> Figure:
+def spans(values: Groups, label: str) -> Figure:
     """Draw a row for each condition: a mark at its middle, a bar from its low end to its high one.
 
     Args:
-        values: Low end, middle and high end by condition, from the top.
-        limits: Ends of the axis.
+        values: Low end, middle and high end by condition, from the top; all from 0 to 1.
     """
     ends = np.stack(list(checked_all(values, "values", 3).values()))
-    figure, axes = panel(None, 1.0 + 0.27 * len(ends))
-    rows = np.arange(len(ends))
-    axes.hlines(rows, ends[:, 0], ends[:, 2], color=style.COLOURS[4], linewidth=5)
-    axes.plot(ends[:, 1], rows, "o", color=style.COLOURS[0], markersize=7)
-    axes.set_yticks(rows, [symbols(name) for name in values])
-    edge = 0.02 * (limits[1] - limits[0])
-    axes.set(xlabel=label, xlim=(limits[0] - edge, limits[1] + edge), ylim=(len(ends) - 0.5, -0.5))
-    axes.grid(axis="x", color=style.PALE, linewidth=0.5, alpha=0.5)
+    figure, axes = _rows(values, label, 1.0 + 0.27 * len(ends))
+    axes.hlines(range(len(ends)), ends[:, 0], ends[:, 2], color=COLOURS[4], linewidth=5)
+    axes.plot(ends[:, 1], range(len(ends)), "o", color=COLOURS[0], markersize=7)
+    axes.set_xlim(-0.02, 1.02)
+    axes.grid(axis="x", color=PALE, linewidth=0.5, alpha=0.5)
     return figure
 
 
@@ -162,19 +149,18 @@ def outcomes(values: Groups, notes: Mapping[str, str], label: str, *, chance: fl
         chance: Accuracy of guessing, a grey line.
     """
     groups = checked_all(values, "values", "seed")
-    figure, axes = panel(None, 1.1 + 0.44 * len(groups))
+    figure, axes = _rows(groups, label, 1.1 + 0.44 * len(groups))
     for row, (name, seeds) in enumerate(groups.items()):
-        axes.barh(row, 1, height=0.62, color=style.PALE, alpha=0.3)
-        axes.barh(row, np.median(seeds), height=0.62, color=style.SPLITS["validation"])
+        axes.barh(row, 1, height=0.62, color=PALE, alpha=0.3)
+        axes.barh(row, np.median(seeds), height=0.62, color=style.RULE)
         if len(seeds) > 1:
             height = row + np.linspace(-0.15, 0.15, len(seeds))
             axes.plot(seeds, height, "o", color=style.INK, markersize=3.5)
         note = f"{np.median(seeds):.3f}  {notes.get(name, '')}"
         axes.annotate(note, (1.02, row), va="center", annotation_clip=False)
-    axes.axvline(chance, color=style.GREY, linestyle="--", linewidth=1.2)
-    axes.annotate("guessing", (chance, -0.75), color=style.GREY, ha="center", fontsize=9)
-    axes.set_yticks(range(len(groups)), [symbols(name) for name in groups])
-    axes.set(xlabel=label, xlim=(0, 1), ylim=(len(groups) - 0.4, -0.9))
+    axes.axvline(chance, color=GREY, linestyle="--", linewidth=1.2)
+    axes.annotate("guessing", (chance, -0.75), color=GREY, ha="center", fontsize=9)
+    axes.set(xlim=(0, 1), ylim=(len(groups) - 0.4, -0.9))
     return figure
 
 
@@ -185,16 +171,14 @@ def stacked(values: Groups, parts: Sequence[str], label: str) -> Figure:
     Args:
         values: Sizes (part,) by row, from the top.
         parts: Names of the parts; the first two are in colour, dark and light, the others grey.
-        label: What the sizes are.
     """
     sizes = np.stack(list(checked_all(values, "values", len(parts)).values()))
     starts = np.cumsum(sizes, axis=1) - sizes
-    figure, axes = panel(None, max(2.0, 1.2 + 0.36 * len(sizes)))
-    colours = [style.COLOURS[0], style.COLOURS[2], "0.8", "0.55", "0.4"]
-    rows = [symbols(name) for name in values]
-    for part, colour, width, start in zip(parts, colours, sizes.T, starts.T, strict=False):
-        axes.barh(rows, width, left=start, height=0.7, color=colour, label=part)
-    axes.set(ylim=(len(sizes) - 0.5, -0.5), xlabel=label, xlim=(0, sizes.sum(axis=1).max()))
+    figure, axes = _rows(values, label, max(2.0, 1.2 + 0.36 * len(sizes)))
+    colours = [COLOURS[0], COLOURS[2], "0.8", "0.55", "0.4"]
+    for part, colour, width, left in zip(parts, colours, sizes.T, starts.T, strict=False):
+        axes.barh(range(len(sizes)), width, left=left, height=0.7, color=colour, label=part)
+    axes.set_xlim(0, sizes.sum(axis=1).max())
     figure.legend(loc="outside upper center", ncols=2)
     return figure
 
@@ -212,7 +196,6 @@ def bar_panels(
 
     Args:
         values: Values (bar,) by the title of their panel, from the top.
-        across: Label of the horizontal axis, with its unit.
         key: Places of the bars that are named and in colour, the others grey; all by default.
         cuts: By title, the last bar up to a line by the name of the line.
     """
@@ -223,17 +206,26 @@ def bar_panels(
     words["bbox"] = {"facecolor": "white", "edgecolor": "none", "pad": 0.5, "alpha": 0.8}
     for cell, (title, heights) in zip(axes[:, 0], rows.items(), strict=True):
         places = np.arange(1, len(heights) + 1)
-        colours = [style.COLOURS[0] if key is None or k in key else style.PALE for k in places]
+        colours = [COLOURS[0] if key is None or k in key else PALE for k in places]
         cell.bar(places, heights, width=0.8, color=colours)
         for k in sorted(key or ()):
-            tip = (k, heights[k - 1])
-            cell.annotate(str(k), tip, (0, 2), color=style.COLOURS[0], ha="center", **words)
+            cell.annotate(
+                f"{k}", (k, heights[k - 1]), (0, 2), color=COLOURS[0], ha="center", **words
+            )
         for index, (name, last) in enumerate((cuts or {}).get(title, {}).items()):
             cell.axvline(last + 0.5, color=style.INK, linestyle=style.DASHES[1 + index % 3])
             place, where = (last + 0.5, 0.98 - 0.18 * index), ("data", "axes fraction")
             cell.annotate(f"{name}: {last:g}", place, (4, 0), xycoords=where, va="top", **words)
         cell.set_title(symbols(title), loc="left", fontsize=11)
-        cell.set(ylabel=label, xlim=(0, len(heights) + 1))
-        cell.set_ylim(0, (float(np.nanmax(heights)) or 1.0) * (1.4 if key or cuts else 1.05))
+        top = (float(np.nanmax(heights)) or 1.0) * (1.4 if key or cuts else 1.05)
+        cell.set(ylabel=label, xlim=(0, len(heights) + 1), ylim=(0, top))
     axes[-1, 0].set_xlabel(across)
     return figure
+
+
+def _rows(names: Collection[str], label: str, height: float) -> tuple[Figure, Axes]:
+    """Return new axes, so many inches high, with a row for each name, the first on top."""
+    figure, axes = panel(None, height)
+    axes.set_yticks(range(len(names)), [symbols(name) for name in names])
+    axes.set(xlabel=label, ylim=(len(names) - 0.5, -0.5))
+    return figure, axes

@@ -1,6 +1,6 @@
-"""Functions of (x0, x1) and other matrices: squares in the paper's manner, heat maps."""
+"""Panels side by side: functions of (x0, x1) and other matrices; spirals; phases."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -9,11 +9,10 @@ from matplotlib.collections import PolyCollection
 from matplotlib.colors import Normalize, PowerNorm
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
-from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike
 
 from . import style
-from .style import X0, X1, Groups, checked, checked_all, label_outside, look, panels
+from .style import PALE, X0, X1, Groups, checked, checked_all, look, multiples, panels
 
 CORNER = 37  # side of the part of a neuron's grid that the paper's Fig. 14 shows
 Names = Sequence[Any] | np.ndarray | None
@@ -31,11 +30,23 @@ def grid_plots(
     """
     arrays = checked_all(grids, "grids", "row", "column")
     tall = max(len(grid) / grid.shape[1] for grid in arrays.values())
-    figure, cells, columns = style.multiples(arrays, columns, tall)
+    figure, cells = multiples(arrays, columns, tall, labels)
     largest = [float(np.nanmax(np.abs(grid))) or 1.0 for grid in arrays.values()]
+    corners = np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]])
     for cell, grid, own in zip(cells, arrays.values(), largest, strict=True):
-        _draw_squares(cell, grid, max(largest) if shared else own)
-    label_outside(cells, columns, labels)
+        row, column = np.nonzero(np.nan_to_num(grid))
+        value = grid[row, column].astype(float)
+        half = 0.45 * np.sqrt(np.abs(value) / (max(largest) if shared else own))
+        squares = PolyCollection(
+            np.stack([column, row], axis=1)[:, None] + half[:, None, None] * corners,
+            facecolors=[style.INK if v > 0 else "white" for v in value],
+            edgecolors=style.INK,
+            linewidths=float(np.clip(6 * style.inches(cell.xaxis) / max(grid.shape), 0.2, 1.0)),
+        )
+        cell.add_collection(squares)
+        cell.set(xlim=(-0.6, grid.shape[1] - 0.4), ylim=(grid.shape[0] - 0.4, -0.6), aspect="equal")
+        cell.locator_params(nbins=6, integer=True, steps=[1, 2, 5, 10])
+        cell.spines[:].set_visible(False)
     return figure
 
 
@@ -63,7 +74,7 @@ def heat_maps(
     rows = max(len(grid) for grid in arrays.values())
     stretched = any(grid.shape != (rows, rows) for grid in arrays.values())
     tall = float(np.clip(0.026 * rows, 0.2, 0.5 if len(arrays) > 1 else 0.9)) if stretched else 1.0
-    figure, cells, columns = style.multiples(arrays, columns, tall)
+    figure, cells = multiples(arrays, columns, tall, labels)
     largest = float(np.nanmax(np.abs(every))) or 1.0
     span = (-largest, largest) if signed else (float(np.nanmin(every)), float(np.nanmax(every)))
     norm = Normalize(*limits or span)
@@ -74,10 +85,8 @@ def heat_maps(
         for axis, given, count in zip((cell.yaxis, cell.xaxis), names, grid.shape, strict=True):
             if given is not None:
                 style.name_ticks(axis, checked(given, "names", count))
-    label_outside(cells, columns, labels)
-    place: dict[str, Any] = {"aspect": 20 * len(cells)}
-    if columns > 1:
-        place = {"location": "bottom", "shrink": 0.7, "aspect": 30}
+    below: dict[str, Any] = {"location": "bottom", "shrink": 0.7, "aspect": 30}
+    place = below if len(arrays) > 1 else {"aspect": 20}
     figure.colorbar(image, ax=list(cells), label=label, **place)
     return figure
 
@@ -104,49 +113,86 @@ def neuron_panel(neurons: ArrayLike, powers: ArrayLike, titles: Sequence[str]) -
     sides = [maps.shape[1], *[CORNER] * (maps.shape[1] > 2 * CORNER)]
     height = 0.6 + (len(sides) + 1) * (0.3 + 5.4 / max(len(maps), 2))
     figure, axes = panels(len(sides) + 1, len(maps), height, layout="compressed")
-    for column, name in enumerate(titles):
-        for cell, side in zip(axes[:-1, column], sides, strict=True):
-            top = _draw_image(cell, maps[column, :side, :side], activations, False)
-            cell.set(xlabel=X1, ylabel="" if column else X0)
-        bottom = _draw_image(axes[-1, column], shares[column], roots, False)
-        k0, k1 = np.nonzero(shares[column] > 0.03)  # a single strong cell would not be seen
-        strong = shares[column][k0, k1]
+    for (*above, below), grid, share, name in zip(axes.T, maps, shares, titles, strict=True):
+        for cell, side in zip(above, sides, strict=True):
+            top = _draw_image(cell, grid[:side, :side], activations)
+            cell.set_xlabel(X1)
+        bottom = _draw_image(below, share, roots)
+        k0, k1 = np.nonzero(share > 0.03)  # a single strong cell would not be seen
+        strong = share[k0, k1]
         looks: dict[str, Any] = {"c": strong, "s": 200 * strong, "linewidths": 0, "clip_on": False}
-        axes[-1, column].scatter(k1, k0, norm=roots, cmap=style.SEQUENTIAL, **looks)
-        axes[0, column].set_title(style.symbols(name))
-        axes[-1, column].set(xlabel="$k_1$ (cycles per $p$)")
-    axes[-1, 0].set_ylabel("$k_0$ (cycles per $p$)")
+        below.scatter(k1, k0, norm=roots, cmap=style.SEQUENTIAL, **looks)
+        below.set_xlabel("$k_1$ (cycles per $p$)")
+        above[0].set_title(style.symbols(name))
+    for cell, label in zip(axes[:, 0], [X0] * len(sides) + ["$k_0$ (cycles per $p$)"], strict=True):
+        cell.set_ylabel(label)
     figure.colorbar(top, ax=list(axes[:-1].flat), label="activation", aspect=20 * len(sides))
     figure.colorbar(bottom, ax=list(axes[-1]), label="share of variance")
     return figure
 
 
-def _draw_squares(axes: Axes, grid: np.ndarray, largest: float) -> None:
-    """Draw the squares of a grid, cell [i, j] at (j, i)."""
-    row, column = np.nonzero(np.nan_to_num(grid))
-    value = grid[row, column].astype(float)
-    half = 0.45 * np.sqrt(np.minimum(np.abs(value) / largest, 1.0))
-    corners = np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]])
-    squares = PolyCollection(
-        np.stack([column, row], axis=1)[:, None] + half[:, None, None] * corners,
-        facecolors=[style.INK if v > 0 else "white" for v in value],
-        edgecolors=style.INK,
-        linewidths=float(np.clip(6 * style.inches(axes.xaxis) / max(grid.shape), 0.2, 1.0)),
-    )
-    axes.add_collection(squares)
-    axes.set(xlim=(-0.6, grid.shape[1] - 0.4), ylim=(grid.shape[0] - 0.4, -0.6), aspect="equal")
-    _whole_ticks(axes, 6)
-    axes.spines[:].set_visible(False)
+@look()
+def polar_naturals(
+    sets: Mapping[str, ArrayLike | Groups], *, turns: ArrayLike | None = None
+) -> Figure:
+    """Draw natural numbers, n at radius n and at the angle of n steps, a panel a set: Fig. 1.
+
+    Args:
+        sets: Numbers of each panel by its title; or up to six sets of them by name, a colour each,
+            one called "others" in grey.
+        turns: Full turns per step of 1, for each panel; one radian by default, as in the paper.
+    """
+    named = {t: s if isinstance(s, Mapping) else {"n": s} for t, s in sets.items()}
+    groups = [checked_all(group, f"sets[{title!r}]", "numbers") for title, group in named.items()]
+    radian = np.full(len(sets), 1 / (2 * np.pi))
+    steps = radian if turns is None else checked(turns, "turns", len(sets))
+    figure, cells = multiples(sets, 2, 1.0, ("", ""), subplot_kw={"projection": "polar"})
+    reach = max(int(n.max()) for group in groups for n in group.values())
+    for spiral, group, step in zip(cells, groups, steps, strict=True):
+        dots = {"s": np.clip(6000 / sum(map(len, group.values())), 1.0, 9.0), "linewidths": 0}
+        for colour, (name, n) in zip(style.COLOURS, group.items(), strict=False):
+            # Whole turns are dropped before the angle is taken, so that rays stay sharp far out.
+            angle, others = 2 * np.pi * (n * step % 1), name == "others"
+            look = {"color": PALE, "zorder": 1} if others else {"color": colour, "zorder": 2}
+            spiral.scatter(angle, n, label=name, **dots, **look)
+        spiral.set(xticks=[], yticks=[], rmax=reach)
+        spiral.spines["polar"].set_color(PALE)
+    if len(handles := cells[0].collections) > 1:
+        figure.legend(handles=handles, loc="outside upper center", ncols=4, markerscale=3)
+    angle = "n radians" if turns is None else "n steps of the size above"
+    figure.supxlabel(f"radius: n;  angle: {angle}", fontsize=11)
+    return figure
 
 
-def _draw_image(axes: Axes, grid: np.ndarray, norm: Normalize, signed: bool) -> AxesImage:
+@look()
+def phase_panels(phases: Groups, across: str, up: str, *, controls: Groups | None = None) -> Figure:
+    """Draw two phases of each unit against each other around the circle, a panel a group.
+
+    Points on the rising diagonal, which goes on from edge to edge, have equal phases.
+
+    Args:
+        phases: Phases in radians by group, axes (unit, 2): the first across, the second up.
+        across: What the first phase is of.
+        up: What the second phase is of.
+        controls: Phases (unit, 2) of pairs that do not belong together, by group; grey.
+    """
+    groups = checked_all(phases, "phases", "unit", 2)
+    figure, cells = multiples(groups, 2, 1.0, (up, across), sharex=True, sharey=True)
+    for cell, (title, pairs) in zip(cells, groups.items(), strict=True):
+        cell.plot([-np.pi, np.pi], [-np.pi, np.pi], color=PALE, linewidth=1, zorder=0)
+        grey = (controls or {}).get(title, np.empty((0, 2)))
+        for given, colour in ((grey, PALE), (pairs, style.COLOURS[0])):
+            x, y = np.angle(np.exp(1j * np.asarray(given))).T  # within half a turn of 0
+            cell.scatter(x, y, s=14, color=colour, alpha=0.7, linewidths=0)
+        cell.set(xlim=(-np.pi, np.pi), ylim=(-np.pi, np.pi), aspect="equal")
+        for axis in (cell.xaxis, cell.yaxis):
+            axis.set_ticks(np.pi / 2 * np.arange(-2, 3), ["−π", "−π/2", "0", "π/2", "π"])
+        cell.tick_params(labelbottom=bool(cell.get_xlabel()))
+    return figure
+
+
+def _draw_image(axes: Axes, grid: np.ndarray, norm: Normalize, signed: bool = False) -> AxesImage:
     """Draw a matrix as colours; cells of fewer than three pixels are smoothed against moiré."""
+    axes.locator_params(nbins=4, integer=True, steps=[1, 2, 5, 10])
     colours = style.DIVERGING if signed else style.SEQUENTIAL
-    _whole_ticks(axes, 4)
     return axes.imshow(grid, cmap=colours, norm=norm, interpolation="auto")
-
-
-def _whole_ticks(axes: Axes, most: int) -> None:
-    """Put a few whole numbers along both axes."""
-    for axis in (axes.xaxis, axes.yaxis):
-        axis.set_major_locator(MaxNLocator(most, integer=True, steps=[1, 2, 5, 10]))

@@ -1,6 +1,5 @@
 """What all figures share: type, colours, axes of epochs and primes, checks of input."""
 
-import functools
 import io
 import re
 import textwrap
@@ -26,20 +25,19 @@ WIDTH = 6.4  # inches: at 390 px on a phone, 12 pt type is 10 px high
 X0, X1 = "$x_0$", "$x_1$"
 # Two colours mean two things wherever they occur: what is remembered, training inputs, and what
 # follows a rule, unseen ones. Chance and controls are grey. All are dark enough for letters.
-MEMORY, RULE, CHANCE = "#C25100", "#0072B2", "#6B6B6B"
-INK, GREY, PALE = "#222222", CHANCE, "#BBBBBB"
-SPLITS = {"train": MEMORY, "validation": RULE, "test": "#3B78A4"}
+MEMORY, RULE = "#C25100", "#0072B2"
+INK, GREY, PALE = "#222222", "#6B6B6B", "#BBBBBB"
 # What else there is to tell apart: neither orange nor blue, and a dash tells it too.
 COLOURS = ("#7A2E6B", "#1B7F6B", "#C2669F", "#857416", "#56657F", "#222222")
 DASHES = ("-", "--", "-.", ":")
 # In the dark the site turns lightness around and keeps hues, so that white becomes its ground:
 # maps of colours begin with a tint, which stands out from either, and not with white.
-SEQUENTIAL, DIVERGING = "miiii", "miiii signed"
-MAPS = {
-    SEQUENTIAL: ("#E9DDE6", "#D5A8C6", "#B56E9F", "#7A2E6B", "#38123A"),
-    DIVERGING: ("#0C4A3E", "#1B7F6B", "#83B8AA", "#E6E2E5", "#CD9DBF", "#7A2E6B", "#43163F"),
-}
-FONTS = Path(__file__).parent / "fonts"
+PURPLES = ("#E9DDE6", "#D5A8C6", "#B56E9F", "#7A2E6B", "#38123A")
+SIGNS = ("#0C4A3E", "#1B7F6B", "#83B8AA", "#E6E2E5", "#CD9DBF", "#7A2E6B", "#43163F")
+SEQUENTIAL = LinearSegmentedColormap.from_list("miiii", PURPLES)
+DIVERGING = LinearSegmentedColormap.from_list("miiii signed", SIGNS)
+for font in sorted((Path(__file__).parent / "fonts").glob("*.ttf")):
+    fontManager.addfont(font)
 STYLE: dict[str, Any] = {
     # The second comes with matplotlib and has signs that the first lacks.
     "font.family": ["miiii Sans", "DejaVu Sans"],
@@ -57,47 +55,47 @@ STYLE: dict[str, Any] = {
 
 def look() -> Any:
     """Return a context, or decorator, of matplotlib's own defaults and the house style."""
-    _bring()
     return matplotlib.style.context(["default", STYLE])
 
 
 class HouseFigure(Figure):
     """A figure that is drawn in the house style whenever it is drawn, and shows itself."""
 
+    @look()
     def draw(self, renderer: Any) -> None:
         """Draw: matplotlib reads many settings only now."""
-        with look():
-            super().draw(renderer)
+        super().draw(renderer)
 
+    @look()
     def _repr_png_(self) -> bytes:
         """Give a notebook the picture, whatever the backend; of 256 colours, which halves it."""
         full, picture = io.BytesIO(), io.BytesIO()
-        with look():
-            self.savefig(full, format="png", bbox_inches="tight")
+        self.savefig(full, format="png", bbox_inches="tight")
         colours = Image.open(full).convert("RGB").quantize(256, dither=Image.Dither.NONE)
         colours.save(picture, format="png", optimize=True)
         return picture.getvalue()
 
 
-def panels(rows: int, columns: int, height: float, **options: Any) -> tuple[Figure, np.ndarray]:
+@look()
+def panels(
+    rows: int, columns: int, height: float, *, layout: Any = "constrained", **options: Any
+) -> tuple[Figure, np.ndarray]:
     """Return a new figure, so many inches high, and a (rows, columns) array of axes."""
-    with look():
-        layout = options.pop("layout", "constrained")
-        figure = HouseFigure(figsize=(WIDTH, height), layout=layout)
-        return figure, figure.subplots(rows, columns, squeeze=False, **options)
+    figure = HouseFigure(figsize=(WIDTH, height), layout=layout)
+    return figure, figure.subplots(rows, columns, squeeze=False, **options)
 
 
 def panel(axes: Axes | None, height: float) -> tuple[Figure, Axes]:
     """Return the axes handed in and their figure, or new ones so many inches high."""
     if axes is None:
         axes = panels(1, 1, height)[1][0, 0]
-    return cast(Figure, axes.get_figure(root=True)), axes
+    return cast(Figure, axes.figure), axes
 
 
 def multiples(
-    titles: Collection[str], columns: int, tall: float, **options: Any
-) -> tuple[Figure, np.ndarray, int]:
-    """Return a figure of panels with titles, their axes, and how many stand in a row.
+    titles: Collection[str], columns: int, tall: float, labels: Sequence[str], **options: Any
+) -> tuple[Figure, np.ndarray]:
+    """Return a figure of panels with titles, labels up and across outside, and their axes.
 
     A panel is so many times as tall as wide, and at most so many columns stand side by side.
     """
@@ -108,16 +106,11 @@ def multiples(
     figure, axes = panels(rows, columns, height, layout="compressed", **options)
     for empty in axes.flat[count:]:
         empty.remove()
-    for index, title in enumerate(titles):
-        axes.flat[index].set_title(symbols(title))
-    return figure, axes.ravel()[:count], columns
-
-
-def label_outside(cells: np.ndarray, columns: int, labels: tuple[str, str]) -> None:
-    """Label the left-most panels, and those with no panel below them."""
-    for index, axes in enumerate(cells):
-        axes.set_ylabel("" if index % columns else labels[0])
-        axes.set_xlabel(labels[1] if index + columns >= len(cells) else "")
+    for index, (cell, title) in enumerate(zip(axes.flat, titles, strict=False)):
+        up = "" if index % columns else labels[0]
+        across = labels[1] if index + columns >= count else ""  # no panel below it
+        cell.set(title=symbols(title), ylabel=up, xlabel=across)
+    return figure, axes.ravel()[:count]
 
 
 def checked(values: ArrayLike, name: str, *axes: str | int) -> np.ndarray:
@@ -156,26 +149,19 @@ def symbols(text: str) -> str:
     return re.sub(r"\bT_(\w+)", r"$𝒯_\\mathrm{\1}$", text)
 
 
-def short_number(value: float) -> str:
-    """Return a number in at most five or so characters: 0.01, 256, 16k, 2M."""
-    if abs(value) >= 1e3:
-        return f"{value / 1e3:g}k" if abs(value) < 1e6 else f"{value / 1e6:g}M"
-    return f"{value:g}" if value == 0 or abs(value) >= 1e-3 else f"{value:.0e}"
-
-
 def plain_log(axis: Axis) -> None:
-    """Make an axis that has its data logarithmic, with numbers written out."""
+    """Make an axis that has its data logarithmic, with numbers written out: 0.01, 256, 16k."""
     axis.axes.set(**{"xscale" if isinstance(axis, XAxis) else "yscale": "log"})
     low, high = axis.get_view_interval()
     axis.set_major_locator(LogLocator(10, (1, 2, 5) if high < 30 * low else (1,), numticks=8))
-    axis.set_major_formatter(FuncFormatter(lambda value, _: short_number(value)))
+    axis.set_major_formatter(FuncFormatter(_short_number))
     axis.set_minor_formatter(NullFormatter())
 
 
 def inches(axis: Axis) -> float:
     """Return about how long an axis is, before its figure is laid out."""
-    place, (figure, _) = axis.axes.get_position(), panel(axis.axes, 0)
-    width, height = figure.get_size_inches() * (place.width, place.height)
+    figure = cast(Figure, axis.axes.figure)
+    width, height = figure.get_size_inches() * axis.axes.get_position().size
     return float(width if isinstance(axis, XAxis) else height)
 
 
@@ -188,50 +174,30 @@ def name_ticks(axis: Axis, names: Sequence[Any] | np.ndarray) -> None:
         axis.set_tick_params(labelsize=8, rotation=90 if across else 0)
 
 
-def looks(names: Collection[str], controls: Collection[str] = ()) -> dict[str, dict[str, Any]]:
-    """Return the look of each line: a split has its own colour, a control is grey."""
-    styles = {
-        name: {"color": COLOURS[i % len(COLOURS)], "linestyle": DASHES[i % len(DASHES)]}
-        for i, name in enumerate(name for name in names if name not in controls)
-    }
-    for i, name in enumerate(controls, 1):
-        styles[name] = {"color": GREY, "linestyle": DASHES[i % len(DASHES)]}
-    return styles | {name: {"color": SPLITS[name]} for name in names if name in SPLITS}
-
-
-def level_lines(axes: Axes, levels: Mapping[str, float] | None) -> list[Line2D]:
-    """Draw what curves are compared with: level lines in grey, dashed."""
-    return [
-        axes.axhline(y, color=GREY, linestyle=DASHES[1 + i % 3], linewidth=1.4, label=name)
-        for i, (name, y) in enumerate((levels or {}).items())
-    ]
-
-
 def name_ends(axes: Axes, lines: Sequence[Line2D]) -> None:
     """Write the name of each line at the right edge, moved apart where names would touch."""
     left, to_axes = axes.get_xlim()[0], axes.transData + axes.transAxes.inverted()
-    named = []
+    ends = {}
     for line in lines:
-        heights, name = np.asarray(line.get_ydata(), float), str(line.get_label())
-        if np.isfinite(heights).any() and name and not name.startswith("_"):
-            end = to_axes.transform((left, heights[np.isfinite(heights)][-1]))[1]
-            named.append((float(end), name if "$" in name else textwrap.fill(name, 16), line))
-    if not named:
+        heights = np.asarray(line.get_ydata(), float)
+        if (known := heights[np.isfinite(heights)]).size:
+            ends[line] = to_axes.transform((left, known[-1]))[1]
+    if not ends:
         return
-    named.sort(key=lambda one: one[0])
-    sizes = np.array([0.215 * (1 + name.count("\n")) for _, name, _ in named]) / inches(axes.yaxis)
+    ordered = sorted(ends, key=lambda line: ends[line])
+    names = [str(line.get_label()) for line in ordered]
+    names = [name if "$" in name else textwrap.fill(name, 16) for name in names]
+    sizes = np.array([0.215 * (1 + name.count("\n")) for name in names]) / inches(axes.yaxis)
     offsets = np.concatenate([[0], np.cumsum((sizes[1:] + sizes[:-1]) / 2)])
-    wanted = isotonic_regression(np.array([end for end, _, _ in named]) - offsets).x
+    wanted = isotonic_regression(np.array([ends[line] for line in ordered]) - offsets).x
     places = np.clip(wanted, 0, max(0.0, 1 - offsets[-1])) + offsets
     place: dict[str, Any] = {"xycoords": "axes fraction", "va": "center", "linespacing": 1.0}
-    for height, (_, name, line) in zip(places, named, strict=True):
+    for height, name, line in zip(places, names, ordered, strict=True):
         axes.annotate(symbols(name), (1.01, height), color=line.get_color(), size=11, **place)
 
 
-@functools.cache
-def _bring() -> None:
-    """Let matplotlib know the fonts and colour maps of the house, once."""
-    for file in sorted(FONTS.glob("*.ttf")):
-        fontManager.addfont(file)
-    for name, colours in MAPS.items():
-        matplotlib.colormaps.register(LinearSegmentedColormap.from_list(name, colours))
+def _short_number(value: float, _: int) -> str:
+    """Return a number in at most five or so characters: 0.01, 256, 16k, 2M."""
+    if abs(value) >= 1e3:
+        return f"{value / 1e3:g}k" if abs(value) < 1e6 else f"{value / 1e6:g}M"
+    return f"{value:g}" if value == 0 or abs(value) >= 1e-3 else f"{value:.0e}"

@@ -15,11 +15,9 @@ MISSING = "–"
 
 @dataclass(frozen=True)
 class Table:
-    """Texts by the name of their column, and the side, left or right, on which each stands."""
+    """Values by the name of their column."""
 
-    columns: Mapping[str, list[str]]
-    sides: list[str]
-    values: Mapping[str, list[Any]]  #: The same, as they were given
+    columns: Mapping[str, list[Any]]
 
     def _repr_html_(self) -> str:
         shown = self._as("html").replace("<table>", '<table class="table">', 1)
@@ -29,10 +27,8 @@ class Table:
 
     def csv(self) -> str:
         """Return the values in full precision as comma-separated lines."""
-        lines = io.StringIO()
-        csv.writer(lines, lineterminator="\n").writerows(
-            [self.values, *zip(*self.values.values(), strict=True)]
-        )
+        lines, rows = io.StringIO(), zip(*self.columns.values(), strict=True)
+        csv.writer(lines, lineterminator="\n").writerows([self.columns, *rows])
         return lines.getvalue()
 
     def __repr__(self) -> str:
@@ -40,7 +36,10 @@ class Table:
         return self._as("plain")
 
     def _as(self, form: str) -> str:
-        return tabulate(self.columns, "keys", form, colalign=self.sides, disable_numparse=True)
+        texts = {name: list(map(_text, column)) for name, column in self.columns.items()}
+        numeric = (all(isinstance(v, Real | None) for v in c) for c in self.columns.values())
+        sides = ["right" if number else "left" for number in numeric]
+        return tabulate(texts, "keys", form, colalign=sides, disable_numparse=True)
 
 
 def table(columns: Mapping[str, Iterable[Any]]) -> Table:
@@ -49,9 +48,7 @@ def table(columns: Mapping[str, Iterable[Any]]) -> Table:
     lengths = {name: len(column) for name, column in values.items()}
     if len(set(lengths.values())) != 1:
         raise ValueError(f"columns have lengths {lengths}; give at least one, all of one length")
-    texts = {name: list(map(_text, column)) for name, column in values.items()}
-    numeric = (all(isinstance(v, Real | None) for v in column) for column in values.values())
-    return Table(texts, ["right" if number else "left" for number in numeric], values)
+    return Table(values)
 
 
 def _text(value: Any) -> str:

@@ -1,6 +1,7 @@
 """What happens while a model trains: curves, maps of task against log-time, the delay."""
 
 from collections.abc import Collection, Mapping, Sequence
+from itertools import cycle
 from typing import Any
 
 import numpy as np
@@ -38,7 +39,7 @@ def grokking_figure(
     figure, cells = panels(2, 1, 3.7 + rows, sharex=True, height_ratios=(2.6, 0.2 + rows))
     top, bottom = cells[:, 0]
     means, learned = [], []
-    looks = (style.SPLITS["train"], "o"), (style.SPLITS["validation"], "D")
+    looks = (style.MEMORY, "o"), (style.RULE, "D")
     for (name, values), (colour, mark) in zip(given.items(), looks, strict=True):
         shown = values[kept]
         top.plot(ticks, shown, color=colour, linewidth=0.7, alpha=0.3)
@@ -79,11 +80,9 @@ def training_maps(
         epochs: Recorded epochs, increasing; epoch 0 is left out.
         maps: Values by title, axes (epoch, row).
         names: One name for each row: moduli, matrices, or frequencies.
-        log: Whether colours are on a log scale, over six decades at most; otherwise they run from
-            0 to at least 1.
+        log: Whether colours are on a log scale, over six decades at most, and not from 0 to 1.
         root: Whether colours are on a square-root scale from 0, which shows what is weak.
         rows: What the names are.
-        axes: Where to draw if there is one map; a new figure by default.
     """
     ticks, kept = after_start(epochs)
     shown = {t: v[kept] for t, v in checked_all(maps, "maps", len(kept), len(names)).items()}
@@ -93,7 +92,13 @@ def training_maps(
         cells = list(new[:, 0])
     else:
         (figure, _), cells = panel(axes, height), [axes]
-    norm = _colour_scale(np.stack(list(shown.values())), log, root)
+    every = np.stack(list(shown.values()))
+    largest, norm = float(np.nanmax(every)), Normalize(0, 1)
+    if root:
+        norm = PowerNorm(0.5, 0, largest or 1.0)
+    if log:
+        smallest = float(np.nanmin(every[every > 0]))
+        norm = LogNorm(max(smallest, largest * 1e-6), largest, clip=True)
     logs = np.pad(np.log(ticks), 1, "reflect", reflect_type="odd")
     edges = np.exp((logs[1:] + logs[:-1]) / 2)
     for cell, (title, values) in zip(cells, shown.items(), strict=True):
@@ -124,21 +129,21 @@ def curves(
 
     Args:
         x: Places of the values, increasing; a log axis leaves out those that are not above 0.
-        lines: Values (x,) by name, or a tuple of other places and the values there; train,
-            validation and test have their own colours.
-        across: Label of the horizontal axis, with its unit.
+        lines: Values (x,) by name, or a tuple of other places and the values there.
         log_x: Whether the horizontal axis has a log scale.
     """
     if not lines:
         raise ValueError("lines is empty; give at least one {name: values}")
-    looks = style.looks(lines, controls)
     figure, axes = panel(axes, 3.6)
-    handles = style.level_lines(axes, levels)
+    level: dict[str, Any] = {"color": style.GREY, "linestyle": "--", "linewidth": 1.4}
+    handles = [axes.axhline(y, label=name, **level) for name, y in (levels or {}).items()]
+    looks = zip(cycle(style.COLOURS), cycle(style.DASHES))
     for name, given in lines.items():
         places, values = given if isinstance(given, tuple) else (x, given)
         ticks, kept = after_start(places) if log_x else (np.asarray(places), slice(None))
         line = checked(values, f"lines[{name!r}]", np.size(places))[kept]
-        handles += axes.plot(ticks, line, label=name, **looks[name])
+        colour, dash = (style.GREY, "--") if name in controls else next(looks)
+        handles += axes.plot(ticks, line, label=name, color=colour, linestyle=dash)
     if log_x:
         style.plain_log(axes.xaxis)
     if log:
@@ -154,14 +159,3 @@ def ranking(values: Groups, label: str, *, controls: Collection[str] = ()) -> Fi
     groups = checked_all(values, "values", "unit")
     lines = {name: (1 + np.arange(len(v)), np.sort(v)[::-1]) for name, v in groups.items()}
     return curves((), lines, label, across="rank, largest first", log_x=False, controls=controls)
-
-
-def _colour_scale(values: np.ndarray, log: bool, root: bool) -> Normalize:
-    """Return a scale from 0 to at least 1, of square roots, or of the six topmost decades."""
-    largest = float(np.nanmax(values))
-    if root:
-        return PowerNorm(0.5, 0, largest or 1.0)
-    if not log:
-        return Normalize(min(0.0, float(np.nanmin(values))), max(1.0, largest))
-    smallest = float(np.nanmin(values[values > 0]))
-    return LogNorm(max(smallest, largest * 1e-6), largest, clip=True)
