@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from miiii_core.fourier import effective_rank
+from miiii_core.runs import Run
 from miiii_core.shares import TINY
 from miiii_core.tasks import Task
 from miiii_core.waves import turns, waves_of
@@ -121,6 +122,13 @@ def standing(logits: Float[Tensor, "n n_classes"], task: Task) -> Standing:
         heart = by_gap[task.train, 0].mean() - rule[0]
         found.append(((rule[0] - rule[1:].max()) / max(rest, TINY), heart))
     return Standing(*map(np.array, zip(*found, strict=True)))
+
+
+def standings(run: Run) -> tuple[Ints, Standing]:
+    """Return the epochs of a run's snapshots, and the `standing` there, axes (snapshot, task)."""
+    models = (run.snapshot(epoch) for epoch in run.snapshot_epochs)
+    found = [standing(each.activations(run.task.digits).logits, run.task) for each in models]
+    return np.array(run.snapshot_epochs, int), Standing(*map(np.array, zip(*found, strict=True)))
 
 
 def frequencies_used(profile: Float[np.ndarray, " q"]) -> float:

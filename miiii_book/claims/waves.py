@@ -18,7 +18,7 @@ from miiii_core.shares import Purity, compare, interaction_of, prime_anova, unit
 from miiii_core.waves import Projection, project
 
 from ..products import remainder_clusters
-from ..rules import DRAWS, standing, trial
+from ..rules import DRAWS, standing, standings, trial
 from .claim import Measured, activations, beside, median, require_course
 from .neurons import generalising, records_at
 
@@ -214,6 +214,23 @@ def _standing(run: Run) -> Measured:
     }
 
 
+def _memory(run: Run) -> Measured:
+    require_course(run, len(run.snapshot_epochs))
+    large, (epochs, found) = np.array(run.task.moduli) > LARGE, standings(run)
+    by_heart, margin = (
+        np.array([median(each) for each in part[:, large]]) for part in (found.by_heart, found.margin)
+    )
+    return {
+        "large primes": large.sum(),
+        "nats by heart, most": by_heart.max(),
+        "nats by heart, last": by_heart[-1],
+        "most by heart (epoch)": epochs[by_heart.argmax()],
+        "margin of the rule then": margin[by_heart.argmax()],
+        "margin of the rule, last": margin[-1],
+        "mean validation accuracy": run.metrics.split("accuracy", "validation")[-1].mean(),
+    }
+
+
 def _products(run: Run) -> Measured:
     neurons = activations(run).neurons
     clusters = remainder_clusters(run.task, neurons, logit_map(run.model))
@@ -243,5 +260,6 @@ MEASURES = {
     "few-frequencies": beside(_spaces, "miiii"),
     "cosine-formula": beside(_formula, "miiii"),
     "standing": beside(_standing, "miiii"),
+    "memory": beside(_memory, "miiii-fast"),
     "wave-products": beside(_products, "miiii"),
 }
