@@ -159,7 +159,7 @@ def outcomes(values: Groups, notes: Mapping[str, str], label: str, *, chance: fl
         note = f"{np.median(seeds):.3f}  {notes.get(name, '')}"
         axes.annotate(note, (1.02, row), va="center", annotation_clip=False)
     axes.axvline(chance, color=GREY, linestyle="--", linewidth=1.2)
-    axes.annotate("guessing", (chance, -0.75), color=GREY, ha="center", fontsize=9)
+    axes.annotate(" guessing", (chance, -0.7), color=GREY, fontsize=9)
     axes.set(xlim=(0, 1), ylim=(len(groups) - 0.4, -0.9))
     return figure
 
