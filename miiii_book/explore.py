@@ -9,11 +9,12 @@ import base64
 import hashlib
 import html
 import json
+import re
 import shutil
-import tempfile
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from string import Template
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
@@ -37,21 +38,10 @@ FALLBACK = "Here a trained network answers in your browser; that takes JavaScrip
 
 
 def chosen_epochs(run: Run, most: int = MOST_SNAPSHOTS) -> list[int]:
-    """Return the epochs to show: 0, the last, and those between them that differ most.
-
-    The one whose neighbours are nearest to each other, in log epoch and accuracies, goes first.
-    """
+    """Return the epochs to show: 0, the last, and between them as many as there is room for."""
     kept = sorted({0, *run.snapshot_epochs, run.epoch})
-    seen = [run.metrics.split("accuracy", split).mean(axis=1) for split in ("train", "validation")]
-
-    def place(epoch: int) -> np.ndarray:
-        both = [np.interp(epoch, run.metrics["epoch"], accuracy) for accuracy in seen]
-        return np.array([np.log1p(epoch) / np.log1p(run.epoch), *both])
-
-    while len(kept) > max(most, 2):
-        places = np.array([place(epoch) for epoch in kept])
-        kept.pop(1 + int(np.linalg.norm(places[2:] - places[:-2], axis=1).argmin()))
-    return kept
+    places = np.linspace(0, len(kept) - 1, min(most, len(kept)))
+    return [kept[i] for i in places.round().astype(int)]
 
 
 def weights_at(run: Run, epoch: int) -> Transformer:
@@ -87,9 +77,9 @@ def sought(model: Transformer) -> Float[np.ndarray, "heads d_model"]:
 
 def bytes_needed(model: Transformer, task: Task) -> int:
     """Return 1 if whole numbers of one byte leave the network's answers as they are, else 2."""
-    both = [m.activations(jnp.asarray(task.digits)).logits for m in (model, rounded(model, 1))]
-    changed = [z.argmax(axis=1) != other.argmax(axis=1) for own in task.columns
-               for z, other in [[np.asarray(logits[:, own]) for logits in both]]]  # fmt: skip
+    digits = jnp.asarray(task.digits)
+    whole, coarse = (np.asarray(m.activations(digits).logits) for m in (model, rounded(model, 1)))
+    changed = [whole[:, own].argmax(1) != coarse[:, own].argmax(1) for own in task.columns]
     return 1 if np.mean(changed) <= MOST_CHANGED else 2
 
 
@@ -116,31 +106,30 @@ def meta_script(run: Run, epochs: Sequence[int]) -> str:
     packed = [_base64(np.packbits(members)) for members in task.split_members]
     mean = {split: run.metrics.split("accuracy", split)[:, counted].mean(axis=1).round(4).tolist()
             for split in ("train", "validation")}  # fmt: skip
+    # Snapshots stand at equal distances, and epochs between them by their logarithm.
+    stops = np.linspace(0, 100, len(epochs))
+    places = np.interp(np.log1p(run.metrics["epoch"]), np.log1p(epochs), stops)
     known: dict[str, Any] = {
         "name": name_of(run), "kind": task.config.name, "p": task.p, "moduli": task.moduli,
         "classes": task.class_sizes, "epochs": epochs, "train": packed[0], "validation": packed[1],
         "shapes": {name: getattr(run.model, name).shape for name in STORED},
-        "record": {"epochs": run.metrics["epoch"].tolist(), **mean},
+        "record": {"places": places.round(2).tolist(), **mean},
     }  # fmt: skip
     if task.config.name == "basis":  # whose right answers are no arithmetic
         known["targets"] = _base64(task.targets.astype("<u2"))
     return f"miiii.meta({json.dumps(known, separators=(',', ':'))});\n"
 
 
-def scripts_of(
-    run: Run, most: int = MOST_SNAPSHOTS, width: int | None = None
-) -> Iterator[tuple[str, str]]:
-    """Yield name and text of each of a run's scripts, the trained weights before earlier ones."""
-    epochs = chosen_epochs(run, most) if run.finished else []
-    yield f"{name_of(run)}.js", meta_script(run, epochs)
-    for epoch in reversed(epochs):
-        yield f"{name_of(run)}-{epoch:08d}.js", weights_script(run, epoch, width)
+def scripts_of(run: Run, most: int = MOST_SNAPSHOTS, width: int | None = None) -> dict[str, str]:
+    """Return a run's scripts by their names, the trained weights before earlier ones."""
+    epochs, name = chosen_epochs(run, most), name_of(run)
+    known = {f"{name}.js": meta_script(run, epochs)}
+    return known | {f"{name}-{e:08d}.js": weights_script(run, e, width) for e in reversed(epochs)}
 
 
 def name_of(run: Run) -> str:
     """Return what pages call a run: its folder's name, with what an address has no letters for."""
-    name = run.folder.resolve().name
-    return "".join(c if c.isascii() and (c.isalnum() or c in "-.") else "_" for c in name)
+    return re.sub(r"[^A-Za-z0-9.-]", "_", run.folder.resolve().name)
 
 
 def container(views: str, state: str, base: str = "", runs: str = "", link: str = "") -> str:
@@ -153,17 +142,14 @@ def container(views: str, state: str, base: str = "", runs: str = "", link: str 
 
 def page(run: Run, most: int = MOST_SNAPSHOTS, width: int | None = None, also: str = "") -> str:
     """Return one self-contained page of a run, which works from a disk and asks nobody."""
-    texts = [(FOLDER / f"{name}.js").read_text("utf-8") for name in SCRIPTS]
-    texts += [also, *(text for _, text in scripts_of(run, most, width))]
-    text = (FOLDER / "page.html").read_text("utf-8")
-    for part, content in {
-        "TITLE": f"{name_of(run)}, a network to touch",
-        "STYLE": (FOLDER / "microscope.css").read_text("utf-8"),
-        "VIEWS": container("all", "", runs=name_of(run)),
-        "SCRIPTS": "\n".join(f"<script>\n{script}</script>" for script in texts),
-    }.items():
-        text = text.replace(f"<!--{part}-->", content)
-    return text
+    texts = [_own(f"{name}.js") for name in SCRIPTS]
+    texts += [also, *scripts_of(run, most, width).values()]
+    return Template(_own("page.html")).substitute(
+        title=f"{name_of(run)}, a network to touch",
+        style=_own("microscope.css"),
+        views=container("all", "", runs=name_of(run)),
+        scripts="\n".join(f"<script>\n{text}</script>" for text in texts),
+    )
 
 
 def lay_out(folder: Path, runs: Sequence[Run], shelf: Path) -> None:
@@ -175,13 +161,11 @@ def lay_out(folder: Path, runs: Sequence[Run], shelf: Path) -> None:
         made_of = (run.folder / "run.json").read_bytes() + Path(__file__).read_bytes()
         kept = shelf / f"{name_of(run)}-{hashlib.sha256(made_of).hexdigest()[:16]}"
         if not kept.is_dir():
-            shelf.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryDirectory(dir=shelf) as part:
-                made = Path(part, "scripts")
-                made.mkdir()
-                for name, text in scripts_of(run):
-                    (made / name).write_text(text, "utf-8")
-                made.rename(kept)
+            part = shelf / f"{kept.name}.part"
+            part.mkdir(parents=True, exist_ok=True)
+            for name, text in scripts_of(run).items():
+                (part / name).write_text(text, "utf-8")
+            part.rename(kept)
         shutil.copytree(kept, folder, dirs_exist_ok=True)
 
 
@@ -203,11 +187,11 @@ def show(run: Run, *others: Run, on_state: Callable[[dict[str, str]], Any] | Non
     def lay(_: Any) -> None:
         own = shelf[chosen.value]
         epoch.options, epoch.value = (epochs := chosen_epochs(own, 6)), epochs[-1]
-        addition = own.config.task.name == "nanda"
-        groups = range(1, own.task.p // 2 + 1) if addition else own.task.moduli
-        heads = [f"head-{h + 1}" for h in range(own.config.model.n_heads)]
-        off.options = heads + [f"{'frequency' if addition else 'prime'}-{q}" for q in groups]
-        text = html.escape(page(own, 6, 2, also=(FOLDER / "lab.js").read_text("utf-8")))
+        groups = [f"prime-{q}" for q in own.task.moduli]
+        if own.config.task.name == "nanda":
+            groups = [f"frequency-{k}" for k in range(1, own.task.p // 2 + 1)]
+        off.options = [*(f"head-{h + 1}" for h in range(own.config.model.n_heads)), *groups]
+        text = html.escape(page(own, 6, 2, also=_own("lab.js")))
         frame = f'<iframe srcdoc="{text}" style="width: 100%; height: 80vh; border: 0"></iframe>'
         stage.children = [widgets.HTML(frame)]
 
@@ -226,6 +210,10 @@ def show(run: Run, *others: Run, on_state: Callable[[dict[str, str]], Any] | Non
     for control, act in ((chosen, lay), (epoch, say), (off, say), (heard, hear)):
         control.observe(act, "value")
     return widgets.VBox([widgets.HBox([chosen, epoch, off]), said, heard, stage])
+
+
+def _own(name: str) -> str:
+    return (FOLDER / name).read_text("utf-8")
 
 
 def _base64(array: np.ndarray) -> str:

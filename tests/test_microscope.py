@@ -5,13 +5,17 @@ import json
 import os
 import re
 import sys
+import time
 
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.wait import WebDriverWait
 from sphinx.application import Sphinx
+from test_browser import or_else, requests
 from tiny import TINY
 
 from miiii_book import commands, explore
@@ -59,17 +63,18 @@ def test_a_script_holds_the_rounded_weights(tiny_run, width):
     model = explore.rounded(tiny_run.model, width)
     shapes = {name: getattr(model, name).shape for name in explore.STORED}
     rows = [int(np.prod(shape[:-1])) for shape in shapes.values()]
-    sought, scales = np.split(
-        np.frombuffer(packed, "<f4", sum(rows) + (first := model.W_V[:, :, 0].size)), [first]
+    first = model.W_V[:, :, 0].size
+    sought, *scales = np.split(
+        np.frombuffer(packed, "<f4", first + sum(rows)), first + np.cumsum([0, *rows[:-1]])
     )
     whole = np.frombuffer(packed, f"<i{width}", offset=4 * (first + sum(rows)))
-    wanted = model.weights
-    for name, shape in shapes.items():
-        scale, scales = np.split(scales, [np.prod(shape[:-1])])
-        values, whole = np.split(whole, [np.prod(shape)])
-        found = values.reshape(shape) * scale.reshape(*shape[:-1], 1)
-        np.testing.assert_array_equal(found.astype(np.float32), wanted[name])
-    assert not scales.size and not whole.size
+    sizes = [int(np.prod(shape)) for shape in shapes.values()]
+    assert whole.size == sum(sizes)
+    for name, scale, values in zip(
+        shapes, scales, np.split(whole, np.cumsum(sizes[:-1])), strict=True
+    ):
+        found = values.reshape(shapes[name]) * scale.reshape(*shapes[name][:-1], 1)
+        np.testing.assert_array_equal(found.astype(np.float32), model.weights[name])
     tokens = np.asarray(model.W_E)[:-1] + np.asarray(model.W_pos)[1]
     scores = model.tables()[0][model.p : 2 * model.p]
     np.testing.assert_allclose(tokens @ sought.reshape(len(model.W_V), -1).T, scores, atol=1e-5)
@@ -137,12 +142,9 @@ def test_the_site_loads_views_only_on_pages_that_hold_some(tiny_run, tmp_path, m
     (tmp_path / "book" / "runs").mkdir()
     os.symlink(tiny_run.folder, tmp_path / "book" / "runs" / "miiii")
     options = {"extensions": ["myst_parser", "microscope"], "nitpicky": True}
-    kept = dict(sys.modules)
     Sphinx(tmp_path, None, tmp_path / "out", tmp_path / "trees", "html", options,
            status=None, warningiserror=True).build()  # fmt: skip
-    for name in set(sys.modules) - set(kept):
-        if name == "microscope":
-            del sys.modules[name]
+    sys.modules.pop("microscope")
     front, plain, all_views = (
         (tmp_path / "out" / f"{name}.html").read_text()
         for name in ("index", "plain", "book/explore")
@@ -160,23 +162,18 @@ def test_the_site_loads_views_only_on_pages_that_hold_some(tiny_run, tmp_path, m
 
 @pytest.fixture(scope="module")
 def chrome():
-    try:
-        browser.find_browser()
-    except browser.Missing as missing:
-        if os.environ.get("MIIII_BROWSER") == "required":
-            pytest.fail(str(missing))
-        pytest.skip(str(missing))
+    or_else(browser.find_browser)
     with browser.chromium() as chrome:
         chrome.set_script_timeout(120)
         yield chrome
 
 
 class Shown:
-    """A run on a page of its own."""
+    """A shipped run on a page of its own."""
 
-    def __init__(self, run, folder):
-        self.run, self.page = run, folder / f"{run.folder.name}.html"
-        self.page.write_text(explore.page(run, 3), "utf-8")
+    def __init__(self, name, folder):
+        self.run, self.page = runs.load(SHIPPED / name), folder / f"{name}.html"
+        self.page.write_text(explore.page(self.run, 3), "utf-8")
 
     def model(self, epoch):
         """The network that the page computes with."""
@@ -187,9 +184,7 @@ class Shown:
 @pytest.fixture(scope="module")
 def shown(tmp_path_factory):
     folder = tmp_path_factory.mktemp("pages")
-    return {
-        name: Shown(runs.load(SHIPPED / name), folder) for name in ("miiii-small", "nanda-small")
-    }
+    return {name: Shown(name, folder) for name in ("miiii-small", "nanda-small")}
 
 
 @pytest.fixture
@@ -201,11 +196,9 @@ def small(chrome, shown):
     yield shown["miiii-small"]
     said = [entry["message"] for entry in chrome.get_log("browser")]
     assert not [message for message in said if "favicon" not in message]
-    events = [json.loads(entry["message"])["message"] for entry in chrome.get_log("performance")]
-    asked = [
-        e["params"]["request"]["url"] for e in events if e["method"] == "Network.requestWillBeSent"
+    assert not [
+        url for url in requests(chrome)[0] if not url.startswith(("file:", "data:", "blob:"))
     ]
-    assert not [url for url in asked if not url.startswith(("file:", "data:", "blob:", "chrome"))]
 
 
 def until(chrome, find, seconds=60):
@@ -224,11 +217,8 @@ def dial(chrome, q):
 
 def type_in(chrome, text):
     box = one(chrome, '[data-view="ask"] input[name="n"]')
-    chrome.execute_script(
-        "arguments[0].value = arguments[1]; arguments[0].dispatchEvent(new Event('input'))",
-        box,
-        text,
-    )
+    event = "arguments[0].dispatchEvent(new Event('input'))"
+    chrome.execute_script(f"arguments[0].value = arguments[1]; {event}", box, text)
     return box
 
 
@@ -237,9 +227,8 @@ def state(chrome):
 
 
 def choose(chrome, **patch):
-    chrome.execute_script(
-        "document.querySelector('.miiii-microscope').store.set(arguments[0])", patch
-    )
+    script = "document.querySelector('.miiii-microscope').store.set(arguments[0])"
+    chrome.execute_script(script, patch)
 
 
 @pytest.mark.thorough
@@ -249,15 +238,12 @@ def test_logits_of_a_page_are_those_of_jax(name, chrome, shown):
     browser.show(chrome, page.page)
     task = page.run.task
     numbers = np.random.default_rng(1).permutation(task.p**2)[:200]
+    digits = jnp.asarray(task.digits[numbers])
     for epoch in explore.chosen_epochs(page.run, 3):
         found = np.array(chrome.execute_async_script(LOGITS, epoch, numbers.tolist(), []))
-        rounded = page.model(epoch).activations(jnp.asarray(task.digits[numbers])).logits
-        np.testing.assert_allclose(found, rounded, atol=1e-3)
-        whole = explore.weights_at(page.run, epoch).activations(jnp.asarray(task.digits[numbers]))
-        changed = [
-            found[:, own].argmax(axis=1) != np.asarray(whole.logits)[:, own].argmax(axis=1)
-            for own in task.columns
-        ]
+        np.testing.assert_allclose(found, page.model(epoch).activations(digits).logits, atol=1e-3)
+        whole = np.asarray(explore.weights_at(page.run, epoch).activations(digits).logits)
+        changed = [found[:, own].argmax(1) != whole[:, own].argmax(1) for own in task.columns]
         assert np.sum(changed) <= max(1, 0.001 * np.size(changed))
 
 
@@ -276,14 +262,9 @@ WAVES = ["wave-7-2", "wave-13-3", "wave-2-1"]
 @pytest.mark.thorough
 @pytest.mark.parametrize(
     "off, edit",
-    [
-        (HEAD, head),
-        (NEURONS, neurons),
-        (HEAD + NEURONS, lambda a: head(a) | neurons(a)),
-        (WAVES, lambda a: {}),
-        (HEAD + WAVES, head),
-    ],
-)
+    [(HEAD, head), (NEURONS, neurons), (HEAD + NEURONS, lambda a: head(a) | neurons(a)),
+     (WAVES, lambda a: {}), (HEAD + WAVES, head)],
+)  # fmt: skip
 def test_what_is_taken_out_is_what_interventions_take_out(off, edit, chrome, small):
     task, model = small.run.task, small.model(small.run.epoch)
     change = edit(model.activations(task.digits))
@@ -299,9 +280,7 @@ def test_what_is_taken_out_is_what_interventions_take_out(off, edit, chrome, sma
     right = task_accuracies(wanted[rows], jnp.asarray(task.targets[rows]), task.class_sizes)
     question = {"off": off, "draws": 2, "seed": 1}
     scores = chrome.execute_async_script(ASK, "scores", question)
-    np.testing.assert_allclose(
-        scores["after"], np.asarray(right.mean(axis=0)), atol=1.5 / len(rows)
-    )
+    np.testing.assert_allclose(scores["after"], right.mean(axis=0), atol=1.5 / len(rows))
     assert len(scores["random"]) == 2 and scores["random"][0] != scores["after"]
 
 
@@ -370,7 +349,7 @@ def test_the_bars_show_what_the_run_has_recorded(chrome, small):
 def test_a_number_is_answered_typed_or_stepped_to_and_stands_in_the_address(chrome, small):
     box = type_in(chrome, "850")
     assert dial(chrome, 29)["right"] == 850 % 29 and dial(chrome, 2)["right"] == 0
-    box.send_keys("\ue013")  # arrow up
+    box.send_keys(Keys.ARROW_UP)
     assert state(chrome)["n"] == 851 and dial(chrome, 29)["right"] == 851 % 29
     box.clear()
     box.send_keys("2", "1")
@@ -385,12 +364,74 @@ def test_a_number_is_answered_typed_or_stepped_to_and_stands_in_the_address(chro
     chrome.get("about:blank")
     chrome.get(address)
     until(chrome, lambda: dial(chrome, 29)["right"] == 500 % 29)
-    again = state(chrome)
-    assert {k: again[k] for k in ("n", "q", "off", "epoch")} == {
-        k: chosen[k] for k in ("n", "q", "off", "epoch")
-    }
+    assert state(chrome) == chosen
     chrome.execute_script("location.hash = '#n=12&off='")
     until(chrome, lambda: state(chrome)["n"] == 12 and state(chrome)["off"] == [])
+
+
+def touch(chrome, element, *places):
+    """Put a finger on an element, move it from place to place, shares of its size, and lift it."""
+    chrome.execute_script("arguments[0].scrollIntoView({block: 'center'})", element)
+    script = "const {x, y, width, height} = arguments[0].getBoundingClientRect();"
+    x, y, width, height = chrome.execute_script(f"{script} return [x, y, width, height]", element)
+    for kind, place in zip(("touchStart", *["touchMove"] * len(places)), places, strict=False):
+        points = [{"x": x + place[0] * width, "y": y + place[1] * height}]
+        browser.command(chrome, "Input.dispatchTouchEvent", type=kind, touchPoints=points)
+        time.sleep(0.1)  # no flick, after which Chromium takes the next touch for one that stops it
+    browser.command(chrome, "Input.dispatchTouchEvent", type="touchEnd", touchPoints=[])
+
+
+@pytest.mark.thorough
+def test_all_views_answer_to_a_finger(chrome, small):
+    browser.command(chrome, "Emulation.setTouchEmulationEnabled", enabled=True)
+    browser.show(chrome, small.page, width=390)
+    try:
+        blank = '[data-view="{}"] [aria-label="not measured yet"]'
+        for name in explore.VIEWS:  # views grow as they are measured, and move those below
+            view = one(chrome, f'[data-view="{name}"]')
+            chrome.execute_script("arguments[0].scrollIntoView()", view)
+            sought = (By.CSS_SELECTOR, blank.format(name))
+            until(chrome, lambda sought=sought: not chrome.find_elements(*sought))
+        touch(chrome, one(chrome, '[data-view="wind"] input'), (0.5, 0.5))
+        until(chrome, lambda: abs(state(chrome).get("turn", 0) - 0.25) < 0.02)
+        stairs = one(chrome, '[data-view="neurons"] [role="slider"]')
+        touch(chrome, stairs, (0.2, 0.5), (0.3, 0.5), (0.6, 0.5))
+        until(chrome, lambda: abs(int(stairs.get_attribute("aria-valuenow")) - 307) < 3)
+        touch(chrome, one(chrome, '[data-view="break"] .miiii-map'), (5.5 / 31, 1 - 2.5 / 31))
+        until(chrome, lambda: state(chrome)["n"] == 5 + 2 * 31)
+        touch(chrome, one(chrome, '[data-view="break"] [data-off="prime-13"]'), (0.5, 0.5))
+        until(chrome, lambda: state(chrome)["off"] == ["prime-13"])
+        touch(chrome, one(chrome, "input[type=range][data-epoch]"), (0.02, 0.5))
+        until(chrome, lambda: state(chrome)["epoch"] == 0)
+        touch(chrome, one(chrome, '[data-prime="7"] button'), (0.5, 0.5))
+        until(chrome, lambda: state(chrome)["q"] == 7)
+    finally:
+        browser.command(chrome, "Emulation.setTouchEmulationEnabled", enabled=False)
+
+
+@pytest.mark.thorough
+def test_all_views_answer_to_keys_and_keep_the_place_among_buttons(chrome, small):
+    def press(key, selector):
+        script = "document.querySelector(arguments[0]).focus()"
+        until(chrome, lambda: chrome.find_elements(By.CSS_SELECTOR, selector))
+        chrome.execute_script(script, selector)
+        ActionChains(chrome).send_keys(key).perform()
+
+    press(Keys.HOME, "input[type=range][data-epoch]")
+    until(chrome, lambda: state(chrome)["epoch"] == 0)
+    press(Keys.END, "input[type=range][data-epoch]")
+    for name in ("head-2", "prime-13"):
+        press(Keys.SPACE, f'[data-off="{name}"]')
+        until(chrome, lambda name=name: name in state(chrome)["off"])
+        assert chrome.execute_script("return document.activeElement.dataset.off") == name
+    press(Keys.SPACE, '[data-view="waves"] input[data-off]')
+    until(chrome, lambda: len(state(chrome)["off"]) == 3)
+    stairs = one(chrome, '[data-view="neurons"] [role="slider"]')
+    chrome.execute_script("arguments[0].scrollIntoView()", stairs)
+    until(chrome, lambda: stairs.get_attribute("aria-valuetext"))
+    for key, place in ((Keys.HOME, "0"), (Keys.ARROW_RIGHT, "1"), (Keys.END, "511")):
+        press(key, '[role="slider"]')
+        until(chrome, lambda place=place: stairs.get_attribute("aria-valuenow") == place)
 
 
 @pytest.mark.thorough

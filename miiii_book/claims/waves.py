@@ -217,9 +217,8 @@ def _standing(run: Run) -> Measured:
 def _memory(run: Run) -> Measured:
     require_course(run, len(run.snapshot_epochs))
     large, (epochs, found) = np.array(run.task.moduli) > LARGE, standings(run)
-    by_heart, margin = (
-        np.array([median(each) for each in part[:, large]]) for part in (found.by_heart, found.margin)
-    )
+    parts = (part[:, large] for part in (found.by_heart, found.margin))
+    by_heart, margin = (np.array([median(each) for each in part]) for part in parts)
     return {
         "large primes": large.sum(),
         "nats by heart, most": by_heart.max(),

@@ -10,9 +10,8 @@ miiii.views.ask = (ctx) => {
     button("Random", () => go(() => Math.floor(Math.random() * ctx.meta.p ** 2))), button("Next", () => go((n) => n + 1)),
     make("label", {}, unseen, " only unseen"), make("label", {}, primes, " only primes"));
   const [said, dials] = [line("said"), make("ol", { class: "miiii-dials" })];
-  const [epochs, status] = [miiii.epochs(ctx), miiii.status(ctx, true)];
   const hint = "Type a number, and a small network answers. The ring says how sure it is, the mark at the rim what is right.";
-  const frame = miiii.frame(ctx, "ask", "Ask it", hint, row, epochs.element, said, status.element, dials);
+  const frame = miiii.frame(ctx, "ask", "Ask it", hint, row, miiii.epochs(ctx), said, miiii.status(ctx, true), dials);
   let [shown, drawn] = [[], null];
 
   const wanted = (n) => !(unseen.checked && ctx.now.task.trained(n)) && !(primes.checked && !miiii.isPrime(n));
@@ -42,7 +41,7 @@ miiii.views.ask = (ctx) => {
     if (!wrong) store.set({ n: +digits });
   }
   /* The hand stands at the answer, the ring says how sure, a mark at the rim where it should be. */
-  function dial(q, size, i) {
+  function dial(q, size) {
     const [cx, cy] = [36, 36];
     const svg = make("svg", { viewBox: "0 0 72 72", "aria-hidden": "true" }, make("circle", { class: "track", cx, cy, r: 30 }),
       make("circle", { class: "ring", cx, cy, r: 30 }), make("line", { class: "mark", x1: cx, y1: 0, x2: cx, y2: 10 }),
@@ -62,7 +61,7 @@ miiii.views.ask = (ctx) => {
       sure.textContent = good ? percent(confidence) : `not ${word(right)}`;
       press.title = `${word(given)}, ${good ? "right" : `where ${word(right)} is right`}, with a confidence of ${percent(confidence)}`;
     };
-    return { item, show, i };
+    return { item, show };
   }
   /* All remainders together are a sieve: what no prime divides is prime. */
   function sieve(n, { kind, moduli }, found) {
@@ -72,8 +71,6 @@ miiii.views.ask = (ctx) => {
     return ` It takes ${whole(n)} for a ${few ? `multiple of ${few}` : "prime, as no remainder is 0"}.`;
   }
   function draw() {
-    epochs.show();
-    status.show();
     dials.classList.toggle("pale", Boolean(ctx.problem));
     const { n } = store.state;
     if (n !== undefined && +input.value !== n) input.value = n;
@@ -81,11 +78,11 @@ miiii.views.ask = (ctx) => {
     const { net, task, meta, room, edit } = ctx.now;
     if (n >= meta.p ** 2) return typed();
     if (drawn !== meta) {
-      [drawn, shown] = [meta, meta.moduli.map((q, i) => dial(q, meta.classes[i], i))];
+      [drawn, shown] = [meta, meta.moduli.map((q, i) => dial(q, meta.classes[i]))];
       dials.replaceChildren(...shown.map(({ item }) => item));
     }
     const found = miiii.lab.core.answers(task, miiii.lab.core.forward(net, task, n, edit, room));
-    shown.forEach(({ show, i }) => show(found[i], task.target(n, i), task.trained(n)));
+    shown.forEach(({ show }, i) => show(found[i], task.target(n, i), task.trained(n)));
     const right = found.filter(({ answer }, i) => answer === task.target(n, i)).length;
     const digits = `${whole(n)} = ${n % meta.p} + ${Math.floor(n / meta.p)} × ${meta.p}, `;
     const known = task.trained(n) ? span("memory", "● trained on") : span("rule", "○ never seen in training");

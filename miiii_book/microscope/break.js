@@ -13,7 +13,7 @@ miiii.views.break = (ctx) => {
   const map = miiii.canvas(ctx, { class: "miiii-map", ...pointer }, (width) => width, (...pen) => paint(...pen));
   const hint = "What is taken out is set to its mean. Grey says what random parts of the same size do.";
   const two = box("two", make("div", {}, table), make("div", {}, map, legend, told));
-  const frame = miiii.frame(ctx, "break", "Break it", hint, heads, primes, form, status.element, said, two);
+  const frame = miiii.frame(ctx, "break", "Break it", hint, heads, primes, form, status, said, two);
   let [asked, scores, seen] = ["", null, null];
   const sieve = () => !["nanda", "basis"].includes(ctx.meta.kind);
   const mean = (list) => list.reduce((sum, value) => sum + value, 0) / list.length;
@@ -30,8 +30,8 @@ miiii.views.break = (ctx) => {
     const pressed = (name, text) => button(text, () => store.toggle(name),
       { class: "miiii-toggle", "data-off": name, "aria-pressed": store.state.off.includes(name) });
     miiii.renew(heads, "heads ", ...Array.from({ length: ctx.now.net.heads }, (_, h) => pressed(`head-${h + 1}`, h + 1)));
-    const groups = kind === "nanda" ? Array.from({ length: p >> 1 }, (_, k) => k + 1) : moduli;
-    const owner = kind === "nanda" ? "frequency" : "prime";
+    const frequencies = Array.from({ length: p >> 1 }, (_, k) => k + 1);
+    const [owner, groups] = kind === "nanda" ? ["frequency", frequencies] : ["prime", moduli];
     miiii.renew(primes, `neurons of ${owner} `, ...groups.map((q) => pressed(`${owner}-${q}`, q)));
     reset.disabled = others.disabled = !store.state.off.length;
   }
@@ -41,12 +41,10 @@ miiii.views.break = (ctx) => {
     const mark = (name, from, to = from) => make("i", { class: name, style: `--at:${from};--to:${to}` });
     const row = (q, i) => {
       const drawn = random.map((draw) => draw[i]);
-      const data = { before: before[i], accuracy: after[i], ...(drawn.length ? { random: mean(drawn) } : {}) };
-      const range = drawn.length ? mark("random", Math.min(...drawn), Math.max(...drawn)) : null;
-      const item = make("div", { class: "task", "data-modulus": q }, span("", `mod ${q}`), span("track", mark("now", after[i]), range, mark("was", before[i])),
-        make("b", {}, share(after[i])), make("em", {}, drawn.length ? share(mean(drawn)) : ""));
-      Object.entries(data).forEach(([name, value]) => (item.dataset[name] = value.toFixed(4)));
-      return item;
+      const [range, control] = drawn.length ? [mark("random", Math.min(...drawn), Math.max(...drawn)), mean(drawn)] : [];
+      const data = { "data-modulus": q, "data-before": before[i], "data-accuracy": after[i], "data-random": control ?? false };
+      return make("div", { class: "task", ...data }, span("", `mod ${q}`), span("track", mark("now", after[i]), range, mark("was", before[i])),
+        make("b", {}, share(after[i])), make("em", {}, drawn.length ? share(control) : ""));
     };
     const head = ["", "", store.state.off.length ? "left" : "right", random.length ? "random" : ""].map((text) => span("", text));
     table.replaceChildren(make("div", { class: "task head" }, head), ...ctx.meta.moduli.map(row));
@@ -81,10 +79,11 @@ miiii.views.break = (ctx) => {
     map.redraw();
   }
   function read(event, take) {
-    const [box, p] = [map.getBoundingClientRect(), ctx.meta?.p];
-    const [x0, x1] = [(event.clientX - box.left) / box.width, 1 - (event.clientY - box.top) / box.height].map((at) => Math.floor(at * p));
+    if (!seen) return;
+    const { p } = ctx.meta;
+    const [x0, x1] = [event.offsetX / map.clientWidth, 1 - event.offsetY / map.clientHeight].map((at) => Math.floor(at * p));
     const n = x0 + p * x1;
-    if (!seen || Math.min(x0, x1) < 0 || Math.max(x0, x1) >= p) return;
+    if (Math.min(x0, x1) < 0 || Math.max(x0, x1) >= p) return;
     const factor = ctx.meta.moduli.find((q) => n % q === 0 && n !== q);
     const what = n < 2 ? "neither prime nor composite" : factor ? `${factor} × ${whole(n / factor)}` : "a prime";
     const changed = seen.before[n] === seen.after[n] ? "" : ", otherwise than before";
@@ -93,7 +92,6 @@ miiii.views.break = (ctx) => {
     if (take) store.set({ n });
   }
   function draw() {
-    status.show();
     if (!ctx.now) return;
     toggles();
     frame.whenSeen(() => {

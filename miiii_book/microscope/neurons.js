@@ -12,19 +12,16 @@ miiii.views.neurons = (ctx) => {
   const hint = "All neurons, ordered by their prime. Touch one, or step with the arrow keys.";
   const left = make("div", {}, map, line("legend", "Where it is on: x₀ to the right, x₁ upwards."));
   const two = box("two", left, make("div", {}, said, votes, breaks, out));
-  const frame = miiii.frame(ctx, "neurons", "Meet the neurons", hint, status.element, stairs, legend, two);
+  const frame = miiii.frame(ctx, "neurons", "Meet the neurons", hint, status, stairs, legend, two);
   let [found, asked, order, values, weights] = [null, "", [], null, null];
 
   const pick = (at) => order.length && store.set({ j: order[Math.max(0, Math.min(order.length - 1, at))] });
   function step(event) {
-    const by = { ArrowRight: 1, ArrowUp: 1, ArrowLeft: -1, ArrowDown: -1, PageUp: 32, PageDown: -32 }[event.key];
+    const by = { ArrowRight: 1, ArrowUp: 1, ArrowLeft: -1, ArrowDown: -1, PageUp: 32, PageDown: -32, Home: -1e9, End: 1e9 }[event.key];
     if (by) event.preventDefault();
     if (by) pick(order.indexOf(store.state.j) + by);
   }
-  function touch(event) {
-    const box = stairs.getBoundingClientRect();
-    pick(Math.floor(((event.clientX - box.left) / box.width) * order.length));
-  }
+  const touch = (event) => pick(Math.floor((event.offsetX / stairs.clientWidth) * order.length));
   function climb(pen, width, height, colour) {
     if (!found) return;
     const groups = found.groups.map((_, g) => g).filter((g) => found.owner.includes(g));
@@ -100,12 +97,11 @@ miiii.views.neurons = (ctx) => {
   const without = miiii.later(250, (j) => frame.ask("scores", { off: [`neuron-${j}`], seed: 1, draws: 0 }, ({ before, after }) => {
     const lost = ctx.meta.moduli.map((q, i) => [before[i] - after[i], q]).filter(([less]) => less > 0.0005).sort((a, b) => b[0] - a[0]);
     const [[less, q] = [], [next] = []] = lost;
-    const others = next ? `${lost.length - 1} lose, at most ${share(next)}` : "none loses";
+    const others = next ? `${lost.length - 1} ${lost.length > 2 ? "lose, at most" : "loses"} ${share(next)}` : "none loses";
     const worse = `Without it mod ${q} loses ${share(less)} of the unseen numbers, and of the others ${others}.`;
     breaks.textContent = lost.length ? worse : "Without it no task gets worse: others do the same.";
   }));
   function draw() {
-    status.show();
     if (!ctx.now) return;
     frame.whenSeen(() => {
       const question = `${store.state.run}@${store.state.epoch}`;

@@ -20,16 +20,14 @@ miiii.address = {
   },
 };
 
-/* One place for the state of some views; who listens hears which keys changed. */
-miiii.store = function (start) {
-  const listeners = [];
+/* One place for the state of some views; a listener hears which keys changed. */
+miiii.store = function (start, listener) {
   const store = {
     state: { off: [], seed: 1, ...start },
-    on: (listener) => listeners.push(listener),
     set(patch) {
       const changed = Object.keys(patch).filter((key) => String(patch[key]) !== String(store.state[key]));
       store.state = { ...store.state, ...patch };
-      if (changed.length) listeners.forEach((listener) => listener(changed));
+      if (changed.length) listener(changed);
     },
     toggle(name) {
       const { off } = store.state;
@@ -43,22 +41,19 @@ miiii.store = function (start) {
 miiii.lab = (() => {
   const KEPT = 3; // networks at a time: each holds some thirty megabytes here and in the worker
   const core = miiii.core();
-  const [loading, channels] = [{}, {}];
-  const [nets, edits, waiting] = [new Map(), new Map(), new Map()];
+  const [loading, channels, nets, waiting] = [{}, {}, new Map(), new Map()];
   let [port, asked] = [null, 0];
-
   const script = (source) => (loading[source] ??= new Promise((done) => {
     const tag = miiii.make("script", { src: source });
     tag.onload = tag.onerror = () => done(tag.remove()); // what has arrived says how it went
     document.head.append(tag);
   }));
-
   async function meta(run, base) {
     if (!miiii.runs[run] && base) await script(`${base}${run}.js`);
     if (!miiii.runs[run]) throw new Error(`The run ${run} could not be read: its file is missing or damaged.`);
     return miiii.runs[run];
   }
-
+  /* A network and what its data is; of those that were used some are kept. */
   async function laid(run, epoch, base) {
     const key = `${run}@${epoch}`;
     const known = await meta(run, base);
@@ -102,8 +97,7 @@ miiii.lab = (() => {
     return worker;
   }
   const post = (message) => (port ??= start()).postMessage(message);
-  /* Ask the worker; a later question on a channel takes the place of an earlier one, which is then never answered.
-   * Parts of an answer, and how far it is, come before the whole. */
+  /* Ask the worker; a later question on a channel takes the place of an earlier one, which is then never answered. */
   async function ask(job, channel, { run, epoch, base, ...question }, part = () => {}) {
     const id = (channels[channel] = ++asked);
     await laid(run, epoch, base);
@@ -115,13 +109,8 @@ miiii.lab = (() => {
     });
   }
   /* What is taken out as an edit of the forward pass, with the means that stand there instead. */
-  async function edit({ run, epoch, off }, base, channel, part) {
-    const key = `${run}@${epoch}:${off}`;
-    if (!off.length) return null;
-    if (!edits.has(key)) edits.set(key, (await ask("edit", channel, { run, epoch, base, off }, part)).edit);
-    for (const old of [...edits.keys()].slice(0, -8)) edits.delete(old);
-    return edits.get(key);
-  }
+  const edit = async ({ run, epoch, off }, base, channel, part) =>
+    off.length ? ask("edit", channel, { run, epoch, base, off }, part) : core.WHOLE;
 
   return { core, meta, laid, ask, edit };
 })();

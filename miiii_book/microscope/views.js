@@ -34,18 +34,12 @@ miiii.later = (milliseconds, act) => {
   };
 };
 
-/* What a part is called. */
-miiii.partName = (name) => {
-  const [kind, a, b] = name.split("-");
-  return { head: `head ${a}`, neuron: `neuron ${a}`, wave: `wave ${b}/${a}` }[kind] ?? `neurons of ${kind} ${a}`;
-};
-
 /* Renew what holds buttons, and leave the keyboard at the same place among them. */
 miiii.renew = (element, ...children) => {
   const places = () => [...element.querySelectorAll("button, input")];
   const at = places().indexOf(document.activeElement);
   element.replaceChildren(...children.flat());
-  if (at >= 0) (places()[at] ?? places().at(-1))?.focus();
+  if (at >= 0) (places()[at] ?? places().at(-1))?.focus({ preventScroll: true });
 };
 
 /* A canvas that keeps sharp, and is drawn again in the colours of the theme that the reader takes. */
@@ -60,7 +54,9 @@ miiii.canvas = (ctx, attributes, ratio, draw) => {
     const [pen, style] = [canvas.getContext("2d"), getComputedStyle(ctx.root)];
     pen.scale(dots, dots);
     pen.font = `12px ${style.fontFamily}`;
-    draw(pen, width, height, (name) => style.getPropertyValue(`--${name}`).trim());
+    const colours = {}; // as it is shown, light or dark
+    const shown = (name) => ((canvas.style.color = `var(--${name})`), getComputedStyle(canvas).color);
+    draw(pen, width, height, (name) => (colours[name] ??= shown(name)));
   };
   new ResizeObserver(canvas.redraw).observe(canvas);
   ctx.onTheme.push(canvas.redraw);
@@ -129,16 +125,11 @@ miiii.epochs = (ctx) => {
     if (!ctx.loading) choose(Math.min(+slider.value + 1, +slider.max));
     if (+slider.value === +slider.max) toggle();
   };
-  /* Snapshots stand at equal distances, as the slider has them; epochs between them by their log. */
+  /* Snapshots stand at equal distances, as the slider has them. */
   const curve = ({ epochs, record }) => {
     const last = Math.max(epochs.length - 1, 1);
-    const place = (epoch) => {
-      const i = Math.min(Math.max(0, epochs.findLastIndex((each) => each <= epoch)), last - 1);
-      const [a, b, c] = [epochs[i], epochs[i + 1] ?? epochs[i] + 1, epoch].map(Math.log1p);
-      return (100 * (i + (c - a) / (b - a))) / last;
-    };
     const line = (values, name) => {
-      const points = record.epochs.map((e, i) => `${place(e).toFixed(2)},${(40 - 38 * values[i]).toFixed(2)}`);
+      const points = record.places.map((x, i) => `${x},${(40 - 38 * values[i]).toFixed(2)}`);
       return make("polyline", { class: name, points: points.join(" ") });
     };
     const lines = [line(record.train, "memory"), line(record.validation, "rule")];
@@ -158,24 +149,28 @@ miiii.epochs = (ctx) => {
   };
   const [seen, unseen] = [span("memory", "- - - on numbers trained on"), span("rule", "—— on unseen ones")];
   const row = box("row", chooser, play, label, span("miiii-legend", "accuracy: ", seen, " ", unseen));
-  return { element: box("epochs", row, plot, slider), show };
+  ctx.onDraw.push(show);
+  return box("epochs", row, plot, slider);
 };
 
 /* Which network a view looks at, and what is missing from it. */
 miiii.status = (ctx, short) => {
-  const { make, button, whole, partName } = miiii;
+  const { make, button, whole } = miiii;
+  const partName = (kind, a, b) =>
+    ({ head: `head ${a}`, neuron: `neuron ${a}`, wave: `wave ${b}/${a}` })[kind] ?? `neurons of ${kind} ${a}`;
   const line = make("p", { class: "miiii-status" });
   const show = () => {
     const { run, epoch, off } = ctx.store.state;
     const { epochs } = ctx.meta ?? { epochs: [] };
     const arrow = (by, sign, label) => button(sign, () => ctx.store.set({ epoch: epochs[epochs.indexOf(epoch) + by] ?? epoch }),
       { class: "miiii-small", "aria-label": label });
-    const chips = off.map((name) => button(`${partName(name)} ✕`, () => ctx.store.toggle(name),
+    const chips = off.map((name) => button(`${partName(...name.split("-"))} ✕`, () => ctx.store.toggle(name),
       { class: "miiii-chip", title: "put back" }));
     const where = [`${run}, epoch `, arrow(-1, "‹", "earlier epoch"), ` ${whole(epoch ?? 0)} `, arrow(1, "›", "later epoch"), " "];
     miiii.renew(line, short ? [] : where, off.length ? ["without ", ...chips] : short ? [] : "with nothing taken out");
   };
-  return { element: line, show };
+  ctx.onDraw.push(show);
+  return line;
 };
 
 /* Put the views in the place of a container, with a state of their own or that of the address. */
@@ -184,13 +179,18 @@ miiii.mount = (root, id) => {
   const [names, runs] = [views === "all" ? Object.keys(miiii.views) : views.split(" "), root.dataset.runs.split(" ")];
   const owns = window === window.top && document.querySelectorAll(".miiii-microscope").length === 1;
   const address = () => (location.hash.includes("=") && owns ? miiii.address.read(location.hash) : {});
-  const store = miiii.store({ run: runs[0], ...miiii.address.read(state), ...address() });
-  const ctx = { root, id, base, runs, store, single: names.length === 1, onTheme: [], meta: null, now: null };
-  const frames = names.map((name) => miiii.views[name](ctx));
-  const draw = (changed) => frames.forEach((frame) => {
-    if (changed.includes("epoch")) frame.error(ctx.problem);
-    frame.draw(changed);
+  const store = miiii.store({ run: runs[0], ...miiii.address.read(state), ...address() }, (changed) => {
+    if (numbers && ["run", "epoch", "off", "view"].some((key) => changed.includes(key))) load([...changed, "epoch"]);
+    else draw(changed);
+    if (owns) write();
+    root.dispatchEvent(new CustomEvent("miiii-state", { detail: store.state, bubbles: true }));
   });
+  const ctx = { root, id, base, runs, store, single: names.length === 1, onTheme: [], onDraw: [], meta: null, now: null };
+  const frames = names.map((name) => miiii.views[name](ctx));
+  const draw = (changed) => {
+    if (changed.includes("epoch")) frames.forEach((frame) => frame.error(ctx.problem));
+    [...ctx.onDraw, ...frames.map((frame) => frame.draw)].forEach((show) => show(changed));
+  };
   let count = 0;
   const load = async (changed) => {
     const mine = ++count;
@@ -217,17 +217,8 @@ miiii.mount = (root, id) => {
     if (store.state.view) root.querySelector(`[data-view="${store.state.view}"]`)?.scrollIntoView();
     delete store.state.view; // once is enough
   };
-  const write = miiii.later(200, () => {
-    const text = `#${miiii.address.write(store.state)}`;
-    if (text !== location.hash) history.replaceState(null, "", text);
-  });
+  const write = miiii.later(200, () => history.replaceState(null, "", `#${miiii.address.write(store.state)}`));
   const numbers = names.some((name) => name !== "wind");
-  store.on((changed) => {
-    if (numbers && ["run", "epoch", "off", "view"].some((key) => changed.includes(key))) load([...changed, "epoch"]);
-    else draw(changed);
-    if (owns) write();
-    root.dispatchEvent(new CustomEvent("miiii-state", { detail: store.state, bubbles: true }));
-  });
   window.addEventListener("hashchange", () => store.set(address()));
   const repaint = () => ctx.onTheme.forEach((paint) => paint());
   new MutationObserver(repaint).observe(document.documentElement, { attributeFilter: ["data-theme"] });
@@ -238,10 +229,9 @@ miiii.mount = (root, id) => {
   else draw(["turn"]);
 };
 
-/* On a page of its own at once; in a chapter when the reader comes near. */
+/* When the reader comes near. */
 document.addEventListener("DOMContentLoaded", () => {
   document.querySelectorAll(".miiii-microscope").forEach((root, id) => {
-    if (root.dataset.views === "all") return miiii.mount(root, id);
     const come = ([entry]) => entry.isIntersecting && (watch.disconnect(), miiii.mount(root, id));
     const watch = new IntersectionObserver(come, { rootMargin: "400px" });
     watch.observe(root);

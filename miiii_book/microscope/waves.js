@@ -2,16 +2,14 @@
 miiii.views.waves = (ctx) => {
   const { make, button, box, line, span, whole, share } = miiii;
   const { store } = ctx;
-  const { core } = miiii.lab;
   const chooser = make("select", { "aria-label": "prime", change: () => store.set({ q: +chooser.value }) });
-  const any = (list) => list[Math.floor(Math.random() * list.length)];
-  const find = button("A number that the waves repair", () => store.set({ n: any(found.repaired) }));
+  const find = button("A number that the waves repair", () => store.set({ n: found.repaired[Math.floor(Math.random() * found.repaired.length)] }));
   const [rows, bars, beside, said, quiet, status] = [box("waves"), box("bars"), box("beside"), line("said"), line("legend"), miiii.status(ctx)];
   const sum = miiii.canvas(ctx, {}, (width) => Math.min(210, 0.45 * width), (...pen) => paint(...pen));
   const hint = "Each digit turns a hand, the inner ring by x₀ and the outer by x₁. Switch a wave off, or trust the few waves alone.";
   const head = box("row", make("label", {}, "remainder mod ", chooser), find);
   const two = box("two", make("div", {}, rows, quiet, sum, said), make("div", {}, bars, beside));
-  const frame = miiii.frame(ctx, "waves", "See how it knows", hint, head, status.element, two);
+  const frame = miiii.frame(ctx, "waves", "See how it knows", hint, head, status, two);
   let [found, asked, stairs] = [null, "", null];
 
   const yesno = () => ctx.meta.kind === "divisible"; // then classes are yes and no, and waves run over remainders
@@ -23,10 +21,10 @@ miiii.views.waves = (ctx) => {
     const { net, task, room, edit, meta } = ctx.now;
     const { n, q } = store.state;
     const [i, classes] = [meta.moduli.indexOf(q), meta.classes[meta.moduli.indexOf(q)]];
-    const own = core.forward(net, task, n, edit, room).slice(task.starts[i], task.starts[i] + classes);
-    now = { y: task.residue(n, q), right: task.target(n, i), own, said: core.best(own, 0, classes), chance: 1 / classes };
+    const own = miiii.lab.core.forward(net, task, n, edit, room).slice(task.starts[i], task.starts[i] + classes);
+    now = { y: task.residue(n, q), right: task.target(n, i), own, said: miiii.lab.core.best(own, 0, classes), chance: 1 / classes };
     now.sums = Array.from({ length: q }, (_, c) => total(c));
-    now.formula = core.best(now.sums, 0, q);
+    now.formula = miiii.lab.core.best(now.sums, 0, q);
     now.dots = yesno() ? [] : Array.from(own, (value, c) => value - found.mean[c]);
   }
   function paint(pen, width, high, colour) {
@@ -92,7 +90,7 @@ miiii.views.waves = (ctx) => {
     const cosines = on.length === 1 ? "cosine" : `${on.length} cosines`;
     const formula = yesno() ? "" : `; the ${cosines} say${on.length === 1 ? "s" : ""} ${on.length ? says(now.formula) : "nothing"}`;
     said.textContent = `Of ${whole(store.state.n)} ${yesno() ? "and" : "mod"} ${q} the network says ${says(now.said)}${formula}.`;
-    const more = used.length > 8 ? `, of which the ${used.length - 8} smallest are not shown above` : "";
+    const more = used.length > 8 ? `, of which the ${used.length > 9 ? `${used.length - 8} smallest are` : "smallest is"} not shown above` : "";
     quiet.replaceChildren(yesno() ? "" : "▪ logits of the network ", span("rule", "—— sum of its cosines"), more);
     sum.setAttribute("aria-label", said.textContent);
     sum.redraw();
@@ -122,7 +120,6 @@ miiii.views.waves = (ctx) => {
     beside.replaceChildren(make("h3", {}, "Which digit a head reads"), ...heads, stairs ? make("h3", {}, "Who carries these waves") : "", ...carry);
   }
   function draw() {
-    status.show();
     if (!ctx.now) return;
     const { run, epoch, off, q } = store.state;
     chooser.replaceChildren(...ctx.meta.moduli.map((each) => make("option", {}, each)));

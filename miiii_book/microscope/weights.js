@@ -1,8 +1,7 @@
 /* The network itself: its weights out of a script, and its forward pass on typed arrays.
  *
- * Scripts that hold numbers call `miiii.meta(...)` and `miiii.weights(...)`. They may come before or after whoever
- * waits for them, so that the same views work with files beside the page and with everything inside it. Nothing is
- * fetched: a page on a disk may load scripts, but read no file. */
+ * Scripts that hold numbers call `miiii.meta(...)` and `miiii.weights(...)`, from files beside the page or from inside
+ * it. Nothing is fetched: a page on a disk may load scripts, but read no file. */
 "use strict";
 var miiii = window.miiii || {};
 
@@ -14,15 +13,12 @@ miiii.weights = (run, epoch, sum, text) => (miiii.texts[`${run}@${epoch}`] = { s
 /* Everything that computes. It is a function without a world around it, because its source is also the first half of
  * the worker's. */
 miiii.core = function () {
-  const NAMES = ["W_E", "W_pos", "W_V", "W_O", "W_in", "W_out", "W_U"];
   /* Adler-32, as zlib has it: finds a script that was cut short or altered. */
   function checksum(text) {
     let [a, b] = [1, 0];
-    for (let i = 0; i < text.length; ) {
-      // So many sums cannot leave the exact whole numbers, and the remainder is slow.
-      for (const end = Math.min(i + 4096, text.length); i < end; i++) b += a += text.charCodeAt(i);
-      a %= 65521;
-      b %= 65521;
+    for (let i = 0; i < text.length; i++) {
+      a = (a + text.charCodeAt(i)) % 65521;
+      b = (b + a) % 65521;
     }
     return b * 65536 + a;
   }
@@ -57,6 +53,11 @@ miiii.core = function () {
   function addProduct(out, a, b, rows, inner, cols) {
     for (let r = 0; r < rows; r++) addRows(out, r * cols, every, a.subarray(r * inner), inner, b, cols);
   }
+  function product(a, b, cols, rows = 1) {
+    const out = new Float32Array(rows * cols);
+    addProduct(out, a, b, rows, b.length / cols, cols);
+    return out;
+  }
   /* What the data is: sizes, splits, and the right answer to everything. */
   function taskOf(meta) {
     const { p, kind, moduli, classes } = meta;
@@ -68,33 +69,34 @@ miiii.core = function () {
     split.validation = numbers.filter((n) => bit(validation, n));
     // What a wave is a wave of: n mod q, but for modular addition the sum of both digits.
     const residue = kind === "nanda" ? (n) => ((n % p) + Math.floor(n / p)) % p : (n, q) => n % q;
-    const tables = {}; // asked for a billion times: looked up
+    const [tables, sizes] = [{}, {}]; // asked for a billion times: looked up
     const residues = (q) => (tables[q] ??= Uint16Array.from(numbers, (n) => residue(n, q)));
+    const counts = (q) => (sizes[q] ??= residues(q).reduce((all, r) => (all[r]++, all), new Float64Array(q)));
     const target = (n, i) => {
       if (given) return given[n * moduli.length + i];
       return kind === "divisible" ? Number(n % moduli[i] === 0) : residue(n, moduli[i]);
     };
     let size = 0;
     const starts = classes.map((own) => (size += own) - own);
-    return { p, kind, moduli, classes, starts, size, split, residue, residues, counts: {}, target, trained };
+    return { p, kind, moduli, classes, starts, size, split, residue, residues, counts, target, trained };
   }
   /* What each head looks for, then the matrices: the scale of every row, and whole numbers of one or two bytes. */
   function decode({ shapes }, { sum, text }) {
     if (checksum(text) !== sum) throw new Error("its checksum is another");
     const bytes = bytesOf(text);
-    const count = (name) => shapes[name].reduce((product, size) => product * size, 1);
-    const total = NAMES.reduce((all, name) => all + count(name), 0);
-    const rows = NAMES.reduce((all, name) => all + count(name) / shapes[name].at(-1), 0);
+    const count = (shape) => shape.reduce((product, size) => product * size, 1);
+    const total = Object.values(shapes).reduce((all, shape) => all + count(shape), 0);
+    const rows = Object.values(shapes).reduce((all, shape) => all + count(shape.slice(0, -1)), 0);
     const first = shapes.W_V[0] * shapes.W_V[1];
     const [sought, scales] = [[0, first], [4 * first, rows]].map(([from, size]) => new Float32Array(bytes.buffer, from, size));
     const from = 4 * (first + rows);
     const whole = new (bytes.length === from + total ? Int8Array : Int16Array)(bytes.buffer, from);
     const weights = { sought };
     let [at, row] = [0, 0];
-    for (const name of NAMES) {
-      const values = (weights[name] = new Float32Array(count(name)));
+    for (const [name, shape] of Object.entries(shapes)) {
+      const values = (weights[name] = new Float32Array(count(shape)));
       for (let i = 0; i < values.length; row++) {
-        for (const end = i + shapes[name].at(-1); i < end; i++) values[i] = whole[at++] * scales[row];
+        for (const end = i + shape.at(-1); i < end; i++) values[i] = whole[at++] * scales[row];
       }
     }
     return weights;
@@ -113,10 +115,8 @@ miiii.core = function () {
     const [scores, moved] = [heads, heads * d].map((n) => new Float32Array(count * n));
     for (let h = 0; h < heads; h++) {
       const part = (name) => w[name].subarray(h * d * e, (h + 1) * d * e);
-      const [met, values, out] = [1, e, d].map((n) => new Float32Array(count * n));
-      addProduct(met, tokens, w.sought.subarray(h * d), count, d, 1);
-      addProduct(values, tokens, part("W_V"), count, d, e);
-      addProduct(out, values, part("W_O"), count, e, d);
+      const met = product(tokens, w.sought.subarray(h * d, (h + 1) * d), 1, count);
+      const out = product(product(tokens, part("W_V"), e, count), part("W_O"), d, count);
       for (let t = 0; t < count; t++) {
         scores[t * heads + h] = met[t];
         moved.set(out.subarray(t * d, (t + 1) * d), (t * heads + h) * d);
@@ -135,25 +135,16 @@ miiii.core = function () {
     const t0 = (n % p) * heads, t1 = (p + Math.floor(n / p)) * heads, t2 = 2 * p * heads;
     for (let h = 0; h < heads; h++) {
       const top = Math.max(scores[t0 + h], scores[t1 + h], scores[t2 + h]);
-      const e0 = Math.exp(scores[t0 + h] - top), e1 = Math.exp(scores[t1 + h] - top);
-      const e2 = Math.exp(scores[t2 + h] - top), sum = e0 + e1 + e2;
-      shares[3 * h] = e0 / sum;
-      shares[3 * h + 1] = e1 / sum;
-      shares[3 * h + 2] = e2 / sum;
+      const powers = [t0, t1, t2].map((t) => Math.exp(scores[t + h] - top));
+      const sum = powers[0] + powers[1] + powers[2];
+      powers.forEach((power, place) => (shares[3 * h + place] = power / sum));
     }
   }
-  /* What every number makes each head attend to. */
-  function allShares(net) {
-    const shares = new Float32Array(net.p ** 2 * 3 * net.heads);
-    for (let n = 0; n < net.p ** 2; n++) attend(net, n, shares.subarray(3 * net.heads * n));
-    return shares;
-  }
-  /* A table of the tokens (token, head, column), met by what each head attends to; a head that is taken out gives its
-   * mean. */
+  /* A table of tokens, heads and columns, met by what each head attends to; a head that is out gives its mean. */
   function addHeads(out, { p, heads }, n, shares, table, cols, means, { active, factors }) {
     let count = 0;
     for (let h = 0; h < heads; h++) {
-      const mean = means && means[h];
+      const mean = means[h];
       for (let place = 0; place < 3 && !mean; place++) {
         const share = shares[3 * h + place];
         if (share < 1e-8) continue; // adds nothing that single precision would keep
@@ -167,7 +158,7 @@ miiii.core = function () {
   /* The ReLU, and means in the place of neurons that are taken out. */
   function rectify(net, edit, { neurons }) {
     for (let j = 0; j < net.m; j++) if (neurons[j] < 0) neurons[j] = 0;
-    if (edit) edit.neurons.forEach((j, i) => (neurons[j] = edit.neuronMeans[i]));
+    edit.neurons.forEach((j, i) => (neurons[j] = edit.neuronMeans[i]));
   }
   /* From the neurons to the stream at the end. */
   function finish(net, { mid, neurons, post, active, factors }) {
@@ -180,23 +171,29 @@ miiii.core = function () {
     post.set(mid);
     addRows(post, 0, active, factors, count, net.W_out, net.d);
   }
-  /* Take a wave of n mod q out of the stream; its cosine and sine are less their means. */
-  function removeWave(post, task, n, { q, k, cos, sin, means }) {
+  /* The cosine and the sine of a wave of n mod q, less their means. */
+  function swing(task, n, { q, k, means }) {
     const angle = (2 * Math.PI * ((k * task.residue(n, q)) % q)) / q;
-    const a = Math.cos(angle) - means[0], b = Math.sin(angle) - means[1];
-    for (let i = 0; i < post.length; i++) post[i] -= a * cos[i] + b * sin[i];
+    return [Math.cos(angle) - means[0], Math.sin(angle) - means[1]];
   }
-  /* One number through the network. An edit says what is taken out, and what stands there instead: {heads: {2: mean},
-   * neurons: [j...], neuronMeans: [...], waves: [{q, k, cos, sin, means}...]}. */
+  function removeWaves(post, task, n, waves) {
+    for (const wave of waves) {
+      const [a, b] = swing(task, n, wave);
+      for (let i = 0; i < post.length; i++) post[i] -= a * wave.cos[i] + b * wave.sin[i];
+    }
+  }
+  /* What is taken out, and what stands there instead; waves are [{q, k, cos, sin, means}...]. */
+  const WHOLE = { heads: {}, headReads: {}, neurons: [], neuronMeans: [], waves: [] };
+  /* One number through the network. */
   function forward(net, task, n, edit, room) {
     attend(net, n, room.shares);
     room.mid.set(net.base);
-    addHeads(room.mid, net, n, room.shares, net.moved, net.d, edit && edit.heads, room);
+    addHeads(room.mid, net, n, room.shares, net.moved, net.d, edit.heads, room);
     room.neurons.fill(0);
     addProduct(room.neurons, room.mid, net.W_in, 1, net.d, net.m);
     rectify(net, edit, room);
     finish(net, room);
-    if (edit) edit.waves.forEach((wave) => removeWave(room.post, task, n, wave));
+    removeWaves(room.post, task, n, edit.waves);
     room.logits.fill(0);
     addProduct(room.logits, room.post, net.W_U, 1, net.d, net.size);
     return room.logits;
@@ -218,6 +215,7 @@ miiii.core = function () {
   }
 
   return {
-    addRows, addProduct, taskOf, network, roomFor, allShares, addHeads, rectify, finish, removeWave, forward, best, answers,
+    WHOLE, addRows, addProduct, product, taskOf, network, roomFor, attend, addHeads, rectify, finish,
+    swing, removeWaves, forward, best, answers,
   };
 };
