@@ -3,6 +3,7 @@
 import ast
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -131,11 +132,12 @@ def _defaults(page: str, source: str) -> dict[str, Any]:
     tagged = [cell.source for cell in cells if "parameters" in cell.metadata.get("tags", [])]
     found = {}
     for line in ast.parse("\n".join(tagged)).body:
-        try:
-            found[line.targets[0].id] = ast.literal_eval(line.value)  # type: ignore[attr-defined]
-        except (AttributeError, ValueError):
-            raise ValueError(
-                f"the parameters cell of {page} holds {ast.unparse(line)!r}; it takes only lines "
-                "of the form name = literal, so that a reader can set each from outside"
-            ) from None
+        with suppress(ValueError):  # of what is no literal
+            if isinstance(line, ast.Assign) and isinstance(line.targets[0], ast.Name):
+                found[line.targets[0].id] = ast.literal_eval(line.value)
+                continue
+        raise ValueError(
+            f"the parameters cell of {page} holds {ast.unparse(line)!r}; it takes only lines "
+            "of the form name = literal, so that a reader can set each from outside"
+        )
     return found
