@@ -17,9 +17,10 @@ HERE = Path(__file__).parent
 # Many saves in a short run; tracing the other probes would take most of a child's time.
 OFTEN = TINY.replace(probes=("zero_loss",), eval_every=3)
 # Everything is imported before children are forked, and JAX starts no thread until it computes,
-# so that a child costs a fraction of a fresh interpreter. A line "FOLDER WHEN SECONDS" asks for a
-# child that is killed so long after its start, or after its first news in training, or never; it
-# is answered with the exit code or minus the signal, and with how long the child lived.
+# so that a child costs a fraction of a fresh interpreter. A line "FOLDER NEWS SECONDS" asks for a
+# child that is killed so long after it has told that many news of its training; with fewer than
+# none it is never killed. The answer has the exit code or minus the signal, how many news were
+# told, and how long the child lived.
 DRIVER = """
 import os, signal, sys, time, traceback
 from pathlib import Path
@@ -46,21 +47,22 @@ def child(folder, started):
     os._exit(0)
 
 for line in sys.stdin:
-    name, when, seconds = line.split()
+    name, news, seconds = line.split()
     ready, started = os.pipe()
     process = os.fork()
     if not process:
         child(Path(name), started)
     os.close(started)
-    if when != "start":
-        os.read(ready, 1)
-    began = time.perf_counter()
-    if when != "never":
+    born = time.perf_counter()
+    told = 0
+    while told != int(news) and os.read(ready, 1):
+        told += 1
+    if int(news) >= 0:
         time.sleep(float(seconds))
         os.kill(process, signal.SIGKILL)
     ended = os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
     os.close(ready)
-    print(ended, time.perf_counter() - began, flush=True)
+    print(ended, told, time.perf_counter() - born, flush=True)
 """
 
 
@@ -78,11 +80,11 @@ def go_on(tmp_path):
         env=os.environ | flags,
     )
 
-    def ask(folder, when="never", seconds=0.0):
-        driver.stdin.write(f"{folder} {when} {seconds}\n")
+    def ask(folder, news=-1, seconds=0.0):
+        driver.stdin.write(f"{folder} {news} {seconds}\n")
         driver.stdin.flush()
-        ended, trained = driver.stdout.readline().split()
-        return int(ended), float(trained)
+        ended, told, lived = driver.stdout.readline().split()
+        return int(ended), int(told), float(lived)
 
     yield ask
     driver.communicate(timeout=60)
@@ -90,16 +92,20 @@ def go_on(tmp_path):
 
 def test_killed_at_random_moments_a_run_goes_on_to_the_same_end(tmp_path, go_on):
     assert go_on(tmp_path / "compiling")[0] == 0
-    ended, seconds = go_on(tmp_path / "whole")
+    ended, news, seconds = go_on(tmp_path / "whole")
     assert ended == 0
     whole = runs.load(tmp_path / "whole")
     moments, kills, epochs = random.Random(0), 0, set()
     folders = (tmp_path / f"run{i}" for i in itertools.count())
     folder = next(folders)
-    # Kills shall fall into training, not only before it.
+    # Most kills fall into training, wherever this machine spends its time; some fall before it.
     while kills < 6 or (len(epochs) <= 3 and kills < 20):
-        when = "start" if kills % 5 == 4 else "training"
-        ended, _ = go_on(folder, when, moments.uniform(0, seconds))
+        if kills % 5 == 4:
+            ended, *_ = go_on(folder, 0, moments.uniform(0, seconds))
+        else:
+            ended, *_ = go_on(
+                folder, moments.randint(1, news // 2), moments.uniform(0, seconds / news)
+            )
         assert ended in (0, -signal.SIGKILL), f"after {kills} kills a child failed"
         kills += ended == -signal.SIGKILL
         if (folder / "run.json").exists():
