@@ -98,7 +98,7 @@ def advance(
     problem: Problem, state: tuple[Plain, PyTree, Array], n_epochs: Int[Array, ""]
 ) -> tuple[tuple[Plain, PyTree, Array], Float[Array, ""]]:
     """Take steps inside one compiled loop."""
-    transformation = optimiser(problem.config.optim)
+    transformation = optimiser(problem.config.optim, problem.config.train.epochs)
 
     def step(_: Array, carry: tuple) -> tuple:
         (model, opt_state, epoch), _ = carry
@@ -112,4 +112,4 @@ def advance(
 
 def initial_state(model: Plain, config: Config) -> tuple[Plain, PyTree, Array]:
     """The state before the first step."""
-    return model, optimiser(config.optim).init(model), jnp.zeros((), jnp.int32)
+    return model, optimiser(config.optim, config.train.epochs).init(model), jnp.zeros((), jnp.int32)

@@ -18,20 +18,26 @@ TINY = 1e-30
 BETAS = (0.9, 0.98)
 
 
-def orthogonal(rate: Rate, decay: Number) -> optax.GradientTransformation:
+def orthogonal(learning_rate: Rate, weight_decay: Number) -> optax.GradientTransformation:
     """Return AdamW behind `orthogonal_gradient`."""
-    return optax.chain(orthogonal_gradient(), optax.adamw(rate, *BETAS, weight_decay=decay))
+    return optax.chain(
+        orthogonal_gradient(), optax.adamw(learning_rate, *BETAS, weight_decay=weight_decay)
+    )
 
 
-def egalitarian(rate: Rate, decay: Number) -> optax.GradientTransformation:
+def egalitarian(learning_rate: Rate, weight_decay: Number) -> optax.GradientTransformation:
     """Return gradient descent with `equal_columns`, and decay on every weight."""
-    steps = optax.add_decayed_weights(decay), optax.scale_by_learning_rate(rate)
+    steps = optax.add_decayed_weights(weight_decay), optax.scale_by_learning_rate(learning_rate)
     return optax.chain(equal_columns(), *steps)
 
 
-def clipped(rate: Rate, decay: Number, max_norm: float = 2.0) -> optax.GradientTransformation:
+def clipped(
+    learning_rate: Rate, weight_decay: Number, max_norm: float = 2.0
+) -> optax.GradientTransformation:
     """Return AdamW before `clip_units`."""
-    return optax.chain(optax.adamw(rate, *BETAS, weight_decay=decay), clip_units(max_norm))
+    return optax.chain(
+        optax.adamw(learning_rate, *BETAS, weight_decay=weight_decay), clip_units(max_norm)
+    )
 
 
 clipped_at_1, clipped_at_4 = partial(clipped, max_norm=1.0), partial(clipped, max_norm=4.0)

@@ -13,7 +13,6 @@ from jaxtyping import Bool, Float
 from .shares import Anova, Grids, Values, prime_anova, side_of
 from .waves import Waves, turns
 
-DRAWS = 50  # random orders to compare with
 FALSE_FINDS = 0.05  # how many primes, or waves, a unit without any is expected to show
 
 

@@ -47,7 +47,7 @@ class Refused(click.ClickException):
 
 
 class Commands(click.Group):
-    """Commands, what can fail in which though the code is right is said in one line."""
+    """A group of commands whose expected errors are said in one line, without a traceback."""
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run a command; raise ClickException for what can fail though the code is right."""
@@ -111,6 +111,10 @@ def _run(arguments: Sequence[str] | None) -> int:
 
 def _short(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _exact(value: int | float) -> str:
+    return short if type(value)(short := _short(value)) == value else str(value)
 
 
 class _Listed(click.ParamType):
@@ -239,7 +243,7 @@ def _combinations(base: Config, changes: dict[str, Any]) -> Iterator[tuple[str, 
     common = base.replace(**changes)
     for values in itertools.product(*lists.values()):
         chosen = dict(zip(lists, values, strict=True))
-        name = ",".join(f"{f}={_short(value)}" for f, value in chosen.items() if len(lists[f]) > 1)
+        name = ",".join(f"{f}={_exact(value)}" for f, value in chosen.items() if len(lists[f]) > 1)
         yield name, common.replace(**chosen)
 
 
@@ -263,7 +267,7 @@ def runs_table(found: Sequence["Run | RunError"]) -> str:
 
 def run_page(run: "Run") -> str:
     """Say what a run is and, task by task, what it has learned and when."""
-    from .losses import MASTERED, first_epoch
+    from .losses import MASTERED, NEVER, first_epoch
 
     info, (name, differs) = run.info, nearest_preset(run.config)
     settled = f" (settled since {info['settled_since']})" if info["settled_since"] >= 0 else ""
@@ -281,8 +285,8 @@ def run_page(run: "Run") -> str:
     rows: list[tuple[str, ...]] = [header]
     for i, modulus in enumerate(run.task.moduli):
         both = [run.metrics.split("accuracy", split)[:, i] for split in ("train", "validation")]
-        epochs = (first_epoch(run.metrics["epoch"], accuracy) for accuracy in both)
-        reached = ("-" if epoch is None else f"{epoch:,}" for epoch in epochs)
+        epochs = (first_epoch(run.metrics["epoch"], accuracy, MASTERED) for accuracy in both)
+        reached = ("-" if epoch == NEVER else f"{epoch:,.0f}" for epoch in epochs)
         rows.append((f"mod {modulus}", *(f"{a[-1]:.3f}" for a in both), *reached))
     note = f"(at {MASTERED}: first recorded epoch of that accuracy, - for never)"
     return "\n".join([*lines, "", columns(rows), note])

@@ -33,9 +33,10 @@ PRIME: Accepted = (lambda p: 5 <= p <= LARGEST_P and is_prime(p), f"a prime from
 COUNT: Accepted = (lambda n: 1 <= n < 2**31, "a whole number of at least 1 and below 2147483648")
 COUNT_OR_ZERO: Accepted = (lambda n: 0 <= n < 2**31, "a whole number from 0 to 2147483647")
 SHARE: Accepted = (lambda x: 0 <= x < 1, "a number in [0, 1)")
+FRACTION: Accepted = (lambda x: 0 < x < 1, "a number in (0, 1)")
 POSITIVE: Accepted = (lambda x: x > 0, "a number above 0")
 UPDATE: Accepted = (
-    lambda name: re.fullmatch(r"adamw|muon|[\w.]+:\w+", name) is not None,
+    lambda name: re.fullmatch(r"adamw|muon|\w+(\.\w+)*:\w+", name) is not None,
     "adamw, muon, or module:function of a module that Python can import from here",
 )
 NOT_NEGATIVE: Accepted = (lambda x: x >= 0, "a number of at least 0")
@@ -51,20 +52,22 @@ def is_prime(number: int) -> bool:
     return number > 1 and all(number % d for d in range(2, int(number**0.5) + 1))
 
 
+@dataclass(frozen=True, kw_only=True)
 class Section:
     """Fields that are checked when they are set."""
 
     def __post_init__(self) -> None:
         """Refuse values that a field does not accept; whole numbers may stand for reals."""
-        for name, kind in get_type_hints(type(self)).items():
-            value = getattr(self, name)
-            if kind is float and type(value) is int:
-                object.__setattr__(self, name, float(value))
+        kinds = get_type_hints(type(self))
+        for field in dataclasses.fields(self):
+            value, kind = getattr(self, field.name), kinds[field.name]
+            if kind is float and type(value) is int and abs(value) < 2**1023:
+                object.__setattr__(self, field.name, float(value))
             elif not _fits(value, kind):
-                raise self.error(name, describe(kind))
-            accepts, words = fields()[name].metadata["accepted"]
+                raise self.error(field.name, describe(kind))
+            accepts, words = field.metadata["accepted"]
             if not accepts(value):
-                raise self.error(name, words)
+                raise self.error(field.name, words)
 
     def error(self, name: str, accepted: str) -> ValueError:
         """Return the error for a field's value, given what it accepts instead."""
@@ -78,7 +81,7 @@ class TaskConfig(Section):
 
     name: TaskName = option("miiii", "task family")
     p: int = option(113, "prime base of the two digits; the grid has p*p inputs", PRIME)
-    train_fraction: float = option(0.5, "share of the p*p inputs trained on, in (0, 1)")
+    train_fraction: float = option(0.5, "share of the p*p inputs trained on, in (0, 1)", FRACTION)
     n_validation: int = option(1000, "validation inputs (all left if fewer); rest is test", COUNT)
     shuffle: Shuffle = option("joint", "basis task: one permutation for all tasks, or one per task")
     masked: tuple[int, ...] = option((2, 3, 5, 7), "masked task: moduli with zero loss weight")
@@ -86,8 +89,8 @@ class TaskConfig(Section):
     def __post_init__(self) -> None:
         """Refuse values that no experiment can have."""
         super().__post_init__()
-        if self.name == "masked" and not set(filter(is_prime, range(self.p))) - set(self.masked):
-            raise self.error("masked", f"a list that leaves out a prime below p={self.p}")
+        if self.name == "masked" and not set(self.masked) < set(filter(is_prime, range(self.p))):
+            raise self.error("masked", f"primes below p={self.p}, and not all of them")
         if not 0 < self.n_train < self.p**2:
             empty = "training" if self.n_train <= 0 else "validation"
             raise self.error(
@@ -118,8 +121,7 @@ class ModelConfig(Section):
         """Refuse values that no experiment can have."""
         super().__post_init__()
         if self.d_model % self.n_heads:
-            divisors = [h for h in range(1, self.d_model + 1) if self.d_model % h == 0]
-            raise self.error("n_heads", f"a divisor of d_model={self.d_model}: {divisors}")
+            raise self.error("n_heads", f"a divisor of d_model={self.d_model}")
 
     @property
     def d_head(self) -> int:
@@ -140,7 +142,7 @@ class OptimConfig(Section):
     update: str = option("adamw", "update rule: adamw, muon, or module:function", UPDATE)
     learning_rate: float = option(3e-4, "step size", POSITIVE)
     warmup: int = option(0, "first epochs, in which the step size rises from 0", COUNT_OR_ZERO)
-    cooldown: float = option(0.0, "last share of the epochs, in which it falls to 0", SHARE)
+    cooldown: float = option(0.0, "last share of epochs, in which the step size falls to 0", SHARE)
     weight_decay: float = option(1 / 3, "decoupled weight decay, on every weight", NOT_NEGATIVE)
     beta1: float = option(0.9, "AdamW decay of the first moment, in [0, 1)", SHARE)
     beta2: float = option(0.98, "AdamW decay of the second moment, in [0, 1)", SHARE)
@@ -161,7 +163,9 @@ class TrainConfig(Section):
     eval_every: int = option(256, "epochs between evaluations beside log-spaced ones", COUNT)
     evals_per_octave: int = option(8, "log-spaced evaluations per doubling of the epoch", COUNT)
     wide_per_octave: int = option(4, "log-spaced records of the wide probes, per doubling", COUNT)
-    n_snapshots: int = option(24, "log-spaced epochs at which the weights are kept", COUNT_OR_ZERO)
+    n_snapshots: int = option(
+        24, "log-spaced epochs at which the weights are kept, at most", COUNT_OR_ZERO
+    )
     settled_share: float = option(
         0.25,
         "stop once all tasks have validated at 0.999 for this share of epochs (0: never)",
@@ -185,15 +189,17 @@ class TrainConfig(Section):
     @property
     def snapshots(self) -> tuple[int, ...]:
         """The log-spaced epochs, from 1 to the last, at which the weights are kept."""
-        if self.n_snapshots == 0:
-            return ()
-        spaced = np.geomspace(1, self.epochs, self.n_snapshots)
-        return tuple(sorted({int(e) for e in np.round(spaced)} | {self.epochs}))
+        first = 1 if self.n_snapshots > 1 else self.epochs
+        spaced = np.geomspace(first, self.epochs, self.n_snapshots)
+        return tuple(sorted({int(e) for e in np.round(spaced)}))
 
     def ends_at(self, epoch: int, settled_since: int) -> bool:
         """Return whether a run ends with a record: at the last epoch, or settled for long enough.
 
-        Settled is a run of which all tasks are; since an earlier epoch, or -1 for not now.
+        Args:
+            epoch: The epoch of the record.
+            settled_since: Epoch since which every record found all tasks trained on settled; -1
+                if this one did not.
         """
         enough = self.settled_share * self.epochs
         settled = 0 < enough <= epoch - settled_since and settled_since >= 0
@@ -239,12 +245,15 @@ class Config:
         """
         try:
             sections = json.loads(text)
-            values, unknown = _flat(sections), set(sections) - set(vars(cls()))
+            given = {(section, name) for section, own in sections.items() for name in own.keys()}
         except (ValueError, AttributeError) as error:
             raise ValueError(f"this is no JSON of sections of fields: {text}") from error
-        if unknown:
-            raise ValueError(f"unknown sections {unknown}; give {', '.join(vars(cls()))}")
-        return cls().replace(**values)
+        usual = dataclasses.asdict(cls())
+        if unknown := set(sections) - set(usual):
+            raise ValueError(f"unknown sections {unknown}; give {', '.join(usual)}")
+        if wrong := sorted(f"{s}.{name}" for s, name in given if name not in usual[s]):
+            raise ValueError(f"unknown fields {wrong}; give those that `to_json` writes")
+        return cls().replace(**_flat(sections))
 
     def replace(self, **values: Any) -> "Config":
         """Return a copy with fields changed, each named without its section: ``replace(p=31)``.
@@ -301,7 +310,7 @@ def describe(kind: Any) -> str:
     if get_origin(kind) is Literal:
         return "one of " + ", ".join(get_args(kind))
     if get_origin(kind) is tuple:
-        return f"a list, each item {describe(get_args(kind)[0])}"
+        return f"a list without repetition, each item {describe(get_args(kind)[0])}"
     return {int: "a whole number", float: "a finite number", str: "a name"}[kind]
 
 
@@ -313,5 +322,6 @@ def _fits(value: Any, kind: Any) -> bool:
     if get_origin(kind) is Literal:
         return value in get_args(kind)
     if get_origin(kind) is tuple:
-        return type(value) is tuple and all(_fits(item, get_args(kind)[0]) for item in value)
+        items = type(value) is tuple and all(_fits(item, get_args(kind)[0]) for item in value)
+        return items and len(set(value)) == len(value)
     return type(value) is kind and (kind is str or math.isfinite(value))

@@ -98,12 +98,12 @@ def neuron_frequency(neurons: Real[np.ndarray, "neurons x0 x1"]) -> NeuronFreque
 
 
 def active_frequencies(
-    power: Real[Tensor, "*batch k0 k1"], deviations: float = 2.0
+    power: Real[Tensor, "*batch k0 k1"],
 ) -> Bool[Tensor, "*batch k0 k1"]:
-    """Return which entries of each `frequency_power_2d` stand out: power > μ + deviations·σ.
+    """Return which entries of each `frequency_power_2d` stand out: power > μ + 2σ.
 
     μ and σ are taken over the map without its constant entry [0, 0], which is never active.
-    By Cantelli's inequality a map has at most 1/(1 + deviations²) of its entries active.
+    By Cantelli's inequality a map has at most a fifth of its entries active.
 
     Source: the paper's ω > μ + 2σ (Fig. 16), here for each neuron by itself.
     """
@@ -111,7 +111,7 @@ def active_frequencies(
     flat = _floats(power).reshape(*power.shape[:-2], -1)
     varying = flat[..., 1:]
     threshold = varying.mean(axis=-1, keepdims=True)
-    threshold = threshold + deviations * varying.std(axis=-1, keepdims=True)
+    threshold = threshold + 2 * varying.std(axis=-1, keepdims=True)
     floor = _rounding(flat.sum(axis=-1, keepdims=True))
     active = varying > xp.maximum(threshold, floor)
     return xp.concat([xp.zeros_like(active[..., :1]), active], axis=-1).reshape(power.shape)
@@ -124,14 +124,14 @@ class KeyFrequencies(NamedTuple):
     active: Bool[np.ndarray, " frequencies"]
 
 
-def key_frequencies(embedding: Real[np.ndarray, "p d"], deviations: float = 2.0) -> KeyFrequencies:
+def key_frequencies(embedding: Real[np.ndarray, "p d"]) -> KeyFrequencies:
     """Find the frequencies that an embedding of p digits uses, the mean over digits removed.
 
-    One is key if the norm of its cos or sin row of F·W_E exceeds μ + deviations·σ of the norms.
+    One is key if the norm of its cos or sin row of F·W_E exceeds μ + 2σ of the norms.
     """
     power = (fourier_1d(embedding) ** 2).sum(axis=1)[1:]
     norms = np.sqrt(power)
-    stands_out = (norms > norms.mean() + deviations * norms.std()).reshape(-1, 2).any(axis=1)
+    stands_out = (norms > norms.mean() + 2 * norms.std()).reshape(-1, 2).any(axis=1)
     pairs = power.reshape(-1, 2).sum(axis=1)
     share = pairs / (pairs.sum() or 1)
     return KeyFrequencies(np.append(0, share), np.append(False, stands_out))
@@ -188,6 +188,8 @@ def fourier_gini(columns: Real[np.ndarray, "p columns"]) -> float:
 
 def pearson(a: Real[np.ndarray, " d"], b: Real[np.ndarray, " d"]) -> float:
     """Return the correlation of two vectors over their entries; NaN if one is constant."""
+    if not np.ptp(a) or not np.ptp(b):  # less its mean, it is rounding
+        return np.nan
     return cosine_similarity(a - a.mean(), b - b.mean())
 
 

@@ -1,7 +1,7 @@
 """Interventions: take parts of the network out, and see what each task loses.
 
-A part is set to its mean over all inputs, which keeps what the part always says, or to zero, which
-removes that too. That is an edit of the forward pass: all that follows is computed again. Any
+A part is set to its mean over all inputs, which keeps what the part always says. That is an edit
+of the forward pass: all that follows is computed again. Any
 other edit is written by hand, such as one that takes waves of n mod 7 out of the neurons,
 ``{"neurons": lambda _: jnp.asarray(waves.remove(activations.neurons, waves_of([7])))}``.
 """
@@ -20,7 +20,6 @@ from .model import SITES, Activations, Edit, Transformer
 from .tasks import Task
 
 Tensor = np.ndarray | Array
-FILLS = ("mean", "zero")
 
 
 class Scores(NamedTuple):
@@ -37,37 +36,37 @@ def score(
 
     ValueError for logits that do not have one row for each input, or for no rows.
     """
-    shape = (len(task.digits), task.n_classes)
+    shape, chosen = (len(task.digits), task.n_classes), _inputs(task, rows)
     if logits.shape != shape:
         raise ValueError(f"logits of shape {logits.shape} were given; this task has {shape}")
-    chosen = np.arange(shape[0]) if rows is None else np.asarray(rows)
-    if not len(chosen) or not 0 <= chosen.min() <= chosen.max() < shape[0]:
-        raise ValueError(f"rows={chosen} were given; give one or more inputs, 0 to {shape[0] - 1}")
     values, answers = jnp.asarray(logits)[chosen], jnp.asarray(task.targets[chosen])
     return Scores(*_means(values, answers, task.class_sizes))
 
 
-def ablate(activations: Activations, site: str, units: Sequence[int], fill: str = "mean") -> Edit:
-    """Return the edit that sets some units of a site to their mean over all inputs, or to zero.
+def ablate(
+    activations: Activations, site: str, units: Sequence[int] | Int[Tensor, " units"]
+) -> Edit:
+    """Return the edit that sets some units of a site to their mean over all inputs.
 
     At the site ``attention`` a head's pattern is held: what it reads still varies, its choice of
-    digit does not. ValueError for another site or fill, or a number that no unit has.
+    digit does not. ValueError for another site, or for what is no number of a unit.
 
     Args:
         activations: Activations over all inputs.
         site: One of `model.SITES`.
         units: Numbers of heads, neurons or coordinates, on the site's second axis.
-        fill: ``"mean"`` or ``"zero"``.
     """
-    if site not in SITES or fill not in FILLS:
-        known = f"a site of {', '.join(SITES)}, and a fill of {', '.join(FILLS)}"
-        raise ValueError(f"site={site!r}, fill={fill!r} were given; give {known}")
+    if site not in SITES:
+        raise ValueError(f"site={site!r} was given; give one of {', '.join(SITES)}")
     values = np.asarray(getattr(activations, site))
     count = values.shape[1]
-    if wrong := [unit for unit in units if not 0 <= unit < count]:
-        raise ValueError(f"no unit of {site} is {wrong}; the {count} units are 0 to {count - 1}")
+    if wrong := [u for u in units if isinstance(u, bool | np.bool_) or not 0 <= u < count]:
+        raise ValueError(
+            f"no unit of {site} is {wrong}; the {count} units are 0 to {count - 1}, and those of "
+            "a mask are np.flatnonzero(mask)"
+        )
     chosen = np.isin(np.arange(count), units).reshape(1, -1, *[1] * (values.ndim - 2))
-    instead = values.mean(axis=0, keepdims=True) * (fill == "mean")
+    instead = values.mean(axis=0, keepdims=True)
     return {site: Partial(_set_to, jnp.asarray(chosen), jnp.asarray(instead))}
 
 
@@ -77,10 +76,18 @@ def logits_with(
     """Compute the logits of an edited network, over all inputs or some rows of them.
 
     An edit has functions by site, as `Transformer.activations` takes them. All that follows them
-    is computed again; the edits of this module compile once.
+    is computed again; the edits of this module compile once. ValueError for no rows.
     """
-    digits = task.digits if rows is None else task.digits[np.asarray(rows)]
-    return _edited_logits(model, jnp.asarray(digits), dict(edit))
+    return _edited_logits(model, jnp.asarray(task.digits[_inputs(task, rows)]), dict(edit))
+
+
+def _inputs(task: Task, rows: Int[Tensor, " rows"] | None) -> Int[np.ndarray, " rows"]:
+    """Return the numbers of some inputs, or of all; ValueError for none, or one that is not."""
+    last = len(task.digits) - 1
+    chosen = np.arange(last + 1) if rows is None else np.asarray(rows)
+    if not len(chosen) or not 0 <= chosen.min() <= chosen.max() <= last:
+        raise ValueError(f"rows={chosen} were given; give one or more inputs, 0 to {last}")
+    return chosen
 
 
 def _set_to(chosen: Array, instead: Array, values: Array) -> Array:

@@ -21,13 +21,11 @@ NEVER = math.inf  # stands for the epoch of what did not happen
 
 
 def first_epoch(
-    epochs: Int[np.ndarray, " ticks"],
-    accuracy: Float[np.ndarray, " ticks"],
-    level: float = MASTERED,
-) -> int | None:
-    """Return the first recorded epoch at which an accuracy reached a level, None for never."""
+    epochs: Int[np.ndarray, " ticks"], accuracy: Float[np.ndarray, " ticks"], level: float
+) -> float:
+    """Return the first recorded epoch at which an accuracy reached a level, or `NEVER`."""
     reached = np.flatnonzero(accuracy >= level)
-    return int(epochs[reached[0]]) if len(reached) else None
+    return float(epochs[reached[0]]) if len(reached) else NEVER
 
 
 def task_losses(logits: Logits, targets: Targets, class_sizes: Sizes) -> PerTask:

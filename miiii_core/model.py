@@ -155,9 +155,10 @@ class Transformer(eqx.Module):
     def activations(
         self, digits: Int[np.ndarray | Array, "n 2"], edit: Edit | None = None
     ) -> Activations:
-        """Compute everything on the way to the logits, in float32 and with nothing dropped.
+        """Compute everything on the way to the logits, with nothing dropped.
 
-        ValueError if an edit names no site, or changes the shape of an array.
+        Products are in float32, or in float64 if the weights are. ValueError for digits that are
+        no pairs, or not in ``range(p)``; and if an edit names no site, or changes a shape.
 
         Args:
             digits: The pairs (x0, x1), both in ``range(p)``.
@@ -165,6 +166,15 @@ class Transformer(eqx.Module):
                 from which all that follows is computed. A ``jax.tree_util.Partial`` of a function
                 and arrays compiles once for all arrays of their shapes, a lambda each time.
         """
+        concrete = not isinstance(digits, jax.core.Tracer)
+        pairs = digits.ndim == 2 and digits.shape[1] == 2
+        if not pairs or (
+            concrete and digits.size and not 0 <= digits.min() <= digits.max() < self.p
+        ):
+            raise ValueError(
+                f"digits of shape {digits.shape} were given; give pairs of shape (n, 2), all in "
+                f"range({self.p})"
+            )
         with numerics(self.config):
             return _activations(self, jnp.asarray(digits), edit or {})
 

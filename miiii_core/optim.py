@@ -190,8 +190,9 @@ def muon(
 def update_rule(config: OptimConfig, rate: Rate, decay: Number) -> optax.GradientTransformation:
     """Return what turns a filtered gradient into an update, as ``config.update`` names it.
 
-    ``module:function`` is a function of somebody else's, which is called with the learning rate,
-    a number or a function of the epoch, and the weight decay. ValueError if it is not found.
+    ``module:function`` is a function of somebody else's, such as ``optax:lion``. It is called with
+    ``learning_rate``, a number or a function of the epoch, and ``weight_decay``. ValueError if it
+    is not found, or is no function.
 
     Source: Loshchilov & Hutter (2019) for AdamW, here with decay on every weight.
     """
@@ -203,16 +204,19 @@ def update_rule(config: OptimConfig, rate: Rate, decay: Number) -> optax.Gradien
         rule = getattr(importlib.import_module(module), function)
     except (ImportError, AttributeError) as error:
         raise ValueError(f"update={config.update!r} was not found: {error}") from error
-    return rule(rate, decay)
+    if not callable(rule):
+        raise ValueError(f"update={config.update!r} is {rule!r}, and no function")
+    updates: optax.GradientTransformation = rule(learning_rate=rate, weight_decay=decay)
+    return updates
 
 
 def optimiser(
-    config: OptimConfig, traced: TracedHyperparameters = UNTRACED, epochs: int = 0
+    config: OptimConfig, epochs: int, traced: TracedHyperparameters = UNTRACED
 ) -> optax.GradientTransformation:
     """Chain the filter and the update rule; the state is the pair of theirs.
 
-    The step size rises in a straight line during warm-up, and falls in one during the cooldown at
-    the end of so many epochs.
+    The step size rises in a straight line during warm-up, and falls in one during the cooldown,
+    the last of all ``epochs``.
     """
     top, decay = (traced.value(config, name) for name in ("learning_rate", "weight_decay"))
 

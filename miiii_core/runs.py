@@ -23,6 +23,7 @@ from .batch import fit_many
 from .config import Config, Precision, batch_fields
 from .files import held
 from .model import numerics, weight_type
+from .optim import optimiser
 from .presets import PRESETS, nearest_preset, preset, train_command
 from .probes import metric_axes
 from .stored import (
@@ -82,7 +83,7 @@ def train(
 
     Raises:
         RunError: if the folder holds a run or anything else; nothing is touched.
-        ValueError: if the device is not there or the experiment does not fit.
+        ValueError: if device or update rule is not there, or the experiment does not fit.
         OSError: if the folder cannot be written, is held by another process, or lacks room.
         TrainingDiverged: if the loss stops being finite; the last good state is kept.
         Interrupted: on Ctrl-C; everything is saved, and `resume` goes on.
@@ -137,12 +138,15 @@ def cached(which: str | int | Path | Config, *, progress: bool = True, **overrid
         overrides: Fields to change, as in `Config.replace`; None leaves a field alone.
 
     Raises:
-        ValueError: for an unknown preset or field.
+        ValueError: for what is neither a preset nor a folder, or for an unknown field.
         RunError: for no finished run in a folder, a large run not there, or a shipped one damaged.
     """
     changes = {name: value for name, value in overrides.items() if value is not None}
     which = which if isinstance(which, Path | Config) else str(which)  # papermill reads 7 as an int
-    if isinstance(which, str) and which not in PRESETS and Path(which).is_dir():
+    if isinstance(which, str) and which not in PRESETS:
+        if not Path(which).is_dir():
+            known = ", ".join(sorted(PRESETS))
+            raise ValueError(f"{which!r} is no folder of a run, and no preset; these are {known}")
         which = Path(which)
     if isinstance(which, Path):
         return _finished(load(which), changes)
@@ -229,10 +233,12 @@ def _start(
     every = list(configs.values())
     for folder in configs:
         if folder.is_file() or any(not files.is_leftover(path) for path in folder.glob("*")):
-            raise RunError(
-                f"{folder} is not empty, and what is there is never overwritten; choose a new "
-                f"folder, or go on with the run in it: {_resume_command(folder)}"
-            )
+            advice = "choose a new folder"
+            with suppress(RunError):
+                if not load(folder).finished:
+                    advice += f", or go on with the run in it: {_resume_command(folder)}"
+            raise RunError(f"{folder} is not empty, and nothing there is overwritten; {advice}")
+        optimiser(configs[folder].optim, 1)  # an update rule that is not there is told before
     _make_room(configs, devices)
     recorders = [Recorder(*own, first_info(own[1], devices[0])) for own in configs.items()]
     with jax.default_device(devices[0]), numerics(every[0].model):
@@ -297,11 +303,11 @@ def _record(recorders: Sequence[Recorder], news: News, progress: bool) -> None:
     """Train runs to their ends, saving on the way; raises what `train` raises."""
     first, many = recorders[0], len(recorders) > 1
     where = first.folder.parent if many else first.folder
-    go_on = _resume_command(first.folder) + (" and so with the others" if many else "")
+    others = " and so with the others" if many else ""
     began, end = time.perf_counter(), first.config.train.epochs
     bar = tqdm(desc=where.name, total=end, unit="epoch", disable=not progress, file=_Screen(),
                dynamic_ncols=True)  # fmt: skip
-    with bar, _stopping_cleanly(where, go_on) as stopped:
+    with bar, _stopping_cleanly(where, _resume_command(first.folder) + others) as stopped:
         for each in news:
             kept = [(recorders[i], recorders[i].take(now)) for i, now in each.items()]
             going = [(recorder, now) for recorder, now in kept if now is not None]
@@ -319,8 +325,10 @@ def _record(recorders: Sequence[Recorder], news: News, progress: bool) -> None:
                     unfinished = "interrupted" if stop else "running"
                     recorder.save(now, "finished" if now.last else unfinished)
             first.saved_at = time.perf_counter() if late else first.saved_at
-            if stop and (unended := [now for _, now in going if not now.last]):
-                error = Interrupted(f"stopped at epoch {unended[0].epoch}; go on with: {go_on}")
+            if stop and (unended := [each for each in going if not each[1].last]):
+                recorder, now = unended[0]
+                go_on = _resume_command(recorder.folder) + others
+                error = Interrupted(f"stopped at epoch {now.epoch}; go on with: {go_on}")
                 error.number = stopped[0]
                 raise error
     if first.diverged and not many:
@@ -391,7 +399,7 @@ def book_folder() -> Path | None:
 
 def _find_shipped(config: Config, *, rounded: bool) -> Run | None:
     """The shipped run of a configuration, checked; in another precision too if that will do."""
-    shelf = {run.config.digest: run for run in shipped_runs()}
+    shelf = {run.config.digest: run for run in shipped_runs() if run.finished}
     for precision in (config.model.precision, *(get_args(Precision) if rounded else ())):
         if run := shelf.get(config.replace(precision=precision).digest):
             verify(run)

@@ -40,7 +40,7 @@ from . import files
 from . import train as training
 from .config import Config
 from .files import FileDamaged
-from .losses import GENERALISED, NEVER, first_epoch
+from .losses import GENERALISED, first_epoch
 from .model import WEIGHT_NAMES, Activations, Transformer, numerics
 from .probes import metric_axes
 from .tasks import SPLITS, Task
@@ -72,7 +72,12 @@ class Metrics(dict[str, np.ndarray]):
         raise KeyError(f"{name!r} was not recorded; recorded are {sorted(self)}")
 
     def split(self, name: str, split: str) -> np.ndarray:
-        """Return one split of an array with axes (epoch, split, task), as (epoch, task)."""
+        """Return one split of an array with axes (epoch, split, task), as (epoch, task).
+
+        ValueError for a split that is not one of `tasks.SPLITS`.
+        """
+        if split not in SPLITS:
+            raise ValueError(f"split={split!r} is none of {', '.join(SPLITS)}")
         return self[name][:, SPLITS.index(split)]
 
     def until(self, epoch: int) -> "Metrics":
@@ -143,10 +148,9 @@ class Run:
         return self.model if epoch == self.epoch else self._weights(SNAPSHOT.format(epoch))
 
     def learned_at(self, level: float = GENERALISED) -> Float[np.ndarray, " tasks"]:
-        """Return the epoch at which each task first had a validation accuracy, `NEVER` if not."""
+        """Return the epoch at which each task's validation accuracy reached a level, or `NEVER`."""
         epochs, accuracy = self.metrics["epoch"], self.metrics.split("accuracy", "validation")
-        found = [first_epoch(epochs, task, level) for task in accuracy.T]
-        return np.array([NEVER if epoch is None else epoch for epoch in found], float)
+        return np.array([first_epoch(epochs, task, level) for task in accuracy.T])
 
     def _arrays(self, name: str) -> dict[str, np.ndarray]:
         try:

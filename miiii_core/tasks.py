@@ -23,7 +23,7 @@ def task_columns(class_sizes: Sequence[int]) -> tuple[slice, ...]:
     return tuple(slice(int(e) - size, int(e)) for e, size in zip(ends, class_sizes, strict=True))
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Task:
     r"""A family of classification tasks over one p x p grid of inputs.
 

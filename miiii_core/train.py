@@ -34,9 +34,10 @@ class TrainState(eqx.Module):
     """Everything that training changes; a run resumed from it goes on to the bit."""
 
     model: Transformer  #: The weights
-    opt_state: PyTree  #: State of the filter and of AdamW
+    opt_state: PyTree  #: State of the filter and of the update rule
     epoch: Int[Array, ""]  #: Number of steps taken
-    settled_since: Int[Array, ""]  #: Epoch since which every record found all tasks settled, or -1
+    #: Epoch since which every record found all tasks trained on settled; -1 if the last did not
+    settled_since: Int[Array, ""]
 
 
 class Problem(eqx.Module):
@@ -106,7 +107,7 @@ def initial_state(config: Config, task: Task) -> TrainState:
     sizes = {"p": task.p, "n_tasks": len(task.moduli), "n_classes": task.n_classes}
     with numerics(config.model):
         model = Transformer(config.model, **sizes, key=root_keys(config)["init"])
-        opt_state = optimiser(config.optim, epochs=config.train.epochs).init(model)
+        opt_state = optimiser(config.optim, config.train.epochs).init(model)
         return TrainState(model, opt_state, jnp.zeros((), jnp.int32), jnp.full((), -1, jnp.int32))
 
 
@@ -131,7 +132,7 @@ def step(problem: Problem, state: TrainState) -> tuple[TrainState, Float[Array, 
     """Take one full-batch step; also return the loss before it."""
     loss, gradient = _slope(problem, state)
     config = problem.config
-    transformation = optimiser(config.optim, problem.traced, config.train.epochs)
+    transformation = optimiser(config.optim, config.train.epochs, problem.traced)
     updates, opt_state = transformation.update(gradient, state.opt_state, state.model)
     model = optax.apply_updates(state.model, updates)
     return TrainState(model, opt_state, state.epoch + 1, state.settled_since), loss
@@ -209,14 +210,8 @@ def fit(config: Config, task: Task, state: TrainState) -> Iterator[Progress]:
     Raises:
         TrainingDiverged: when the loss stops being finite; the error names the epoch.
     """
-    problem, epoch, ticks = Problem.of(config, task), int(state.epoch), config.train.ticks
-    if epoch == 0:
-        yield _record(problem, state)
-    chunk = 1
-    for tick in (t for t in ticks if t > epoch):
-        # Asked at ticks only, where a run that was never interrupted would have ended.
-        if epoch in ticks and config.train.ends_at(epoch, int(state.settled_since)):
-            return
+    problem, epoch, chunk = Problem.of(config, task), int(state.epoch), 1
+    for tick in [tick for tick in config.train.ticks if tick > epoch or epoch == 0]:
         while epoch < tick:
             n, began = min(chunk, tick - epoch), time.perf_counter()
             with numerics(config.model):
@@ -230,6 +225,8 @@ def fit(config: Config, task: Task, state: TrainState) -> Iterator[Progress]:
         now = _record(problem, state)
         state = now.state
         yield now
+        if now.last:
+            return
 
 
 def settled_since(accuracies: Float[np.ndarray, " tasks"], before: int, epoch: int) -> int:

@@ -2,8 +2,8 @@ r"""Waves of n mod q: their table, what of anything lies along them, and how to 
 
 A function of $n \bmod q$ is a sum of waves $e^{2\pi i k n / q}$. With $n = x_0 + p x_1$ each is a
 plane wave over both digits, of $k/q$ cycles per step of $x_0$ and $(pk \bmod q)/q$ per step of
-$x_1$. All is over the numbers 0..n-1, ascending, as the inputs of a `tasks.Task` are. What a wave
-meets in some values depends on their means over remainders alone, so few are written out for it.
+$x_1$. All is over the numbers 0..n-1, ascending, as the inputs of a `tasks.Task` are. A projection
+on waves of n mod q needs only means over the q remainders, so waves are written out over q numbers.
 """
 
 from collections.abc import Iterator, Sequence
@@ -16,7 +16,7 @@ from jaxtyping import Array, Bool, Float, Int
 from .fourier import matmul
 
 Tensor = np.ndarray | Array
-RANK = 1e-10  # share of the largest eigenvalue of a Gram matrix below which a direction is rounding
+WORST_CONDITION = 1e10  # of a Gram matrix: above it a direction of the waves is mere rounding
 
 
 class Waves(NamedTuple):
@@ -69,12 +69,13 @@ def owners(waves: Waves) -> Int[np.ndarray, " columns"]:
 
 
 def one_digit(waves: Waves, p: int) -> Waves:
-    """Return waves over a digit x that are those of n as x0 has them, and as x1 has them.
+    """Return the waves over one digit that occur in waves of n: k/q as x0 enters it, or x1.
 
     A table such as W_E is read by both digits and does not know which one asks.
     """
     q, k = np.tile(waves.modulus, 2), np.concatenate([waves.k, p * waves.k])
-    return Waves(*np.unique([q, np.minimum(k % q, -k % q)], axis=1))
+    k = np.minimum(k % q, -k % q)
+    return Waves(*np.unique([q[k > 0], k[k > 0]], axis=1))  # of n mod p, x1 has none
 
 
 def interaction(grids: Float[Tensor, "*batch x0 x1"]) -> Float[Tensor, "*batch x0 x1"]:
@@ -165,25 +166,28 @@ def project(values: Float[Tensor, "n units"], waves: Waves | Sequence[int]) -> P
     return Projection(coefficients, split, (rows**2).mean(axis=0))
 
 
-def remove(values: Float[Tensor, "n units"], waves: Waves) -> Float[np.ndarray, "n units"]:
-    """Return values over 0..n-1 without what waves explain of them by least squares.
+def remove(
+    values: Float[Tensor, "n units"], waves: Waves | Sequence[int]
+) -> Float[np.ndarray, "n units"]:
+    """Return values over 0..n-1 without what some waves, or all of some moduli, explain of them.
 
     The mean stays. For a table of digits, such as W_E[:p], give the waves of `one_digit`.
     """
-    coefficients, fit = project(values, waves).coefficients, np.zeros(values.shape)
-    for q, some, own in _by_modulus(waves):
+    chosen = waves if isinstance(waves, Waves) else waves_of(waves)
+    coefficients, fit = project(values, chosen).coefficients, np.zeros(values.shape)
+    for q, some, own in _by_modulus(chosen):
         fit += (columns(some, np.arange(q)) @ coefficients[own])[np.arange(len(fit)) % q]
     return np.asarray(values, float) - (fit - fit.mean(axis=0))
 
 
 @lru_cache(maxsize=4)
 def _inverse(modulus: tuple[int, ...], k: tuple[int, ...], n: int) -> np.ndarray:
-    """Return the inverse of the Gram matrix, which loses no digits as far as it is let through."""
+    """Return the inverse of the Gram matrix; ValueError if it is too ill-conditioned for one."""
     waves = Waves(np.array(modulus, int), np.array(k, int))
     products, apart = gram(waves, n), len(np.unique(waves.k / waves.modulus)) == len(k)
     if apart and len(products) < n:
         inverse = np.linalg.inv(products)
-        if np.abs(products).max(initial=0) * np.abs(inverse).max(initial=0) < 1 / RANK:
+        if np.abs(products).max(initial=0) * np.abs(inverse).max(initial=0) < WORST_CONDITION:
             return inverse
     raise ValueError(
         f"{n} numbers do not tell {len(k)} waves apart; give others, fewer, or more numbers"
@@ -199,7 +203,8 @@ def _by_modulus(waves: Waves) -> Iterator[tuple[int, Waves, Bool[np.ndarray, " c
 
 def _there(waves: Waves) -> Bool[np.ndarray, " both"]:
     """Return which of a cosine and a sine for each wave are there: at half a cycle no sine is."""
-    return np.stack([waves.k > 0, 2 * waves.k != waves.modulus], axis=1).ravel()
+    below_half = 2 * waves.k < waves.modulus
+    return np.stack([np.full_like(below_half, True), below_half], axis=1).ravel()
 
 
 def _classes(moduli: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:

@@ -186,11 +186,11 @@ def read_out(weights, digits, **put):
     return {name: np.stack([row[name] for row in rows]) for name in rows[0]}
 
 
-def put_to(fill, values, units):
-    """Some columns (axis 1) of values replaced by their mean over the inputs, or by zero."""
+def put_to_mean(values, units):
+    """Some columns (axis 1) of values replaced by their mean over the inputs."""
     changed = np.array(values)
     for unit in units:
-        changed[:, unit] = np.mean(changed[:, unit], axis=0) if fill == "mean" else 0
+        changed[:, unit] = np.mean(changed[:, unit], axis=0)
     return changed
 
 
@@ -250,10 +250,10 @@ def block_shares(grid, f0, f1):
     return shares
 
 
-def active_by_loop(power, deviations):
-    """Entries but [0, 0] above the mean plus so many deviations of the entries but [0, 0]."""
+def active_by_loop(power):
+    """Entries but [0, 0] above the mean plus two deviations of the entries but [0, 0]."""
     entries = [power[i, j] for i in range(len(power)) for j in range(len(power)) if i or j]
-    mask = power > np.mean(entries) + deviations * np.std(entries)
+    mask = power > np.mean(entries) + 2 * np.std(entries)
     mask[0, 0] = False
     return mask
 

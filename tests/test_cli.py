@@ -164,7 +164,7 @@ def test_commands_and_folders_that_will_not_do_are_refused(refused, copy, tmp_pa
         (2, "No such command 'trian'", ["trian"]),
         (2, "See: miiii --help", ["trian"]),
         (2, "Missing argument", ["resume"]),
-        (1, "never overwritten; choose a new folder", ["train", "--out", copy]),
+        (1, "nothing there is overwritten; choose", ["train", "--out", copy]),
         (1, "there is nothing to resume", ["resume", copy]),
         (1, "cannot write to", ["train", "--p", 7, "--out", tmp_path / "taken" / "run"]),
         (1, "there is no run in", ["resume", tmp_path / "none"]),

@@ -56,12 +56,12 @@ def test_whole_numbers_stand_for_reals_and_change_nothing():
 REFUSED = [
     ("name", "mii", "miiii, nanda, basis, masked, divisible"), ("p", 111, "prime from 5 to"),
     ("p", 46349, "to 46337"), ("p", 31.0, "whole number"), ("p", "31", "whole number"),
-    ("epochs", 2**31, "below 2147483648"), ("train_fraction", 0.0, "between 0 and 1"),
+    ("epochs", 2**31, "below 2147483648"), ("train_fraction", 0.0, r"\(0, 1\)"),
     ("train_fraction", float("nan"), "finite"), ("mlp_ratio", 0, "at least 1"),
     ("train_fraction", 1e-9, "leaves training inputs"), ("dropout", 1.0, r"\[0, 1\)"),
     ("train_fraction", 1 - 1e-9, "leaves validation inputs"), ("n_validation", 0, "at least 1"),
-    ("shuffle", "none", "joint, per-task"), ("masked", (2, "3"), "a list, each item a whole"),
-    ("n_heads", 3, r"divisor of d_model=256: \[1, 2, 4"), ("learning_rate", float("inf"), "finite"),
+    ("shuffle", "none", "joint, per-task"), ("masked", (2, "3"), "each item a whole"),
+    ("n_heads", 3, "divisor of d_model=256"), ("learning_rate", float("inf"), "finite"),
     ("weight_decay", -1.0, "at least 0"), ("eps", 0.0, "above 0"), ("grokfast", "adam", "ema, ma"),
     ("grokfast_lambda", -0.5, "at least 0"), ("grokfast_alpha", 1.0, r"\[0, 1\)"),
     ("grokfast_window", 0, "at least 1"), ("update", "lion", "adamw, muon"),
@@ -80,8 +80,10 @@ def test_a_wrong_value_names_the_field_the_value_and_what_is_accepted(name, valu
 
 
 def test_masking_every_task_is_refused():
-    with pytest.raises(ValueError, match=r"masked=\(2, 3, 5, 7\) .*a prime below p=11"):
+    with pytest.raises(ValueError, match=r"masked=\(2, 3, 5, 7\) .*primes below p=11"):
         TaskConfig(name="masked", p=11)
+    with pytest.raises(ValueError, match="primes below p=11"):
+        TaskConfig(name="masked", p=11, masked=(4,))
     assert TaskConfig(name="masked", p=11, masked=(2,)).masked == (2,)
 
 
@@ -89,7 +91,7 @@ def test_json_that_is_no_config_is_refused():
     for text, complaint in {
         "{": "no JSON of sections", "[]": "no JSON of sections of fields",
         '{"tusk": {}}': "unknown sections .*give task, model", '{"task": {"p": 4}}': "p=4",
-        '{"task": {"q": 3}}': r"unknown field.*'q'.*'d_model'",
+        '{"task": {"q": 3}}': "unknown fields .*task.q", '{"optim": {"p": 31}}': "optim.p",
         '{"task": {"train_fraction": NaN}}': "train_fraction=nan",
     }.items():  # fmt: skip
         with pytest.raises(ValueError, match=complaint):

@@ -97,14 +97,14 @@ def test_constant_neurons_have_no_frequency(dtype):
     assert not fourier.active_frequencies(fourier.frequency_power_2d(neurons)).any()
 
 
-@given(seeds, st.sampled_from([1.0, 2.0, 3.0]))
+@given(seeds)
 @few
-def test_active_frequencies_agree_with_a_loop_and_are_few(seed, deviations):
+def test_active_frequencies_agree_with_a_loop_and_are_few(seed):
     power = noise(seed, 4, 9, 9) ** 4
-    active = fourier.active_frequencies(power, deviations)
+    active = fourier.active_frequencies(power)
     for mask, energies in zip(active, power, strict=True):
-        np.testing.assert_array_equal(mask, oracles.active_by_loop(energies, deviations))
-        assert mask.sum() <= 80 / (1 + deviations**2)
+        np.testing.assert_array_equal(mask, oracles.active_by_loop(energies))
+        assert mask.sum() <= 80 / 5
 
 
 @pytest.mark.parametrize("planted", [(1,), (15,), (3, 15)])
@@ -159,7 +159,7 @@ def test_similarities_agree_with_numpy():
     np.testing.assert_allclose(fourier.pearson(a, b), np.corrcoef(a, b)[0, 1])
     cosine = a @ b / np.linalg.norm(a) / np.linalg.norm(b)
     np.testing.assert_allclose(fourier.cosine_similarity(a, b), cosine)
-    assert np.isnan(fourier.pearson(np.ones(3), np.arange(3.0)))
+    assert np.isnan(fourier.pearson(np.full(9, 0.1), np.arange(9.0)))
 
 
 CALLS = {

@@ -30,7 +30,6 @@ def test_scores_are_means_over_rows_by_loops(small, rows):
     np.testing.assert_allclose(found.accuracy, accuracy, rtol=1e-5)
 
 
-@pytest.mark.parametrize("fill", interventions.FILLS)
 @pytest.mark.parametrize(
     ("site", "removed"),
     [
@@ -38,11 +37,11 @@ def test_scores_are_means_over_rows_by_loops(small, rows):
         ("neurons", range(16)),
     ],
 )  # fmt: skip
-def test_parts_taken_out_and_all_that_follows_computed_again(small, site, removed, fill):
+def test_parts_taken_out_and_all_that_follows_computed_again(small, site, removed):
     task, model, a, clean = small
-    put = {site: oracles.put_to(fill, clean[site], removed)}
+    put = {site: oracles.put_to_mean(clean[site], removed)}
     expected = oracles.read_out(model.weights, task.digits, **put)["logits"]
-    edit = interventions.ablate(a, site, removed, fill)
+    edit = interventions.ablate(a, site, removed)
     np.testing.assert_allclose(interventions.logits_with(model, task, edit), expected, **CLOSE)
     some = interventions.logits_with(model, task, edit, SOME)
     np.testing.assert_allclose(some, expected[SOME], **CLOSE)
@@ -83,9 +82,11 @@ def test_other_parts_of_the_same_kind_compile_nothing(small):
         (lambda t, m, a: interventions.ablate(a, "neurons", [0, 16, -1]), ["[16, -1]", "0 to 15"]),
         (lambda t, m, a: interventions.ablate(a, "heads", [0]), ["'heads'", "head_out"]),
         (
-            lambda t, m, a: interventions.ablate(a, "neurons", [0], "median"),
-            ["'median'", "mean, zero"],
+            lambda t, m, a: interventions.ablate(a, "neurons", [False, True]),
+            ["0 to 15", "flatnonzero"],
         ),
+        (lambda t, m, a: interventions.logits_with(m, t, {}, np.array([49])), ["[49]", "to 48"]),
+        (lambda t, m, a: m.activations(np.array([[7, 3]])), ["(1, 2)", "range(7)"]),
         (lambda t, m, a: interventions.score(a.logits, t, np.array([-1])), ["[-1]", "0 to 48"]),
         (lambda t, m, a: interventions.score(a.logits[1:], t), ["(48, 10)", "(49, 10)"]),
         (

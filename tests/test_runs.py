@@ -272,11 +272,17 @@ def test_a_folder_that_holds_anything_is_refused_and_untouched(copy, tmp_path):
     (tmp_path / "out" / "thesis.tex").write_text("years of work")
     for folder in (copy, tmp_path / "out"):
         before = contents(folder)
-        with pytest.raises(RunError, match=f"{folder} is not empty.* never overwritten; choose"):
+        with pytest.raises(RunError, match=f"{folder} is not empty.*; choose a new folder$"):
             train(folder)
         assert contents(folder) == before
     with pytest.raises(RunError, match="finished at epoch 40: there is nothing to resume"):
         resume(copy)
+
+
+def test_an_update_rule_that_is_not_there_takes_no_folder(tmp_path):
+    with pytest.raises(ValueError, match="was not found"):
+        runs.train(TINY.replace(update="no_such:rule"), tmp_path / "out", progress=False)
+    assert not (tmp_path / "out").exists()
 
 
 def test_an_empty_folder_is_free_also_when_one_stands_in_it(tmp_path, monkeypatch, tiny_run):
@@ -625,9 +631,9 @@ def test_a_folder_hides_no_preset(root, tiny_run, tmp_path, monkeypatch):
 
 
 def test_cached_knows_no_other_names(root):
-    with pytest.raises(ValueError, match="unknown preset '7'"):
+    with pytest.raises(ValueError, match="'7' is no folder of a run, and no preset"):
         cached(7)  # what papermill makes of `-p run 7`
-    with pytest.raises(ValueError, match="unknown preset 'mi'; choose one of .*miiii"):
+    with pytest.raises(ValueError, match="'mi' is no folder.* these are .*miiii"):
         cached("mi")
     with pytest.raises(ValueError, match="unknown field"):
         cached(TINY, q=3)

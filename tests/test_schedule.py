@@ -3,7 +3,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from miiii_core.config import TrainConfig
-from miiii_core.losses import first_epoch
+from miiii_core.losses import NEVER, first_epoch
 from miiii_core.train import next_chunk
 
 quick = settings(deadline=None, max_examples=50)
@@ -27,7 +27,7 @@ def test_ticks_are_ascending_dense_early_and_hold_all_that_is_asked_for(values):
     wide, kept = config.wide_ticks, config.snapshots
     assert set(range(0, config.epochs, config.eval_every)) | set(wide) <= set(ticks)
     assert set(kept) | {0, config.epochs} <= set(wide)
-    assert len(kept) <= config.n_snapshots + 1 and bool(kept) == (config.n_snapshots > 0)
+    assert len(kept) <= config.n_snapshots and bool(kept) == (config.n_snapshots > 0)
     assert config.n_snapshots < 2 or (kept[0], kept[-1]) == (1, config.epochs)
     later = np.array(ticks[1:])
     widest = 2 ** (1 / config.evals_per_octave)
@@ -51,6 +51,5 @@ def test_a_run_ends_at_its_last_epoch_or_once_settled_for_long_enough():
 
 def test_first_epoch_at_a_level():
     epochs, accuracy = np.arange(4) * 10, np.array([0.5, 0.99, 0.7, 1.0])
-    assert first_epoch(epochs, accuracy) == 10
-    assert first_epoch(epochs, accuracy, 0.995) == 30
-    assert first_epoch(epochs, accuracy, 1.1) is None
+    assert [first_epoch(epochs, accuracy, level) for level in (0.5, 0.99, 0.995)] == [0, 10, 30]
+    assert first_epoch(epochs, accuracy, 1.1) == NEVER

@@ -157,6 +157,10 @@ def test_waves_that_the_numbers_do_not_tell_apart_are_refused(pairs, n):
         waves.remove(np.ones((n, 1)), Waves.of(pairs))
 
 
+def test_of_one_digit_waves_of_n_mod_p_have_no_constant():
+    assert waves.one_digit(waves.waves_of([P]), P).k.tolist() == [*range(1, P // 2 + 1)]
+
+
 def test_of_no_waves_nothing_is_removed():
     values, none = noise(0, P, 2), Waves.of([])
     np.testing.assert_array_equal(waves.remove(values, none), values)
