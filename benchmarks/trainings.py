@@ -67,7 +67,7 @@ def _neighbours(seed: int) -> list[Config]:
     return list(neighbours(center).values())
 
 
-GROUPS = {
+GROUPS: dict[str, Group] = {
     "bases": Group("when each task is learned in other bases", _bases, until_learned=True),
     "renamed": Group(
         "the same with the second digit's tokens renamed", lambda seed: _bases(seed)[:9],
@@ -76,6 +76,9 @@ GROUPS = {
     "shuffled": Group(
         "the same with shuffled labels, as a control of what is said of bases",
         lambda seed: [one.replace(name="basis", epochs=2048) for one in _bases(seed)[:9]],
+    ),
+    "shuffled-renamed": Group(
+        "the same of both at once", lambda seed: GROUPS["shuffled"].configs(seed), renamed=True
     ),
     "forks": Group("what a reading of the paper costs, at p = 41", _forks),
     "neighbours": Group("one step from the paper's settings", _neighbours),

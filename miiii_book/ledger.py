@@ -6,7 +6,6 @@
 """
 
 import html
-import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -22,7 +21,8 @@ from miiii_core.runs import Run, shipped_runs
 
 from .claims import LEDGER, MEASURES, find_claim
 from .claims.claim import CannotTell, Claim, Measure, Values, Verdict, activations, nearest
-from .numbers import RUNS, SHUFFLED, UNTRAINED, Evidence, Row, identity, kind_of, stored_rows
+from .figures.tables import set_symbols
+from .numbers import PLACES, RUNS, SHUFFLED, UNTRAINED, Evidence, Row, identity, stored_rows
 
 COLUMNS = ("claim", "paper", "ours", "verdict")
 _aligned = partial(tabulate, tablefmt="plain", disable_numparse=True)
@@ -133,13 +133,14 @@ class Ledger:
 def gather(found: Iterable[Run]) -> dict[str, list[Run]]:
     """Sort finished runs by kind; all of T_miiii once more, as ``bases``, to be compared.
 
+    A kind is the preset that a run is nearest to, of whatever size: ``miiii`` for miiii-small.
     Of a kind those count that are as a preset says, before others. Of each p they are those
     trained longest, one for each seed, that differ in nothing but that; the largest p first.
     """
     kinds: dict[str, list[Run]] = defaultdict(list)
     for run in found:
         if run.finished:
-            kinds[kind_of(run)].append(run)
+            kinds[nearest_preset(run.config)[0].removesuffix("-small")].append(run)
     evidence = {kind: list(_selected(runs)) for kind, runs in kinds.items()}
     return evidence | ({"bases": kinds["miiii"]} if "miiii" in kinds else {})
 
@@ -178,11 +179,14 @@ def examine_all(
             reason = f"needs a run of kind {', '.join(lacking)}"
         controls: dict[str, list[Row]] = {SHUFFLED: [], UNTRAINED: []}
         for row in _relevant(claim, stored):
-            # A row of shuffled labels about kinds that none of them stands for is no control.
-            same = row.subject == SHUFFLED and any(row.runs == one.runs for one in own)
-            if row.subject != RUNS and set(row.runs.values()) <= set(there) and not same:
+            # Shuffled labels beside runs that have none in their place are no control.
+            alone = row.subject == SHUFFLED and not set(row.runs) <= set(PLACES)
+            if row.subject != RUNS and set(row.runs.values()) <= set(there) and not alone:
                 controls[row.subject].append(row)
-        bases = {there[run] for row in own for run in row.runs.values() if run in there}
+        # A measure of several bases says itself how many they are.
+        together = MEASURES[claim.measure][0].together
+        here = [run for row in own for run in row.runs.values() if run in there and not together]
+        bases = {there[run] for run in here}
         aside = [row.numbers for row in rows if row not in own]
         return Finding(
             claim=claim,
@@ -322,14 +326,14 @@ def _selected(runs: Sequence[Run]) -> Iterator[Run]:
         yield from (alike[seed] for seed in sorted(alike))
 
 
-def _numbers(found: Finding) -> str:
+def _numbers(found: Finding, **look: Any) -> str:
     """Return a table of every number: the paper's, ours, and its range over seeds."""
     rows = [["number", "paper", "ours", "least", "most"]]
     for name, many in found.spread.items():
         row = [name, _number(found.claim.published.get(name)), _number(np.median(many))]
         rows.append(row + [_number(end(many)) if len(many) > 1 else "" for end in (min, max)])
     rows += [[name, "", _number(value), "", ""] for name, value in found.beside.items()]
-    return _aligned(rows) if found.by_seed else ""
+    return _aligned(rows, **look) if found.by_seed else ""
 
 
 def _number(value: float | np.floating | str | None) -> str:
@@ -359,21 +363,18 @@ def _as_row(found: Finding) -> str:
     """Make a row: the claim and what it comes to, with all else folded; numbers; the verdict."""
     claim, place = found.claim, found.claim.where.replace("#", ".html#")
     cells = [
-        f"{_set(claim.statement[:1].upper() + claim.statement[1:])}."
-        f'<p class="sentence">{_set(claim.sentence)}</p>'
-        f"<details><summary>{_set(claim.source)}: criterion and numbers</summary>\n"
-        f"<p>Criterion: {_set(claim.criterion)}; {_set(_history(claim))}</p>"
-        f'<p>{_set("; ".join(remarks(found)))}. <a href="{place}">Where it is shown</a>.</p>\n'
-        f"<pre>{html.escape(_numbers(found))}</pre></details>",
+        f"{set_symbols(claim.statement[:1].upper() + claim.statement[1:])}."
+        f'<p class="sentence">{set_symbols(claim.sentence)}</p>'
+        f"<details><summary>{set_symbols(claim.source)}: criterion and numbers</summary>\n"
+        f"<p>Criterion: {set_symbols(claim.criterion)}; {set_symbols(_history(claim))}</p>"
+        f"<p>{set_symbols('; '.join(remarks(found)))}. "
+        f'<a href="{place}">Where it is shown</a>.</p>\n'
+        f"<pre>{html.escape(_numbers(found, maxcolwidths=[26]))}</pre></details>",
         html.escape(claim.paper) or "–",
-        f"{ours(found)}<br><small>{_set(claim.number)}</small>" if ours(found) else "–",
+        f"{ours(found)}<br><small>{set_symbols(claim.number)}</small>" if ours(found) else "–",
         f"<strong>{found.verdict}</strong>" + ("<br>says little" if found.says_little else ""),
     ]
     row = "".join(f'<td data-label="{n}">{c}</td>' for n, c in zip(COLUMNS, cells, strict=True))
     kind = "holds little" if found.says_little else str(found.verdict)
-    return f'<tr id="claim-{claim.key}" class="{kind}">{row}</tr>\n'
-
-
-def _set(text: str) -> str:
-    """Return a text as HTML, the names of tasks and matrices set as the symbols they are."""
-    return re.sub(r"\b([TW])_(\w+)", r"<i>\1</i><sub>\2</sub>", html.escape(text))
+    head = f'<tr><th colspan="{len(COLUMNS)}">{claim.part}</th></tr>\n' if claim.part else ""
+    return f'{head}<tr id="claim-{claim.key}" class="{kind}">{row}</tr>\n'

@@ -13,7 +13,6 @@ import numpy as np
 
 from miiii_core.config import Config
 from miiii_core.losses import NEVER
-from miiii_core.presets import nearest_preset
 from miiii_core.runs import Run
 from miiii_core.train import initial_state
 
@@ -46,11 +45,6 @@ def identity(run: Run) -> str:
     """Return ``recipe/seed/weights``: digests of the configuration without seed, and of the end."""
     recipe, seed = run.config.replace(seed=0).digest, run.config.train.seed
     return f"{recipe}/{seed}/{run.info.get('files', {}).get('weights.npz', '')[:12]}"
-
-
-def kind_of(run: Run) -> str:
-    """Return the preset that a run is nearest to, of whatever size: ``miiii`` for miiii-small."""
-    return nearest_preset(run.config)[0].removesuffix("-small")
 
 
 def stored_rows() -> list[Row]:

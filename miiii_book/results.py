@@ -14,14 +14,14 @@ from jaxtyping import Float, Int
 from miiii_core.config import Config, differences
 from miiii_core.losses import NEVER, first_epoch
 from miiii_core.runs import Run, RunError, shipped_root
-from miiii_core.tasks import primes_below
 
 from .spaces import RECORDING, neighbours
 
 T = TypeVar("T")
 Row = Mapping[str, Any]
 BASES, RENAMED, NEIGHBOURS = "bases.jsonl", "renamed.jsonl", "neighbours.jsonl"
-SHUFFLED = "shuffled.jsonl"  # as BASES, with shuffled labels: another recipe, of the controls
+# As these, with shuffled labels: another recipe, that of the controls.
+SHUFFLED, SHUFFLED_RENAMED = "shuffled.jsonl", "shuffled-renamed.jsonl"
 # Fields in which trainings of one recipe may differ: size, seed, length, and what is recorded.
 FREE = ("p", "seed", "epochs", "settled_share", "eval_every", *RECORDING)
 
@@ -40,8 +40,7 @@ class Curve(NamedTuple):
 
     def reached(self, level: float) -> float:
         """Return the first epoch at which the mean had a level; `NEVER` for not at all."""
-        found = first_epoch(self.epochs, self.accuracy, level)
-        return NEVER if found is None else float(found)
+        return first_epoch(self.epochs, self.accuracy, level)
 
 
 def read_results(name: str, parse: Callable[[Row], T]) -> list[T]:
@@ -103,7 +102,8 @@ def trainings_of(runs: Sequence[Run]) -> Trainings:
 
 def renamed_of(runs: Sequence[Run]) -> Trainings:
     """Return the stored trainings of that recipe with the tokens of one digit renamed."""
-    return _alike(runs, read_results(RENAMED, _training))
+    stored = [*read_results(RENAMED, _training), *read_results(SHUFFLED_RENAMED, _training)]
+    return _alike(runs, stored)
 
 
 def by_base(trainings: Trainings) -> dict[int, Training]:
@@ -129,6 +129,4 @@ def _alike(runs: Sequence[Run], found: Iterable[tuple[Config, Training]]) -> Tra
 def _training(row: Row) -> tuple[Config, Training]:
     config = config_of(row)
     learned = np.array([NEVER if epoch is None else epoch for epoch in row["learned"]], float)
-    if len(learned) != len(primes_below(config.task.p)):
-        raise ValueError(f"{len(learned)} tasks at p = {config.task.p}")
     return config, Training(learned, int(row["last"]))

@@ -31,7 +31,6 @@ class Lead(NamedTuple):
     octaves: float  #: Doublings of the epoch by which they are ahead; negative: behind
     p_value: float  #: Share of random choices, for each q of as many bases, that are as far ahead
     symmetric: int  #: Number of tasks with symmetric digits, over all bases
-    others: int  #: Number of tasks without
 
 
 def lead_of(bases: Mapping[int, Training]) -> Lead | None:
@@ -59,7 +58,7 @@ def lead_of(bases: Mapping[int, Training]) -> Lead | None:
             column[modulus == q] = generator.permutation(symmetric[modulus == q])
     as_far = ~(_leads(left, drawn, octave) < lead - 1e-9)  # a choice that cannot be judged counts
     p_value = float((as_far.sum() + 1) / (DRAWS + 1))
-    return Lead(float(lead), p_value, int(symmetric.sum()), int((~symmetric).sum()))
+    return Lead(float(lead), p_value, int(symmetric.sum()))
 
 
 def _table(bases: Mapping[int, Training]) -> tuple[np.ndarray, ...]:

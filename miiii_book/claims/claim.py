@@ -79,6 +79,7 @@ class Claim:
     measure: str = ""
     given: str = ""
     changed: str = ""
+    part: str = ""
     paper: str = ""
     least_seeds: int = 1
     published: Mapping[str, float | str] = field(default_factory=dict)

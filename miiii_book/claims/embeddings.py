@@ -6,11 +6,11 @@ import numpy as np
 from jaxtyping import Float
 
 from miiii_core import fourier
-from miiii_core.chance import DRAWS
 from miiii_core.runs import Run
 
 from .claim import Measured, each
 
+DRAWS = 50  # random orders of the digits to compare with
 Embedding = Float[np.ndarray, "p d"]
 
 
@@ -52,12 +52,8 @@ def _positions(run: Run) -> Measured:
 
 def _ranks(run: Run) -> Measured:
     spectrum = fourier.singular_spectrum(digits_embedding(run))
-    found: dict[str, float] = {}
-    for percent in (50, 90):
-        ranks = int(fourier.ranks_for(spectrum.cumulative, percent / 100))
-        found[f"ranks for {percent} %"] = ranks
-        found[f"the same over p, {percent} %"] = ranks / run.task.p
-    return found
+    ranks = {n: fourier.ranks_for(spectrum.cumulative, n / 100) for n in (50, 90)}
+    return {f"the same over p, {n} %": found / run.task.p for n, found in ranks.items()}
 
 
 def _vectors(run: Run) -> Measured:

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float, Int, Real
 
 from miiii_core.chance import in_random_order
-from miiii_core.fourier import neuron_frequency
+from miiii_core.fourier import neuron_frequency, ranks_for
 from miiii_core.interventions import ablate, logits_with, score
 from miiii_core.losses import GENERALISED, NEVER
 from miiii_core.runs import Run
@@ -87,7 +87,12 @@ def generalising(run: Run) -> Measured:
 
 def _active(run: Run) -> Measured:
     require_probe("neuron_spectrum", run)
-    return {"active frequencies of a neuron": run.metrics["active_per_neuron"][-1]}
+    power = varying(unit_grids(run.task, activations(run).neurons)).power.sum(axis=0)
+    energy = np.sort((power.sum(axis=0) + power.sum(axis=1))[1:])[::-1]  # in either digit
+    return {
+        "frequencies in play": ranks_for(np.cumsum(energy) / energy.sum(), 0.9),
+        "active frequencies of a neuron": run.metrics["active_per_neuron"][-1],
+    }
 
 
 def explained_by_difference(

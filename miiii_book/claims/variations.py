@@ -31,21 +31,21 @@ def order_of(learned: Float[np.ndarray, " tasks"], moduli: Sequence[int]) -> tup
     return float(found.statistic), float(found.pvalue)
 
 
-def _several(runs: Sequence[Run]) -> dict[int, Training]:
-    bases = by_base(trainings_of(runs))
+def _several(runs: Sequence[Run], least: int = 0) -> dict[int, Training]:
+    """Return the trainings of each base from the least on; CannotTell for a single one."""
+    bases = {p: one for p, one in by_base(trainings_of(runs)).items() if p >= least}
     if len(bases) < 2:
         raise CannotTell(
-            f"{runs[0].folder.name} is of a recipe of which no other base is known; train one "
-            "with another --p, all else equal"
+            f"{runs[0].folder.name} is of a recipe of which no other base is known, or no larger "
+            "one where that is asked; train one with another --p, all else equal"
         )
     return bases
 
 
 def _symmetric(*runs: Run) -> Measured:
     bases = _several(runs)
-    found = lead_of(bases) or Lead(0.0, 1.0, 0, 0)
+    found = lead_of(bases) or Lead(0.0, 1.0, 0)
     return {
-        "bases": len(bases),
         "symmetric tasks": found.symmetric,
         "lead in octaves": found.octaves,
         "p-value": found.p_value,
@@ -86,13 +86,8 @@ def _shared(*runs: Run) -> Measured:
 
 def _larger(run: Run) -> Measured:
     """Compare the base of a run with the largest, until the shorter training of the two ended."""
-    bases, p = by_base(trainings_of([run])), run.task.p
-    own, other = bases[p], bases[max(bases)]
-    if max(bases) <= p:
-        raise CannotTell(
-            f"{run.folder.name} is of a recipe of which no larger base than {p} is known; train "
-            "one with a larger --p, all else equal"
-        )
+    bases = _several([run], least=run.task.p)
+    own, other = bases[run.task.p], bases[max(bases)]
     last = min(own.last, other.last)
     told = (np.array(run.task.moduli) >= FIRST) & (own.learned <= last)
     first, second = own.learned[told], other.learned[: len(told)][told]

@@ -58,16 +58,15 @@ def count_waves(
     Chance is known from `COUNTED` units in random order, and checked on as many others.
 
     Returns:
-        ``active``: waves above chance, mean over all neurons. ``distinct``: waves that one neuron
-        in twenty has, or more. ``by_rule``: waves above μ + 2σ of their neuron, mean over all
-        neurons: the paper's rule (Fig. 16), with waves of n mod q in place of the p-DFT's.
-        ``by_chance``: waves above chance in neurons in random order once more: what is meant by
-        none, and near `chance.FALSE_FINDS` if the levels are right.
+        ``active``: waves above chance, mean over all neurons. ``by_rule``: waves above μ + 2σ of
+        their neuron, mean over all neurons: the paper's rule (Fig. 16), with waves of n mod q in
+        place of the p-DFT's. ``by_chance``: waves above chance in neurons in random order once
+        more: what is meant by none, and near `chance.FALSE_FINDS` if the levels are right.
     """
     parts = np.asarray(interaction_of(neurons))
     found = prime_anova(parts, moduli)
     if not len(found.numbers):
-        return dict.fromkeys(("active", "distinct", "by_rule", "by_chance"), 0.0)
+        return dict.fromkeys(("active", "by_rule", "by_chance"), 0.0)
     alive, units = parts[:, found.numbers], parts.shape[1]
     above = levels(chance(alive, moduli, generator, COUNTED))
     fresh = active(chance(alive, moduli, generator, COUNTED), above).waves
@@ -75,7 +74,6 @@ def count_waves(
     mean, spread = (f(found.waves, axis=1, keepdims=True) for f in (np.mean, np.std))
     return {
         "active": float(waves.sum() / units),
-        "distinct": int((waves.sum(axis=0) >= units / 20).sum()),
         "by_rule": float((found.waves > mean + 2 * spread).sum() / units),
         "by_chance": float(fresh.sum() / len(fresh)),
     }
@@ -167,7 +165,6 @@ def _service(run: Run) -> Measured:
     return {
         "with a prime above chance": serving.sum(),
         "with exactly one": (many == 1).sum(),
-        "primes of the median one": median(many[serving]),
         "largest prime over all": median(largest[serving]),
     }
 
@@ -197,6 +194,7 @@ def _formula(run: Run) -> Measured:
         "weakest task, mod": run.task.moduli[weakest],
         "weakest task, accuracy": found.network[weakest],
         "weakest task, by its cosines": found.formula[weakest],
+        "weakest task, explained by them": found.explained[weakest],
     }
 
 
@@ -209,22 +207,19 @@ def _standing(run: Run) -> Measured:
         "rank correlation with accuracy": (
             spearmanr(found.margin[large], accuracy).statistic if told else 0.0
         ),
-        "nats by heart, median of them": median(found.by_heart[large]),
         "least accuracy of them": accuracy.min(initial=1.0),
     }
 
 
 def _memory(run: Run) -> Measured:
     require_course(run, len(run.snapshot_epochs))
-    large, (epochs, found) = np.array(run.task.moduli) > LARGE, standings(run)
+    large, (_, found) = np.array(run.task.moduli) > LARGE, standings(run)
     parts = (part[:, large] for part in (found.by_heart, found.margin))
     by_heart, margin = (np.array([median(each) for each in part]) for part in parts)
     return {
         "large primes": large.sum(),
         "nats by heart, most": by_heart.max(),
         "nats by heart, last": by_heart[-1],
-        "most by heart (epoch)": epochs[by_heart.argmax()],
-        "margin of the rule then": margin[by_heart.argmax()],
         "margin of the rule, last": margin[-1],
         "mean validation accuracy": run.metrics.split("accuracy", "validation")[-1].mean(),
     }
@@ -244,7 +239,6 @@ def _products(run: Run) -> Measured:
     )
     return {
         "share of neurons in clusters": sum(sizes) / neurons.shape[1],
-        "clusters": len(clusters),
         "phases written as computed": own,
         "as computed by another neuron": other,
         "wanted wave, single neurons": alone,
