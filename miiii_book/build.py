@@ -1,6 +1,5 @@
 """Execute the chapters that are stale, two at a time, and keep the results."""
 
-import ast
 import hashlib
 import json
 import logging
@@ -8,17 +7,13 @@ import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from functools import cache
 from importlib.metadata import version
-from importlib.util import resolve_name
-from itertools import accumulate
 from pathlib import Path
 from signal import SIGKILL
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 import click
-import jupytext
 import nbformat
 import papermill
 from jupyter_client.kernelspec import KernelSpec
@@ -61,21 +56,6 @@ def digest_of(value: Any, files: Iterable[Path]) -> str:
     return digest.hexdigest()
 
 
-def imported_files(code: str, root: Path = PACKAGES) -> set[Path]:
-    """Return the files below a folder of our packages that code imports, directly or not."""
-    found: set[Path] = set()
-    wanted = set(_imports(code, ""))
-    while wanted:
-        name = wanted.pop()
-        path = root.joinpath(*name.split("."))
-        for file in (path / "__init__.py", path.with_suffix(".py")):
-            if file.is_file() and file not in found:
-                found |= {file, *file.parent.glob(f"{file.stem}.*")}  # scripts and styles as well
-                package = name if file.stem == "__init__" else name.rpartition(".")[0]
-                wanted |= _imports(file.read_text("utf-8"), package)
-    return found
-
-
 def plan(root: Path, names: Sequence[str], parameters: Mapping[str, Any]) -> tuple[Execution, ...]:
     """Say for every chapter what it runs with and where the result is kept.
 
@@ -86,13 +66,13 @@ def plan(root: Path, names: Sequence[str], parameters: Mapping[str, Any]) -> tup
     given = assigned(chapters, names, wanted)
     tools = [sys.version_info[:2], os.environ.get("XLA_FLAGS"), *map(version, LIBRARIES)]
     shelf = runs.shipped_root() or root
-    common = [Path(__file__).with_name(f"{name}.py") for name in ("build", "kernel", "page")]
-    common += [*(root / "book" / "results").rglob("*"), *shelf.glob("*/run.json")]
+    # Any chapter may read nearly all of it: `page` asks the ledger, which measures anything.
+    code = [path for ending in ("py", "toml") for path in PACKAGES.glob(f"miiii_*/**/*.{ending}")]
+    common = [*code, *(root / "book" / "results").rglob("*"), *shelf.glob("*/run.json")]
     executions = []
     for chapter in chapters:
         both = {**chapter.defaults, **given[chapter.page]}
-        imported = imported_files(jupytext.writes(chapter.notebook(), "py:percent"))
-        files = [*common, *imported, *_run_files(both, shelf)]
+        files = [*common, *_run_files(both, shelf)]
         name = digest_of([chapter.content(), both, tools], files)[:16]
         result = root / "_run" / "executed" / chapter.name / f"{name}.ipynb"
         executions.append(Execution(chapter, given[chapter.page], result))
@@ -166,20 +146,6 @@ def execute(
         for name in ("papermill", "execution", "widgets"):
             part.metadata.pop(name, None)
     return executed
-
-
-@cache
-def _imports(code: str, package: str) -> frozenset[str]:
-    """Return the names of all modules that code may import, packages around them too."""
-    found = []
-    for node in ast.walk(ast.parse(code)):
-        if isinstance(node, ast.Import):
-            found += [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom):
-            home = resolve_name("." * node.level + (node.module or ""), package)
-            found += [f"{home}.{alias.name}" for alias in node.names]
-    parents = "{}.{}".format
-    return frozenset(each for name in found for each in accumulate(name.split("."), parents))
 
 
 def _run_files(parameters: Mapping[str, Any], shelf: Path) -> Iterable[Path]:

@@ -3,7 +3,6 @@
 import ast
 import json
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -130,14 +129,8 @@ def _defaults(page: str, source: str) -> dict[str, Any]:
     """Return what the cells tagged ``parameters`` assign."""
     cells = jupytext.reads(source, fmt="md:myst").cells
     tagged = [cell.source for cell in cells if "parameters" in cell.metadata.get("tags", [])]
-    found = {}
-    for line in ast.parse("\n".join(tagged)).body:
-        with suppress(ValueError):  # of what is no literal
-            if isinstance(line, ast.Assign) and isinstance(line.targets[0], ast.Name):
-                found[line.targets[0].id] = ast.literal_eval(line.value)
-                continue
-        raise ValueError(
-            f"the parameters cell of {page} holds {ast.unparse(line)!r}; it takes only lines "
-            "of the form name = literal, so that a reader can set each from outside"
-        )
-    return found
+    lines: list[Any] = ast.parse("\n".join(tagged)).body
+    try:
+        return {line.targets[0].id: ast.literal_eval(line.value) for line in lines}
+    except (AttributeError, ValueError) as error:
+        raise ValueError(f"parameters of {page} must be lines name = literal: {error}") from error

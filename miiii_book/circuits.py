@@ -6,10 +6,10 @@ beside random ones. Accuracy alone says little of a task with two classes: guess
 it. What is counted is the accuracy above guessing, as a share of what the intact network has.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache, partial
-from typing import Any, NamedTuple
+from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
@@ -113,16 +113,21 @@ class Tail(NamedTuple):
         return self.held.left_of(i, self.without(parts, self.held.columns[i])) <= BROKEN
 
 
-def selectivity(
-    tail: Tail, chosen: Sequence[Parts], draw: Callable[[Any, np.random.Generator], Parts]
-) -> Selectivity:
+def random_like(parts: Parts, units: int, generator: np.random.Generator) -> Parts:
+    """Draw as many neurons from so many, or directions, with none of these; half of all at most."""
+    if parts.ndim == 1:
+        return generator.permutation(np.setdiff1d(np.arange(units), parts))[: len(parts)]
+    drawn = generator.normal(size=parts.T.shape)
+    return np.linalg.qr(drawn - parts.T @ (parts @ drawn))[0].T
+
+
+def selectivity(tail: Tail, chosen: Sequence[Parts]) -> Selectivity:
     """Measure what taking out the parts of each task does to every task, beside random parts.
 
-    The tail is of inputs that these were not chosen by; ``draw`` returns random parts, as many as
-    the chosen ones that it is given.
+    The tail is of inputs that these were not chosen by.
     """
-    generator = np.random.default_rng(0)
-    drawn = [[draw(parts, generator) for _ in range(DRAWS)] for parts in chosen]
+    generator, units = np.random.default_rng(0), tail.swing.shape[1]
+    drawn = [[random_like(parts, units, generator) for _ in range(DRAWS)] for parts in chosen]
 
     def left_by(several: Sequence[Parts]) -> Float[np.ndarray, "broken tasks"]:
         return np.array([tail.held.left(tail.without(parts)) for parts in several])
@@ -229,18 +234,12 @@ def breaking_set(tail: Tail, found: Float[np.ndarray, "neurons tasks"], i: int) 
     return min(sets, key=cost)
 
 
-def random_set(chosen: Units, generator: np.random.Generator, units: int) -> Units:
-    """Draw as many from so many units, none of them chosen; half of the units at most."""
-    return generator.permutation(np.setdiff1d(np.arange(units), chosen))[: len(chosen)]
-
-
 def break_by_neurons(bench: Bench) -> Selectivity:
     """Break each task by a `breaking_set` of neurons, set to their means, beside random sets."""
     tail = bench.neurons(bench.choosing)
     found = evidence(tail)
     sets = [breaking_set(tail, found, i) for i in range(found.shape[1])]
-    draw = partial(random_set, units=len(found))
-    return selectivity(bench.neurons(bench.scoring), sets, draw)
+    return selectivity(bench.neurons(bench.scoring), sets)
 
 
 def smallest_basis(tail: Tail, i: int) -> Basis:
@@ -258,18 +257,12 @@ def smallest_basis(tail: Tail, i: int) -> Basis:
     return basis[: next((size for size in range(1, most) if tail.breaks(i, basis[:size])), most)]
 
 
-def random_basis(basis: Basis, generator: np.random.Generator) -> Basis:
-    """Draw as many orthonormal directions from what is orthogonal to some, half at most."""
-    drawn = generator.normal(size=basis.T.shape)
-    return np.linalg.qr(drawn - basis.T @ (basis @ drawn))[0].T
-
-
 @lru_cache(maxsize=1)
 def break_by_subspaces(bench: Bench) -> Selectivity:
     """Break each task by the fewest directions of the stream, beside random ones, as many."""
     tail = bench.stream(bench.choosing)
     bases = [smallest_basis(tail, i) for i in range(len(bench.run.task.columns))]
-    return selectivity(bench.stream(bench.scoring), bases, random_basis)
+    return selectivity(bench.stream(bench.scoring), bases)
 
 
 class Sieve(NamedTuple):

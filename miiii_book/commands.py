@@ -13,7 +13,9 @@ import click
 
 from miiii_core import cli
 from miiii_core.config import field_type, fields
-from miiii_core.presets import PRESETS, preset
+from miiii_core.presets import preset
+
+MANY = click.IntRange(1)
 
 
 @click.command()
@@ -60,8 +62,8 @@ def claims(
 
 @click.command()
 @click.argument("named", metavar="RUN")
-@click.option("--out", required=True, type=cli.FOLDER, help="the page, a file to write")
-def explore(named: str, out: Path) -> None:
+@click.option("--out", required=True, type=click.Path(dir_okay=False), help="the file to write")
+def explore(named: str, out: str) -> None:
     """Write a page in which a run, a preset or a folder, can be asked, broken and looked into.
 
     It is a single file that works from a disk, without a network.
@@ -71,18 +73,14 @@ def explore(named: str, out: Path) -> None:
         from miiii_core.files import write_atomic
 
         from . import explore as exploring
-    if out.is_dir() or not out.parent.is_dir():
-        raise ValueError(f"--out {out} will not do; give a file in a folder that exists")
-    if named not in PRESETS and not Path(named).is_dir():
-        raise runs.RunError(f"there is no run in {named}; give a preset's name, or a run's folder")
     content = exploring.page(runs.cached(named)).encode()
-    write_atomic(out, content)
+    write_atomic(Path(out), content)
     click.echo(f"open {out} ({len(content) / 1e6:.1f} MB)")
 
 
 @click.command()
 @cli.preset_option
-@click.option("--trials", default=32, show_default=True, help="trials that the study shall have")
+@click.option("--trials", type=MANY, default=32, show_default=True, help="trials of the study")
 @click.option("--storage", help="any Optuna storage URL  [a SQLite file among the runs]")
 @click.option("--study", help="first part of its name in the storage  [the task's]")
 @click.option("--choice", "choices", multiple=True, metavar="FIELD=A,B", help="values to try")
@@ -124,8 +122,8 @@ def search(base: str, trials: int, storage: str | None, study: str | None,
 @click.option("--entry", "entries", multiple=True, metavar="MODULE:FUNCTION",
               help="an update rule of your own, beside the others; repeatable")  # fmt: skip
 @click.option("--only", multiple=True, metavar="NAME", help="only this entrant; repeatable")
-@click.option("--trials", type=int, help="settings that each may try  [24; small: 6]")
-@click.option("--seeds", type=int, help="fresh seeds of the best setting  [5; small: 3]")
+@click.option("--trials", type=MANY, help="settings that each may try  [24; small: 6]")
+@click.option("--seeds", type=MANY, help="fresh seeds of the best setting  [5; small: 3]")
 @click.option("--storage", help="any Optuna storage URL  [a file among the runs]")
 @cli.quiet_option
 def race(

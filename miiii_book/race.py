@@ -8,7 +8,6 @@ training lie in an Optuna storage, so that a race stops, goes on, and is shared 
 import time
 from collections.abc import Collection, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -38,30 +37,24 @@ COURSES: dict[str, Config] = {
     "nanda": preset("nanda-small").replace(epochs=2048, **_SHORT),
     "small": preset("miiii-small").replace(p=13, d_model=32, epochs=1024, **_SHORT),
 }
-COMMON: Space = {
+COMMON: dict[str, tuple[Any, ...]] = {
     "learning_rate": (3e-4, 1e-3, 3e-3, 1e-2, 3e-2),
     "weight_decay": (0.0, 0.1, 0.3, 1.0, 3.0),
     "dropout": (0.0, 0.1, 0.2),
     "dropout_mask": ("shared", "sample"),
     "warmup": (0, 100),
 }
-FILTERS: Space = {"grokfast_lambda": (0.0, 0.5, 2.0, 5.0)}
-_SLOW: Space = {"grokfast_lambda": (0.5, 2.0, 5.0)}
+FILTERED = COMMON | {"grokfast_lambda": (0.0, 0.5, 2.0, 5.0)}
+_SLOW = COMMON | {"grokfast_lambda": (0.5, 2.0, 5.0)}
 _CLIPPED = tuple(f"miiii_book.entrants:{n}" for n in ("clipped", "clipped_at_1", "clipped_at_4"))
 
 
-@dataclass(frozen=True)
-class Entrant:
-    """A recipe: the fields that make it, and the values that it may choose from in others."""
+class Entrant(NamedTuple):
+    """A recipe: the fields that make it, and the values that it may choose from, by field."""
 
     name: str
     fixed: dict[str, Any]
-    own: Space
-
-    @property
-    def space(self) -> Space:
-        """All values that it may choose from, by field."""
-        return {**COMMON, **self.own}
+    space: Space
 
 
 def entrant_of(update: str, name: str | None = None, **fixed: Any) -> Entrant:
@@ -69,17 +62,17 @@ def entrant_of(update: str, name: str | None = None, **fixed: Any) -> Entrant:
 
     ``module:function`` is somebody's own; an entrant is called after its rule if not named.
     """
-    return Entrant(name or update, {"update": update, "grokfast": "ema", **fixed}, FILTERS)
+    return Entrant(name or update, {"update": update, "grokfast": "ema", **fixed}, FILTERED)
 
 
 ENTRANTS: dict[str, Entrant] = {
     entrant.name: entrant
     for entrant in (
-        Entrant("AdamW", {"grokfast": "none"}, {}),
+        Entrant("AdamW", {"grokfast": "none"}, COMMON),
         Entrant("Grokfast EMA", {"grokfast": "ema"}, _SLOW),
         Entrant("Grokfast MA", {"grokfast": "ma"}, _SLOW),
         entrant_of("miiii_book.entrants:orthogonal", "⊥Grad"),
-        Entrant("clipped units", {}, {**FILTERS, "update": _CLIPPED}),
+        Entrant("clipped units", {}, FILTERED | {"update": _CLIPPED}),
         entrant_of("miiii_book.entrants:egalitarian", "equal columns"),
         entrant_of("muon", "Muon"),
         entrant_of("adamw", "StableMax", loss="stablemax"),
@@ -126,11 +119,6 @@ def race(
             and what that lacks is trained and kept in a file among the runs.
         progress: Whether to show bars.
     """
-    if n_trials < 1 or not seeds or course.train.seed in seeds:
-        raise ValueError(
-            f"n_trials={n_trials}, seeds={list(seeds)} will not do; give at least one trial, and "
-            f"seeds other than {course.train.seed}, with which settings are searched"
-        )
     found = _shipped(course, entrants, n_trials, seeds) if storage is None else []
     known = [place.entrant for place in found]
     if missing := [entrant for entrant in entrants if entrant.name not in known]:

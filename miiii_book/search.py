@@ -54,8 +54,6 @@ def search(
             raise ValueError(f"{field} cannot be searched; fields that can are {', '.join(known)}")
         if not values or not all(isinstance(value, int | float | str) for value in values):
             raise ValueError(f"{field} has the values {list(values)}; give numbers or names")
-    if n_trials < 1:
-        raise ValueError(f"n_trials={n_trials} will not do; give at least 1")
     study = open_study(base, space, name, storage, seed)
 
     def answer(trial: Trial) -> float:

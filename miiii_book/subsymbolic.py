@@ -45,11 +45,6 @@ def surface(network: eqx.nn.MLP, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     return np.asarray(jax.vmap(jax.vmap(network))(points), float)
 
 
-def layers_of(network: eqx.nn.MLP) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Return weight (out, in) and bias (out,) of every layer, from the input on."""
-    return [(np.asarray(layer.weight), np.asarray(layer.bias)) for layer in network.layers]
-
-
 def disguised(network: eqx.nn.MLP, layer: int, order: np.ndarray, c: np.ndarray) -> eqx.nn.MLP:
     """Return the same function with the neurons of a hidden layer in another order and scale.
 

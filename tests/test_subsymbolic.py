@@ -13,7 +13,7 @@ FIT = subsymbolic.surface(NETWORK, X, Y)
 
 
 def test_a_surface_is_what_the_weights_say_at_each_point():
-    (W, b), (V, c), (u, d) = subsymbolic.layers_of(NETWORK)
+    (W, b), (V, c), (u, d) = (map(np.asarray, (each.weight, each.bias)) for each in NETWORK.layers)
     assert (W.shape, V.shape, u.shape) == ((WIDTH, 2), (WIDTH, WIDTH), (1, WIDTH))
     for i, x in enumerate(X):
         for j, y in enumerate(Y):
@@ -39,8 +39,8 @@ def test_equal_seeds_train_equal_networks():
 @quick
 def test_neurons_in_another_order_compute_the_same(order, layer):
     mixed = subsymbolic.disguised(NETWORK, layer, np.array(order), np.ones(WIDTH))
-    bias = subsymbolic.layers_of(NETWORK)[layer][1]
-    np.testing.assert_array_equal(subsymbolic.layers_of(mixed)[layer][1], bias[order])
+    bias = np.asarray(NETWORK.layers[layer].bias)
+    np.testing.assert_array_equal(mixed.layers[layer].bias, bias[order])
     np.testing.assert_allclose(subsymbolic.surface(mixed, X, Y), FIT, atol=1e-5)
 
 
