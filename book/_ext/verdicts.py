@@ -31,10 +31,10 @@ def setup(app: Sphinx) -> dict[str, bool]:
 
 
 def _links(claims: list[str], ledger: str) -> list[nodes.Node]:
-    """Return words with links: In the ledger: spike, reuse."""
+    """Return words with links: Verdicts: spike, reuse."""
     said: list[nodes.Node] = []
     for key in claims:
-        said.append(nodes.Text(", " if said else " In the ledger: "))
+        said.append(nodes.Text(", " if said else " Verdicts: "))
         address: dict[str, Any] = {"refuri": f"{ledger}#claim-{key}", "internal": True}
         said.append(nodes.reference("", key.replace("-", " "), **address))
     return said + [nodes.Text(".")] if said else []

@@ -13,10 +13,10 @@ from .effects import bar_panels, by_prime, dot_rows, outcomes, pairs, spans, sta
 from .grids import grid_plots, heat_maps, neuron_panel, phase_panels, polar_naturals
 from .style import panels
 from .tables import table
-from .training import curves, grokking_figure, ranking, training_maps
+from .training import curves, grokking_figure, training_maps
 
 __all__ = [
     "bar_panels", "by_prime", "curves", "dot_rows", "grid_plots", "grokking_figure", "heat_maps",
-    "neuron_panel", "outcomes", "pairs", "panels", "phase_panels", "polar_naturals", "ranking",
-    "spans", "stacked", "table", "training_maps",
+    "neuron_panel", "outcomes", "pairs", "panels", "phase_panels", "polar_naturals", "spans",
+    "stacked", "table", "training_maps",
 ]  # fmt: skip

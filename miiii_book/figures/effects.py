@@ -83,8 +83,6 @@ def dot_rows(
         controls: Values (draw,) of random controls by condition.
         baseline: Value without any change, drawn as a line.
     """
-    if not values:
-        raise ValueError("values is empty; give at least one {condition: (seed,)}")
     figure, axes = _rows(values, label, 1.0 + 0.42 * len(values))
     for row, name in enumerate(values):
         beside = (controls or {}).get(name, ())
@@ -140,44 +138,50 @@ def spans(values: Groups, label: str) -> Figure:
 
 
 @look()
-def outcomes(values: Groups, notes: Mapping[str, str], label: str, *, chance: float) -> Figure:
-    """Draw a bar of accuracy for each condition, from its first one down: what it came to.
+def outcomes(
+    epochs: Groups, lasts: Mapping[str, float], notes: Mapping[str, str], label: str
+) -> Figure:
+    """Draw a bar up to the epoch at which each condition got there, from its first one down.
 
     Args:
-        values: Accuracies (seed,) by condition; the bar is at their median, each seed a dot.
-        notes: What stands at the right of some conditions, such as when they got there.
-        chance: Accuracy of guessing, a grey line.
+        epochs: Epochs (seed,) by condition, infinite for never: the bar ends at their median, each
+            seed is a dot.
+        lasts: Where a condition that never got there ended; its bar is pale and goes on until then.
+        notes: What stands at the right of each condition.
+        label: What is reached.
     """
-    groups = checked_all(values, "values", "seed")
+    groups = checked_all(epochs, "epochs", "seed")
     figure, axes = _rows(groups, label, 1.1 + 0.44 * len(groups))
     for row, (name, seeds) in enumerate(groups.items()):
-        axes.barh(row, 1, height=0.62, color=PALE, alpha=0.3)
-        axes.barh(row, np.median(seeds), height=0.62, color=style.RULE)
+        there = bool(np.isfinite(np.median(seeds)))
+        look = {"color": style.RULE} if there else {"color": style.MEMORY, "alpha": 0.35}
+        axes.barh(row, np.median(seeds) if there else lasts[name], height=0.62, **look)
         if len(seeds) > 1:
-            height = row + np.linspace(-0.15, 0.15, len(seeds))
-            axes.plot(seeds, height, "o", color=style.INK, markersize=3.5)
-        note = f"{np.median(seeds):.3f}  {notes.get(name, '')}"
-        axes.annotate(note, (1.02, row), va="center", annotation_clip=False)
-    axes.axvline(chance, color=GREY, linestyle="--", linewidth=1.2)
-    axes.annotate(" guessing", (chance, -0.7), color=GREY, fontsize=9)
-    axes.set(xlim=(0, 1), ylim=(len(groups) - 0.4, -0.9))
+            axes.plot(seeds, row + np.linspace(-0.15, 0.15, len(seeds)), "o", color=style.INK, ms=3)
+        axes.annotate(notes[name], (1.02, row), xycoords=("axes fraction", "data"), va="center")
+    style.plain_log(axes.xaxis)
+    axes.set_xlim(left=100)
     return figure
 
 
 @look()
-def stacked(values: Groups, parts: Sequence[str], label: str) -> Figure:
-    """Draw a bar for each row, divided into parts.
+def stacked(
+    values: Groups, parts: Sequence[str], label: str, colours: Sequence[str] = COLOURS
+) -> Figure:
+    """Draw a bar for each row, divided into parts, with their sizes written in them.
 
     Args:
         values: Sizes (part,) by row, from the top.
-        parts: Names of the parts; the first two are in colour, dark and light, the others grey.
+        parts: Names of the parts.
+        label: What is counted.
+        colours: A colour for each part.
     """
     sizes = np.stack(list(checked_all(values, "values", len(parts)).values()))
     starts = np.cumsum(sizes, axis=1) - sizes
     figure, axes = _rows(values, label, max(2.0, 1.2 + 0.36 * len(sizes)))
-    colours = [COLOURS[0], COLOURS[2], "0.8", "0.55", "0.4"]
     for part, colour, width, left in zip(parts, colours, sizes.T, starts.T, strict=False):
-        axes.barh(range(len(sizes)), width, left=left, height=0.7, color=colour, label=part)
+        bars = axes.barh(range(len(sizes)), width, left=left, height=0.7, color=colour, label=part)
+        axes.bar_label(bars, [f"{n}" if n else "" for n in width], label_type="center", color="w")
     axes.set_xlim(0, sizes.sum(axis=1).max())
     figure.legend(loc="outside upper center", ncols=2)
     return figure

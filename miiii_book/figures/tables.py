@@ -1,7 +1,9 @@
 """Small tables for a notebook: columns in, a table out that a page and a terminal can show."""
 
 import csv
+import html
 import io
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from numbers import Real
@@ -10,7 +12,10 @@ from urllib.parse import quote
 
 from tabulate import tabulate
 
+from miiii_core.losses import NEVER
+
 MISSING = "–"
+RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 @dataclass(frozen=True)
@@ -20,7 +25,7 @@ class Table:
     columns: Mapping[str, list[Any]]
 
     def _repr_html_(self) -> str:
-        shown = self._as("html").replace("<table>", '<table class="table">', 1)
+        shown = self._as("unsafehtml").replace("<table>", '<table class="table">', 1)
         data = f"data:text/csv;charset=utf-8,{quote(self.csv())}"
         link = f'<a class="csv" download="table.csv" href="{data}">CSV, in full precision</a>'
         return shown + link
@@ -36,7 +41,8 @@ class Table:
         return self._as("plain")
 
     def _as(self, form: str) -> str:
-        texts = {name: list(map(_text, column)) for name, column in self.columns.items()}
+        said = set_symbols if form == "unsafehtml" else str
+        texts = {said(n): [said(_text(v)) for v in column] for n, column in self.columns.items()}
         numeric = (all(isinstance(v, Real | None) for v in c) for c in self.columns.values())
         sides = ["right" if number else "left" for number in numeric]
         return tabulate(texts, "keys", form, colalign=sides, disable_numparse=True)
@@ -51,11 +57,22 @@ def table(columns: Mapping[str, Iterable[Any]]) -> Table:
     return Table(values)
 
 
+def set_symbols(text: str) -> str:
+    """Return a text as HTML, names of tasks, matrices and digits set as the symbols they are."""
+    names = re.compile(r"\b(?:([TW])_(\w+)|(x)([01]))\b")
+    return names.sub(lambda m: f"<i>{m[1] or m[3]}</i><sub>{m[2] or m[4]}</sub>", html.escape(text))
+
+
 def _text(value: Any) -> str:
-    """Return whole numbers in full, others to three digits, the rest as they are."""
+    """Return whole numbers in full, others to three digits, `NEVER` in words, the rest as it is."""
     if value is None or value != value:
         return MISSING
     if not isinstance(value, Real):
         return str(value)
     number = float(value)
-    return f"{number:,.0f}" if number.is_integer() and abs(number) < 1e15 else f"{number:.3g}"
+    if number == NEVER:
+        return "never"
+    if number.is_integer() and abs(number) < 1e15:
+        return f"{number:,.0f}"
+    digits, _, exponent = f"{number:.3g}".partition("e")
+    return digits + (f"·10{str(int(exponent)).translate(RAISED)}" if exponent else "")

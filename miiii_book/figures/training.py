@@ -44,11 +44,11 @@ def grokking_figure(
         shown = values[kept]
         top.plot(ticks, shown, color=colour, linewidth=0.7, alpha=0.3)
         means += top.plot(ticks, shown.mean(axis=1), color=colour, linewidth=3, label=name)
-        first = [first_epoch(ticks, task, GENERALISED) or np.nan for task in shown.T]
+        first = [first_epoch(ticks, task, GENERALISED) for task in shown.T]
         bottom.plot(first, tasks, mark, color=colour, markersize=6)
         learned.append(np.array(first))
     by_heart, generalised = learned
-    until = np.where(np.isnan(generalised), end, generalised)  # the right edge for never
+    until = np.minimum(generalised, end)  # the right edge for never
     bottom.hlines(tasks, by_heart, until, color=style.PALE, linewidth=1.8, zorder=1)
     bottom.set(ylim=(len(tasks) - 0.4, -0.6), ylabel="remainder mod")
     bottom.set_title(f"accuracy {GENERALISED:g} reached: ● training inputs, ◆ unseen inputs")
@@ -132,8 +132,6 @@ def curves(
         lines: Values (x,) by name, or a tuple of other places and the values there.
         log_x: Whether the horizontal axis has a log scale.
     """
-    if not lines:
-        raise ValueError("lines is empty; give at least one {name: values}")
     figure, axes = panel(axes, 3.6)
     level: dict[str, Any] = {"color": style.GREY, "linestyle": "--", "linewidth": 1.4}
     handles = [axes.axhline(y, label=name, **level) for name, y in (levels or {}).items()]
@@ -152,10 +150,3 @@ def curves(
     axes.margins(x=0)
     style.name_ends(axes, handles)
     return figure
-
-
-def ranking(values: Groups, label: str, *, controls: Collection[str] = ()) -> Figure:
-    """Draw the values (unit,) of each group from the largest to the smallest against their rank."""
-    groups = checked_all(values, "values", "unit")
-    lines = {name: (1 + np.arange(len(v)), np.sort(v)[::-1]) for name, v in groups.items()}
-    return curves((), lines, label, across="rank, largest first", log_x=False, controls=controls)
