@@ -369,7 +369,7 @@ def _as_row(found: Finding) -> str:
         f"<p>Criterion: {set_symbols(claim.criterion)}; {set_symbols(_history(claim))}</p>"
         f"<p>{set_symbols('; '.join(remarks(found)))}. "
         f'<a href="{place}">Where it is shown</a>.</p>\n'
-        f"<pre>{html.escape(_numbers(found, maxcolwidths=[26]))}</pre></details>",
+        f"<pre>{html.escape(_numbers(found, maxcolwidths=[24]))}</pre></details>",
         html.escape(claim.paper) or "–",
         f"{ours(found)}<br><small>{set_symbols(claim.number)}</small>" if ours(found) else "–",
         f"<strong>{found.verdict}</strong>" + ("<br>says little" if found.says_little else ""),
