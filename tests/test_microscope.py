@@ -120,13 +120,6 @@ def test_the_command_writes_a_page_or_says_why_not(command, tiny_run, tmp_path):
         assert not (tmp_path / "a.html").exists()
 
 
-def test_a_run_that_is_unfinished_is_refused(tiny_run, tmp_path):
-    info = tiny_run.info | {"status": "training"}
-    unfinished = runs.Run(tiny_run.folder, info, tiny_run.config)
-    with pytest.raises(runs.RunError, match="training"):
-        explore.page(unfinished)
-
-
 def test_the_site_loads_views_only_on_pages_that_hold_some(tiny_run, tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(browser.ROOT / "book" / "_ext")
     pages = {

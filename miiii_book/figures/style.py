@@ -168,8 +168,10 @@ def name_ticks(axis: Axis, names: Sequence[Any] | np.ndarray) -> None:
     room, across = inches(axis), isinstance(axis, XAxis)
     step = int(max(1, -(-len(names) * 0.1 // room)))
     axis.set_ticks(np.arange(0, len(names), step), [symbols(str(n)) for n in names[::step]])
-    if len(names) > room * (3 if across else 6):
-        axis.set_tick_params(labelsize=8, rotation=90 if across else 0)
+    if not across:  # as large as rows leave room for, as a phone shows them at half the size
+        axis.set_tick_params(labelsize=float(np.clip(88 * step * room / len(names), 8, 11)))
+    elif len(names) > 3 * room:
+        axis.set_tick_params(labelsize=8, rotation=90)
 
 
 def name_ends(axes: Axes, lines: Sequence[Line2D]) -> None:

@@ -1,43 +1,47 @@
 /* Ask it: one number, and a dial for each prime with what the network answers. */
 miiii.views.ask = (ctx) => {
-  const { make, button, box, line, span, whole, percent } = miiii;
-  const { store } = ctx;
+  const [{ make, button, box, line, span, whole, percent }, { store }] = [miiii, ctx];
   const input = make("input", {
     name: "n", inputmode: "numeric", autocomplete: "off", "aria-label": "number", input: () => typed(), keydown: (event) => step(event),
   });
   const [unseen, primes] = ["unseen", "primes"].map((name) => make("input", { type: "checkbox", name }));
   const row = box("row", make("label", { class: "miiii-number" }, "n = ", input),
     button("Random", () => go(() => Math.floor(Math.random() * ctx.meta.p ** 2))), button("Next", () => go((n) => n + 1)),
-    make("label", {}, unseen, " only unseen"), make("label", {}, primes, " only primes"));
+    make("label", {}, "Random and Next: ", unseen, " only unseen"), make("label", {}, primes, " only primes"));
   const [said, dials] = [line("said"), make("ol", { class: "miiii-dials" })];
-  const hint = "Type a number, and a small network answers. The ring says how sure it is, the mark at the rim what is right.";
+  const hint = "Each dial is a clock with an hour for each answer, q of them for mod q, and 0 at the top. The hand is the network's "
+    + "answer, the tick the right one, the ring its confidence: orange if it was trained on this number, blue if not, grey if it is wrong.";
   const frame = miiii.frame(ctx, "ask", "Ask it", hint, row, miiii.epochs(ctx), said, miiii.status(ctx, true), dials);
   let [shown, drawn] = [[], null];
 
   const wanted = (n) => !(unseen.checked && ctx.now.task.trained(n)) && !(primes.checked && !miiii.isPrime(n));
-  function go(next) {
+  function go(next, by = 1) {
     if (!ctx.now) return;
     const all = ctx.meta.p ** 2;
     let n = (next(store.state.n) + all) % all;
-    for (let tries = 0; tries < all && !wanted(n); tries++) n = (n + 1) % all;
+    for (let tries = 0; tries < all && !wanted(n); tries++) n = (n + by + all) % all;
     input.value = n;
     typed();
   }
   function step(event) {
     const by = { ArrowUp: 1, ArrowDown: -1 }[event.key];
     if (by) event.preventDefault();
-    if (by) go((n) => n + by);
+    if (by) go((n) => n + by, by);
   }
-  /* A sentence for everything that is no number below p squared; the last answer pales. */
+  /* What is wrong with the box, if anything; an answer to another question is pale. */
+  function fault(text) {
+    frame.error(text || ctx.problem);
+    input.setAttribute("aria-invalid", Boolean(text));
+    [said, dials].forEach((each) => each.classList.toggle("pale", Boolean(text || ctx.problem || ctx.loading)));
+  }
+  /* A sentence for everything that is no number below p squared. */
   function typed() {
     if (!ctx.meta) return;
     const [text, most] = [input.value.trim(), ctx.meta.p ** 2 - 1];
     const digits = text.replace(/(\d)[, ](?=\d{3}\b)/g, "$1");
     const wrong = !/^\d+$/.test(digits) || +digits > most;
     const range = `Give a whole number from 0 to ${whole(most)}; the network reads two digits in base ${ctx.meta.p}.`;
-    frame.error(wrong ? `${text ? `${text.slice(0, 24)} is none of its numbers. ` : ""}${range}` : ctx.problem);
-    input.setAttribute("aria-invalid", wrong);
-    dials.classList.toggle("pale", wrong);
+    fault(wrong ? `${text ? `${text.slice(0, 24)} is none of its numbers. ` : ""}${range}` : "");
     if (!wrong) store.set({ n: +digits });
   }
   /* The hand stands at the answer, the ring says how sure, a mark at the rim where it should be. */
@@ -54,11 +58,10 @@ miiii.views.ask = (ctx) => {
     const show = ({ answer: given, confidence }, right, trained) => {
       const good = given === right;
       Object.assign(item.dataset, { answer: given, right, confidence: confidence.toFixed(4), good, trained });
-      item.classList.toggle("chosen", ctx.meta.moduli.length > 1 && q === store.state.q);
-      const turns = { "--answer": `${given / size}turn`, "--right": `${right / size}turn`, "--sure": confidence };
-      Object.entries(turns).forEach(([key, value]) => svg.style.setProperty(key, value));
+      press.setAttribute("aria-pressed", ctx.meta.moduli.length > 1 && q === store.state.q);
+      svg.setAttribute("style", `--answer: ${given / size}turn; --right: ${right / size}turn; --sure: ${confidence}`);
       answer.textContent = `${word(given)} ${good ? "✓" : "✗"}`;
-      sure.textContent = good ? percent(confidence) : `not ${word(right)}`;
+      sure.textContent = good ? percent(confidence) : `right: ${word(right)}`;
       press.title = `${word(given)}, ${good ? "right" : `where ${word(right)} is right`}, with a confidence of ${percent(confidence)}`;
     };
     return { item, show };
@@ -68,15 +71,15 @@ miiii.views.ask = (ctx) => {
     if (["nanda", "basis"].includes(kind) || n < 2) return "";
     const divisors = moduli.filter((q, i) => q !== n && found[i].answer === Number(kind === "divisible"));
     const few = divisors.slice(0, 4).join(", ") + (divisors.length > 4 ? " and others" : "");
-    return ` It takes ${whole(n)} for a ${few ? `multiple of ${few}` : "prime, as no remainder is 0"}.`;
+    return ` It takes ${whole(n)} for a ${few ? `multiple of ${few}` : "prime, as it finds no smaller prime that divides it"}.`;
   }
   function draw() {
-    dials.classList.toggle("pale", Boolean(ctx.problem));
     const { n } = store.state;
-    if (n !== undefined && +input.value !== n) input.value = n;
+    fault("");
+    if (n !== undefined && (+input.value !== n || input.value.trim() === "")) input.value = n;
+    if (ctx.problem) said.replaceChildren();
     if (!ctx.now) return;
     const { net, task, meta, room, edit } = ctx.now;
-    if (n >= meta.p ** 2) return typed();
     if (drawn !== meta) {
       [drawn, shown] = [meta, meta.moduli.map((q, i) => dial(q, meta.classes[i]))];
       dials.replaceChildren(...shown.map(({ item }) => item));

@@ -266,12 +266,10 @@ miiii.measure = function (core, port) {
     readers[i] ??= zeros(net.d * size).map((_, at) => net.W_U[Math.floor(at / size) * net.size + start + (at % size)]);
     return core.product(stream, readers[i], size);
   }
-  /* Of every number: 1 if it is called prime, as no prime but itself is said to divide it; for tasks that are no
-   * sieve, 1 if any answer is wrong. Most numbers need the first few tasks only. */
+  /* 1 for each number that is called prime, as no other prime is said to divide it; without a sieve, for any wrong answer. */
   async function grid(bench, edit, breathe) {
     const { net, task } = bench;
-    const found = new Uint8Array(net.p ** 2);
-    const sieve = !["nanda", "basis"].includes(task.kind);
+    const [found, sieve] = [new Uint8Array(net.p ** 2), !["nanda", "basis"].includes(task.kind)];
     for (let n = 0; n < found.length; n++) {
       const stream = streamOf(bench, n, edit);
       const hits = (q, i) => {
@@ -333,9 +331,10 @@ miiii.measure = function (core, port) {
       const before = (bench.before ??= await accuracy(bench, core.WHOLE, breathe));
       const parts = await partsOf(bench, off, breathe);
       const sizes = Object.fromEntries(Object.entries(parts).map(([kind, list]) => [kind, list.length]));
-      say({ before, sizes, random: [] });
+      const known = { before, sizes, counted: bench.numbers.length, random: [] };
+      say(known);
       const edit = await editOf(bench, parts, breathe);
-      const found = { before, sizes, after: await accuracy(bench, edit, breathe), random: [] };
+      const found = { ...known, after: await accuracy(bench, edit, breathe) };
       let state = 1 + ((seed * 69621) % 2147483646); // Lehmer's numbers: the same for the same seed
       const next = () => (state = (state * 48271) % 2147483647) / 2147483647;
       for (let draw = 0; edit !== core.WHOLE && draw < draws; draw++) {
@@ -352,10 +351,7 @@ miiii.measure = function (core, port) {
       return { before, after: edit === core.WHOLE ? before : await grid(bench, edit, breathe) };
     },
     staircase,
-    async neuron(bench, { j }, breathe) {
-      await ready(bench, breathe);
-      return { values: mapOf(bench, j), writes: writesOf(bench, j) };
-    },
+    neuron: async (bench, { j }, breathe) => (await ready(bench, breathe), { values: mapOf(bench, j), writes: writesOf(bench, j) }),
     profile: async (bench, { i, off }, breathe) => profile(bench, i, await editBy(bench, off, breathe), off, breathe),
   };
 

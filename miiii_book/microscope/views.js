@@ -8,7 +8,6 @@ miiii.isPrime = (n) => {
   for (let d = 2; d * d <= n; d++) if (n % d === 0) return false;
   return n > 1;
 };
-
 /* An element: attributes by name, functions as listeners, then children or texts. */
 miiii.make = (tag, attributes = {}, ...children) => {
   const svg = ["svg", "circle", "path", "line", "polyline"].includes(tag) && "http://www.w3.org/2000/svg";
@@ -20,20 +19,14 @@ miiii.make = (tag, attributes = {}, ...children) => {
   element.append(...children.flat(Infinity).filter((child) => (child ?? "") !== ""));
   return element;
 };
-
 miiii.box = (name, ...children) => miiii.make("div", { class: `miiii-${name}` }, children);
 miiii.line = (name, ...children) => miiii.make("p", { class: `miiii-${name}` }, children);
 miiii.span = (name, ...children) => miiii.make("span", { class: name }, children);
 miiii.button = (text, click, attributes = {}) => miiii.make("button", { type: "button", click, ...attributes }, text);
-
 miiii.later = (milliseconds, act) => {
   let timer;
-  return (...given) => {
-    clearTimeout(timer);
-    timer = setTimeout(act, milliseconds, ...given);
-  };
+  return (...given) => (clearTimeout(timer), (timer = setTimeout(act, milliseconds, ...given)));
 };
-
 /* Renew what holds buttons, and leave the keyboard at the same place among them. */
 miiii.renew = (element, ...children) => {
   const places = () => [...element.querySelectorAll("button, input")];
@@ -41,7 +34,6 @@ miiii.renew = (element, ...children) => {
   element.replaceChildren(...children.flat());
   if (at >= 0) (places()[at] ?? places().at(-1))?.focus({ preventScroll: true });
 };
-
 /* A canvas that keeps sharp, and is drawn again in the colours of the theme that the reader takes. */
 miiii.canvas = (ctx, attributes, ratio, draw) => {
   const canvas = miiii.make("canvas", { role: "img", "aria-label": "not measured yet", ...attributes });
@@ -54,6 +46,7 @@ miiii.canvas = (ctx, attributes, ratio, draw) => {
     const [pen, style] = [canvas.getContext("2d"), getComputedStyle(ctx.root)];
     pen.scale(dots, dots);
     pen.font = `12px ${style.fontFamily}`;
+    pen.write = (text, x, y, align = "left") => ((pen.textAlign = align), pen.fillText(text, x, y));
     const colours = {}; // as it is shown, light or dark
     const shown = (name) => ((canvas.style.color = `var(--${name})`), getComputedStyle(canvas).color);
     draw(pen, width, height, (name) => (colours[name] ??= shown(name)));
@@ -62,7 +55,6 @@ miiii.canvas = (ctx, attributes, ratio, draw) => {
   ctx.onTheme.push(canvas.redraw);
   return canvas;
 };
-
 /* A square of all numbers: act is called with each, and with where its cell is. */
 miiii.paintGrid = (pen, width, p, ground, act) => {
   const cell = width / p;
@@ -71,19 +63,20 @@ miiii.paintGrid = (pen, width, p, ground, act) => {
   for (let n = 0; n < p * p; n++) act(n, (n % p) * cell, width - (Math.floor(n / p) + 1) * cell, Math.max(cell, 1.5));
 };
 
-/* The frame of a view: what it shows, one line for what went wrong, one for how far it is, and one that a screen
- * reader hears. Work is done when the view is seen. */
+/* A view: what it shows, what went wrong, how far it is, and what a screen reader hears. It works when it is seen. */
 miiii.frame = (ctx, name, title, hint, ...body) => {
   const { make } = miiii;
   const error = make("p", { class: "miiii-error", role: "alert" });
   const live = make("p", { class: "miiii-live", "aria-live": "polite" });
   const busy = make("span", { class: "miiii-busy" });
-  const heading = ctx.single ? [] : [make("h2", {}, title), make("p", { class: "miiii-hint" }, hint)];
+  const heading = [ctx.single ? "" : make("h2", {}, title), make("p", { class: "miiii-hint" }, hint)];
   const section = make("section", { "data-view": name, "aria-label": title }, heading, error, body, busy, live);
   let [seen, waiting] = [false, null];
   const frame = { section };
-  frame.error = (text) => (error.textContent = text || "");
-  frame.say = miiii.later(500, (text) => (live.textContent = text));
+  // A text that is set anew is heard anew.
+  const tell = (element, text) => element.textContent === text || (element.textContent = text);
+  frame.error = (text, loud = true) => (error.setAttribute("role", loud ? "alert" : "note"), tell(error, text || ""));
+  frame.say = miiii.later(500, (text) => tell(live, text));
   frame.busy = (share) => (busy.textContent = share === null ? "" : `measuring, ${Math.round(100 * share)} %`);
   frame.whenSeen = (act) => (seen ? act() : (waiting = act));
   new IntersectionObserver(([entry]) => {
@@ -91,16 +84,11 @@ miiii.frame = (ctx, name, title, hint, ...body) => {
     if (seen && waiting) [waiting] = [null, waiting()];
   }, { rootMargin: "200px" }).observe(section);
   /* A question to the worker about the network as it is now. */
-  frame.ask = async (job, question, done, part = () => {}) => {
+  frame.ask = (job, question, done, part = () => {}) => {
     const { run, epoch } = ctx.store.state;
     const hear = (some) => (some.progress === undefined ? part(some) : frame.busy(some.progress));
-    const channel = `${ctx.id}:${name}:${job}`;
-    try {
-      done(await miiii.lab.ask(job, channel, { run, epoch, base: ctx.base, ...question }, hear));
-    } catch (problem) {
-      frame.error(problem.message);
-    }
-    frame.busy(null);
+    const answer = miiii.lab.ask(job, `${ctx.id}:${name}:${job}`, { run, epoch, base: ctx.base, ...question }, hear);
+    answer.then(done).catch((problem) => frame.error(problem.message)).then(() => frame.busy(null));
   };
   return frame;
 };
@@ -128,24 +116,24 @@ miiii.epochs = (ctx) => {
   /* Snapshots stand at equal distances, as the slider has them. */
   const curve = ({ epochs, record }) => {
     const last = Math.max(epochs.length - 1, 1);
-    const line = (values, name) => {
-      const points = record.places.map((x, i) => `${x},${(40 - 38 * values[i]).toFixed(2)}`);
-      return make("polyline", { class: name, points: points.join(" ") });
-    };
-    const lines = [line(record.train, "memory"), line(record.validation, "rule")];
-    const shown = (i) => epochs.length < 7 || (last - i) % 2 === 0;
+    const points = (values) => record.places.map((x, i) => `${x},${(40 - 38 * values[i]).toFixed(2)}`).join(" ");
+    const line = (name, values) => make("polyline", { class: name, points: points(values) });
+    const lines = [line("memory", record.train), line("rule", record.validation)];
+    const shown = (i) => epochs.length < 7 || i === 0 || (last - i) % 2 === 0;
     const stops = epochs.map((e, i) => make("span", { style: `left:${(100 * i) / last}%` }, shown(i) ? whole(e) : ""));
-    plot.replaceChildren(make("svg", { viewBox: "0 0 100 40", preserveAspectRatio: "none" }, lines), box("stops", stops));
+    const picture = make("svg", { viewBox: "0 0 100 40", preserveAspectRatio: "none" }, lines);
+    plot.replaceChildren(picture, box("scale", span("", 1), span("", 0)), box("stops", stops));
   };
   const show = () => {
     const { meta, store } = ctx;
+    [chooser.value, chooser.hidden] = [store.state.run, ctx.runs.length < 2];
     if (!meta) return;
     if (drawn !== meta) curve((drawn = meta));
     [slider.max, slider.value] = [meta.epochs.length - 1, Math.max(0, meta.epochs.indexOf(store.state.epoch))];
     slider.dataset.epoch = store.state.epoch;
     label.textContent = `epoch ${whole(store.state.epoch)}`;
     slider.setAttribute("aria-valuetext", label.textContent);
-    [chooser.value, chooser.hidden, play.disabled] = [store.state.run, ctx.runs.length < 2, meta.epochs.length < 2];
+    play.disabled = meta.epochs.length < 2;
   };
   const [seen, unseen] = [span("memory", "- - - on numbers trained on"), span("rule", "—— on unseen ones")];
   const row = box("row", chooser, play, label, span("miiii-legend", "accuracy: ", seen, " ", unseen));
@@ -154,20 +142,20 @@ miiii.epochs = (ctx) => {
 };
 
 /* Which network a view looks at, and what is missing from it. */
-miiii.status = (ctx, short) => {
+miiii.status = (ctx, short, note = "") => {
   const { make, button, whole } = miiii;
   const partName = (kind, a, b) =>
     ({ head: `head ${a}`, neuron: `neuron ${a}`, wave: `wave ${b}/${a}` })[kind] ?? `neurons of ${kind} ${a}`;
   const line = make("p", { class: "miiii-status" });
   const show = () => {
-    const { run, epoch, off } = ctx.store.state;
-    const { epochs } = ctx.meta ?? { epochs: [] };
+    const [{ run, epoch, off }, { epochs }] = [ctx.store.state, ctx.meta ?? { epochs: [] }];
     const arrow = (by, sign, label) => button(sign, () => ctx.store.set({ epoch: epochs[epochs.indexOf(epoch) + by] ?? epoch }),
       { class: "miiii-small", "aria-label": label });
-    const chips = off.map((name) => button(`${partName(...name.split("-"))} ✕`, () => ctx.store.toggle(name),
+    const chips = off.slice(0, 8).map((name) => button(`${partName(...name.split("-"))} ✕`, () => ctx.store.toggle(name),
       { class: "miiii-chip", title: "put back" }));
     const where = [`${run}, epoch `, arrow(-1, "‹", "earlier epoch"), ` ${whole(epoch ?? 0)} `, arrow(1, "›", "later epoch"), " "];
-    miiii.renew(line, short ? [] : where, off.length ? ["without ", ...chips] : short ? [] : "with nothing taken out");
+    const more = off.length > 8 ? ` and ${off.length - 8} more ` : "";
+    miiii.renew(line, short ? [] : where, off.length ? ["without ", ...chips, more, note] : short ? [] : "with nothing taken out");
   };
   ctx.onDraw.push(show);
   return line;
@@ -178,8 +166,10 @@ miiii.mount = (root, id) => {
   const { views, state, base } = root.dataset;
   const [names, runs] = [views === "all" ? Object.keys(miiii.views) : views.split(" "), root.dataset.runs.split(" ")];
   const owns = window === window.top && document.querySelectorAll(".miiii-microscope").length === 1;
-  const address = () => (location.hash.includes("=") && owns ? miiii.address.read(location.hash) : {});
-  const store = miiii.store({ run: runs[0], ...miiii.address.read(state), ...address() }, (changed) => {
+  const address = () => (location.hash.includes("=") && owns ? { off: [], ...miiii.address.read(location.hash, runs) } : {});
+  const link = root.querySelector("a"); // to the page of all views
+  const store = miiii.store({ run: runs[0], ...miiii.address.read(state, runs), ...address() }, (changed) => {
+    if (ctx.meta?.name === store.state.run) tidy();
     if (numbers && ["run", "epoch", "off", "view"].some((key) => changed.includes(key))) load([...changed, "epoch"]);
     else draw(changed);
     if (owns) write();
@@ -188,8 +178,19 @@ miiii.mount = (root, id) => {
   const ctx = { root, id, base, runs, store, single: names.length === 1, onTheme: [], onDraw: [], meta: null, now: null };
   const frames = names.map((name) => miiii.views[name](ctx));
   const draw = (changed) => {
-    if (changed.includes("epoch")) frames.forEach((frame) => frame.error(ctx.problem));
+    if (changed.join() === "turn") return frames[names.indexOf("wind")]?.draw(changed); // many times a second
+    if (changed.includes("epoch")) frames.forEach((frame, i) => frame.error(ctx.problem, i === 0));
     [...ctx.onDraw, ...frames.map((frame) => frame.draw)].forEach((show) => show(changed));
+  };
+  /* What the network does not have, from an address perhaps, gives way to what is shown first. */
+  const tidy = () => {
+    const [{ p, moduli, epochs, shapes }, { state }] = [ctx.meta, store];
+    state.epoch ??= epochs.at(-1);
+    if (!(state.n < p * p)) for (state.n = Math.min(7919, p * p - 1); state.n > 2 && !miiii.isPrime(state.n); ) state.n--;
+    if (!moduli.includes(state.q)) state.q = moduli.includes(97) ? 97 : moduli.at(-1);
+    if (!(state.j < shapes.W_in[1])) delete state.j;
+    const known = state.off.length ? miiii.parts(ctx.meta) : [];
+    state.off = state.off.filter((name) => known.includes(name));
   };
   let count = 0;
   const load = async (changed) => {
@@ -199,11 +200,7 @@ miiii.mount = (root, id) => {
     try {
       ctx.meta = await miiii.lab.meta(store.state.run, base);
       if (mine !== count) return;
-      const { p, moduli, epochs } = ctx.meta;
-      const first = { epoch: epochs.at(-1), n: 7919 < p * p ? 7919 : p * p - 1, q: moduli.includes(97) ? 97 : moduli.at(-1) };
-      while (first.n > 1 && !miiii.isPrime(first.n)) first.n--;
-      if (!moduli.includes(store.state.q)) delete store.state.q;
-      for (const key of Object.keys(first)) store.state[key] ??= first[key];
+      tidy();
       draw([]);
       const laid = await miiii.lab.laid(store.state.run, store.state.epoch, base);
       now = { ...laid, edit: await miiii.lab.edit(store.state, base, `${id}:edit`, ({ progress }) => frames[0].busy(progress)) };
@@ -222,8 +219,8 @@ miiii.mount = (root, id) => {
   window.addEventListener("hashchange", () => store.set(address()));
   const repaint = () => ctx.onTheme.forEach((paint) => paint());
   new MutationObserver(repaint).observe(document.documentElement, { attributeFilter: ["data-theme"] });
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", repaint);
-  root.replaceChildren(...frames.map((frame) => frame.section));
+  for (const kind of ["(prefers-color-scheme: dark)", "print"]) matchMedia(kind).addEventListener("change", repaint);
+  root.replaceChildren(...frames.map((frame) => frame.section), ...(link ? [miiii.line("legend", link)] : []));
   root.store = store; // for whoever holds the element
   if (numbers) load(["epoch", "turn"]);
   else draw(["turn"]);
@@ -232,8 +229,7 @@ miiii.mount = (root, id) => {
 /* When the reader comes near. */
 document.addEventListener("DOMContentLoaded", () => {
   document.querySelectorAll(".miiii-microscope").forEach((root, id) => {
-    const come = ([entry]) => entry.isIntersecting && (watch.disconnect(), miiii.mount(root, id));
-    const watch = new IntersectionObserver(come, { rootMargin: "400px" });
-    watch.observe(root);
+    const come = ([entry], watch) => entry.isIntersecting && (watch.disconnect(), miiii.mount(root, id));
+    new IntersectionObserver(come, { rootMargin: "400px" }).observe(root);
   });
 });

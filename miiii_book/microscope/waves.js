@@ -1,12 +1,13 @@
 /* See how it knows: two digits become two angles, and a few cosines over the classes add up. */
 miiii.views.waves = (ctx) => {
-  const { make, button, box, line, span, whole, share } = miiii;
-  const { store } = ctx;
+  const [{ make, button, box, line, span, whole, share }, { store }] = [miiii, ctx];
   const chooser = make("select", { "aria-label": "prime", change: () => store.set({ q: +chooser.value }) });
-  const find = button("A number that the waves repair", () => store.set({ n: found.repaired[Math.floor(Math.random() * found.repaired.length)] }));
+  const find = button("Show a number that the network gets wrong and the waves alone get right",
+    () => store.set({ n: found.repaired.at(Math.random() * found.repaired.length) }), { hidden: "" });
   const [rows, bars, beside, said, quiet, status] = [box("waves"), box("bars"), box("beside"), line("said"), line("legend"), miiii.status(ctx)];
   const sum = miiii.canvas(ctx, {}, (width) => Math.min(210, 0.45 * width), (...pen) => paint(...pen));
-  const hint = "Each digit turns a hand, the inner ring by x₀ and the outer by x₁. Switch a wave off, or trust the few waves alone.";
+  const hint = "n = x₀ + p x₁. For each frequency x₀ turns the hand by the inner arc and x₁ by the outer. The cosines add up, and the "
+    + "highest point is the answer. Untick one to remove it.";
   const head = box("row", make("label", {}, "remainder mod ", chooser), find);
   const two = box("two", make("div", {}, rows, quiet, sum, said), make("div", {}, bars, beside));
   const frame = miiii.frame(ctx, "waves", "See how it knows", hint, head, status, two);
@@ -18,8 +19,7 @@ miiii.views.waves = (ctx) => {
   let now = {};
   /* What the network says about this number, and where the hands stand. */
   function look() {
-    const { net, task, room, edit, meta } = ctx.now;
-    const { n, q } = store.state;
+    const [{ net, task, room, edit, meta }, { n, q }] = [ctx.now, store.state];
     const [i, classes] = [meta.moduli.indexOf(q), meta.classes[meta.moduli.indexOf(q)]];
     const own = miiii.lab.core.forward(net, task, n, edit, room).slice(task.starts[i], task.starts[i] + classes);
     now = { y: task.residue(n, q), right: task.target(n, i), own, said: miiii.lab.core.best(own, 0, classes), chance: 1 / classes };
@@ -45,17 +45,15 @@ miiii.views.waves = (ctx) => {
     pen.stroke();
     pen.fillStyle = colour("text");
     now.dots.forEach((value, c) => pen.fillRect(x(c) - 2, y(value) - 2, 4, 4));
-    pen.textAlign = mark > width - 90 ? "right" : mark < 90 ? "left" : "center";
-    pen.fillText(yesno() ? `remainder ${now.y}` : `right: ${now.right}`, mark, 11);
-    [pen.fillStyle, pen.textAlign] = [colour("quiet"), "left"];
-    pen.fillText(yesno() ? "remainder 0" : "class 0", 8, high - 3);
-    pen.textAlign = "right";
-    pen.fillText(q - 1, width - 8, high - 3);
+    const align = mark > width - 90 ? "right" : mark < 90 ? "left" : "center";
+    pen.write(yesno() ? `remainder ${now.y}` : `right: ${now.right}`, mark, 11, align);
+    pen.fillStyle = colour("quiet");
+    pen.write(yesno() ? "remainder 0" : "class 0", 8, high - 3);
+    pen.write(q - 1, width - 8, high - 3, "right");
   }
   /* One wave: what each digit turns it by, and its cosine over the classes. */
   function row(k) {
-    const { q, used } = found;
-    const { p, kind } = ctx.meta;
+    const [{ q, used }, { p, kind }] = [found, ctx.meta];
     const [x0, x1] = [store.state.n % p, Math.floor(store.state.n / p)];
     const [first, both] = [x0, now.y].map((r) => ((k * r) % q) / q);
     const end = both < first ? both + 1 : both;
@@ -66,10 +64,13 @@ miiii.views.waves = (ctx) => {
     const picture = (name, viewBox, ...parts) => make("svg", { class: name, viewBox, preserveAspectRatio: "none", "aria-hidden": "true" }, parts);
     const dial = picture("dial", "0 0 56 56", rings, hand);
     const most = Math.max(...used.map((each) => Math.abs(found.cos[each - 1])));
-    const points = Array.from({ length: 201 }, (_, i) => `${i},${24 - (22 * height(k, now.y - (i * (q - 1)) / 200)) / most}`).join(" ");
+    const steps = Math.max(200, 12 * k); // enough to draw each cycle
+    const at = (i) => 24 - (22 * height(k, now.y - (i * (q - 1)) / steps)) / most;
+    const points = Array.from({ length: steps + 1 }, (_, i) => `${(200 * i) / steps},${at(i)}`).join(" ");
     const curve = picture("curve", "0 0 200 48", make("polyline", { points }));
     const name = `wave-${q}-${k}`;
-    const check = make("input", { type: "checkbox", "data-off": name, change: () => store.toggle(name) });
+    const names = { "data-off": name, "aria-label": `wave ${k}/${q}, on` };
+    const check = make("input", { type: "checkbox", ...names, change: () => store.toggle(name) });
     check.checked = !store.state.off.includes(name);
     const degrees = (turn) => `${Math.round(360 * turn)}°`;
     const second = kind === "nanda" ? x1 : `${x1} × ${p}`;
@@ -81,23 +82,23 @@ miiii.views.waves = (ctx) => {
     return make("div", { class: `bar ${kind}` }, make("span", {}, name), make("i", { style: `--at:${value}` }), says);
   }
   function show() {
-    if (!ctx.now || found?.q !== store.state.q) return;
+    if (!ctx.now || ctx.loading || found?.question !== asked) return; // what is shown stays pale
     frame.section.classList.remove("pale");
     look();
     miiii.renew(rows, found.used.slice(0, 8).map(row));
     const { used, on, q } = found;
     const says = (answer) => (yesno() ? ["no", "yes"][answer] : answer) + (answer === now.right ? " ✓" : " ✗");
-    const cosines = on.length === 1 ? "cosine" : `${on.length} cosines`;
-    const formula = yesno() ? "" : `; the ${cosines} say${on.length === 1 ? "s" : ""} ${on.length ? says(now.formula) : "nothing"}`;
+    const waves = on.length === 1 ? "one wave" : `${on.length} waves`;
+    const formula = yesno() ? "" : `; the ${waves} say${on.length === 1 ? "s" : ""} ${on.length ? says(now.formula) : "nothing"}`;
     said.textContent = `Of ${whole(store.state.n)} ${yesno() ? "and" : "mod"} ${q} the network says ${says(now.said)}${formula}.`;
     const more = used.length > 8 ? `, of which the ${used.length > 9 ? `${used.length - 8} smallest are` : "smallest is"} not shown above` : "";
-    quiet.replaceChildren(yesno() ? "" : "▪ logits of the network ", span("rule", "—— sum of its cosines"), more);
+    quiet.replaceChildren(yesno() ? "" : "▪ logits of the network ", span("rule", "—— sum of the waves"), more);
     sum.setAttribute("aria-label", said.textContent);
     sum.redraw();
     frame.say(said.textContent);
     const edited = store.state.off.length ? bar("with parts taken out", found.edited, "rule hollow") : "";
     bars.replaceChildren(make("h3", {}, `Right on ${whole(found.scored)} unseen numbers`), bar("the network", found.network), edited,
-      bar(`its ${cosines} alone`, found.formula), bar("guessing", now.chance, "chance"));
+      bar(`the ${waves} alone, without the network`, found.formula), bar("guessing", now.chance, "chance"));
     find.hidden = !found.repaired.length;
     besides();
   }
@@ -106,9 +107,9 @@ miiii.views.waves = (ctx) => {
     const { shares } = ctx.now.room;
     const heads = Array.from({ length: ctx.now.net.heads }, (_, h) => {
       const [x0, x1, rest] = shares.slice(3 * h, 3 * h + 3);
-      const { n, p } = { n: store.state.n, p: ctx.meta.p };
-      const reads = rest > Math.max(x0, x1) ? "neither" : x0 >= x1 ? `${n % p}, the units` : `${Math.floor(n / p)}, the ${p}s`;
-      return make("p", { class: "carry" }, `head ${h + 1} reads ${reads} (${share(Math.max(x0, x1, rest))})`);
+      const [{ n }, { p }, most] = [store.state, ctx.meta, Math.max(x0, x1, rest)];
+      const reads = rest === most ? "neither digit" : x0 === most ? `x₀ = ${n % p}` : `x₁ = ${Math.floor(n / p)}`;
+      return make("p", { class: "carry" }, `head ${h + 1} reads ${reads} (${miiii.percent(most)} of its attention)`);
     });
     const carry = (stairs ? found.used.slice(0, 6) : []).map((k) => {
       const g = stairs.groups.indexOf(found.q);
@@ -117,7 +118,8 @@ miiii.views.waves = (ctx) => {
       const links = own.slice(0, 5).map((j) => button(j, () => store.set({ j }), { class: "miiii-small", "aria-label": `neuron ${j}` }));
       return make("p", { class: "carry" }, `${k}/${found.q}: ${own.length} neurons `, links);
     });
-    beside.replaceChildren(make("h3", {}, "Which digit a head reads"), ...heads, stairs ? make("h3", {}, "Who carries these waves") : "", ...carry);
+    const [above, below] = ["Which digit a head reads", "Neurons that turn at these frequencies"].map((text) => make("h3", {}, text));
+    beside.replaceChildren(above, ...heads, ...(stairs ? [below, ...carry] : []));
   }
   function draw() {
     if (!ctx.now) return;
@@ -128,10 +130,10 @@ miiii.views.waves = (ctx) => {
       const question = `${run}@${epoch}:${q}:${off}`;
       if (question === asked) return show();
       if (!asked.startsWith(`${run}@${epoch}:`)) stairs = null;
-      asked = question;
+      [asked, find.hidden] = [question, true];
       frame.section.classList.add("pale");
       frame.ask("profile", { i: ctx.meta.moduli.indexOf(q), off }, (profile) => {
-        found = profile;
+        found = { ...profile, question };
         show();
         if (!stairs) frame.ask("staircase", { background: true }, (all) => ((stairs = all), show()));
       });

@@ -1,5 +1,4 @@
 /* The network itself: its weights out of a script, and its forward pass on typed arrays.
- *
  * Scripts that hold numbers call `miiii.meta(...)` and `miiii.weights(...)`, from files beside the page or from inside
  * it. Nothing is fetched: a page on a disk may load scripts, but read no file. */
 "use strict";
@@ -10,8 +9,7 @@ miiii.texts = {}; // weights as they came, by "run@epoch"
 miiii.meta = (meta) => (miiii.runs[meta.name] = meta);
 miiii.weights = (run, epoch, sum, text) => (miiii.texts[`${run}@${epoch}`] = { sum, text });
 
-/* Everything that computes. It is a function without a world around it, because its source is also the first half of
- * the worker's. */
+/* Everything that computes: a function without a world around it, as its source is half of the worker's, too. */
 miiii.core = function () {
   /* Adler-32, as zlib has it: finds a script that was cut short or altered. */
   function checksum(text) {
@@ -23,11 +21,7 @@ miiii.core = function () {
     return b * 65536 + a;
   }
 
-  function bytesOf(text) {
-    const raw = atob(text), bytes = new Uint8Array(raw.length);
-    for (let i = 0; i < raw.length; i++) bytes[i] = raw.charCodeAt(i);
-    return bytes;
-  }
+  const bytesOf = (text) => Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
   const bit = (bytes, n) => (bytes[n >> 3] >> (7 - (n & 7))) & 1;
   /* out[at...] += Σ factors[i]·(row rows[i] of b), eight rows at a time. What it reads and writes is in single
    * precision only: arrays of two kinds in one loop would cost several times as much. */
@@ -101,8 +95,7 @@ miiii.core = function () {
     }
     return weights;
   }
-  /* Only the last token is read, and its query is the same for every input: so all that it can attend to is a table
-   * of 2p + 1 tokens, x0 at place 0, x1 at place 1, and itself. */
+  /* Only the last token is read, with one query for all inputs: it attends to 2p + 1 tokens, of x0, of x1, and itself. */
   function network(meta, stored) {
     const w = decode(meta, stored);
     const [heads, d, e] = meta.shapes.W_V;

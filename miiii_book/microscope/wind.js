@@ -1,10 +1,8 @@
 /* Wind the numbers: n at n steps around the centre, as far out as it is large. Near a step of k/q of a turn spirals
  * become rays, one for each remainder. It takes no network. */
 miiii.views.wind = (ctx) => {
-  const { make, button, box, line, whole } = miiii;
-  const { store } = ctx;
+  const [{ make, button, box, line, whole }, { store }] = [miiii, ctx];
   const MOST = 1500;
-  const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
   const slider = make("input", { type: "range", max: 0.5, step: 0.0001, "aria-label": "turn of a step", input: () => set(+slider.value) });
   const play = button("Wind", () => wind());
   const [label, said] = [make("output", { class: "miiii-epoch" }), line("said")];
@@ -19,6 +17,7 @@ miiii.views.wind = (ctx) => {
   const set = (turn) => store.set({ turn: +turn.toFixed(6) });
   const turned = () => store.state.turn ?? 0.5 / Math.PI;
   function wind() {
+    const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
     const [by, pause] = still ? [0.01, 1000] : [0.0004, 40]; // whoever wants no motion gets steps
     timer = timer ? clearInterval(timer) : setInterval(() => set((turned() + by) % 0.5), pause);
     play.textContent = timer ? "Stop" : "Wind";
