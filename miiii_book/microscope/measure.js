@@ -219,7 +219,6 @@ miiii.measure = function (core, port) {
     }
     return values;
   }
-
   function portrait(bench, j, found, addition) {
     const { task, ones, net: { p } } = bench;
     const [all, groups, map] = [p * p, found.groups, mapOf(bench, j)];
@@ -354,7 +353,6 @@ miiii.measure = function (core, port) {
     neuron: async (bench, { j }, breathe) => (await ready(bench, breathe), { values: mapOf(bench, j), writes: writesOf(bench, j) }),
     profile: async (bench, { i, off }, breathe) => profile(bench, i, await editBy(bench, off, breathe), off, breathe),
   };
-
   port.onmessage = async ({ data }) => {
     const { id, job, key, channel, background } = data;
     if (job === "lay") return benches.set(key, benchOf(data.net, data.meta));

@@ -8,7 +8,7 @@ miiii.views.neurons = (ctx) => {
   const votes = miiii.canvas(ctx, {}, (width) => Math.min(170, 0.5 * width), (...pen) => vote(...pen));
   const [said, breaks, legend, status] = [line("said"), line("said"), line("legend"), miiii.status(ctx, false, " (shown here: the whole network)")];
   const out = miiii.button("Take it out", () => store.toggle(`neuron-${store.state.j}`), { disabled: "" });
-  const hint = "All neurons, ordered by their prime. Touch one, or step with the arrow keys.";
+  const hint = "All neurons, ordered by the prime or the frequency that is theirs. Touch one, or step with the arrow keys.";
   const left = make("div", {}, map, line("legend", "Where it is on: x₀ to the right, x₁ upwards."));
   const two = box("two", left, make("div", {}, said, votes, breaks, out));
   const frame = miiii.frame(ctx, "neurons", "Meet the neurons", hint, status, stairs, legend, two);

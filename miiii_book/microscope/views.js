@@ -92,7 +92,6 @@ miiii.frame = (ctx, name, title, hint, ...body) => {
   };
   return frame;
 };
-
 /* Epochs: how accuracy came, and a slider over those whose weights are here. */
 miiii.epochs = (ctx) => {
   const { make, whole, box, span } = miiii;
@@ -140,7 +139,6 @@ miiii.epochs = (ctx) => {
   ctx.onDraw.push(show);
   return box("epochs", row, plot, slider);
 };
-
 /* Which network a view looks at, and what is missing from it. */
 miiii.status = (ctx, short, note = "") => {
   const { make, button, whole } = miiii;
@@ -225,7 +223,6 @@ miiii.mount = (root, id) => {
   if (numbers) load(["epoch", "turn"]);
   else draw(["turn"]);
 };
-
 /* When the reader comes near. */
 document.addEventListener("DOMContentLoaded", () => {
   document.querySelectorAll(".miiii-microscope").forEach((root, id) => {

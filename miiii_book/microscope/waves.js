@@ -69,7 +69,7 @@ miiii.views.waves = (ctx) => {
     const points = Array.from({ length: steps + 1 }, (_, i) => `${(200 * i) / steps},${at(i)}`).join(" ");
     const curve = picture("curve", "0 0 200 48", make("polyline", { points }));
     const name = `wave-${q}-${k}`;
-    const names = { "data-off": name, "aria-label": `wave ${k}/${q}, on` };
+    const names = { "data-off": name, "aria-label": `wave ${k}/${q}, ${store.state.off.includes(name) ? "off" : "on"}` };
     const check = make("input", { type: "checkbox", ...names, change: () => store.toggle(name) });
     check.checked = !store.state.off.includes(name);
     const degrees = (turn) => `${Math.round(360 * turn)}°`;

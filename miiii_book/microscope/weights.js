@@ -206,7 +206,6 @@ miiii.core = function () {
       return { answer, confidence: 1 / sum };
     });
   }
-
   return {
     WHOLE, addRows, addProduct, product, taskOf, network, roomFor, attend, addHeads, rectify, finish,
     swing, removeWaves, forward, best, answers,
