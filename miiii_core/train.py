@@ -211,7 +211,10 @@ def fit(config: Config, task: Task, state: TrainState) -> Iterator[Progress]:
         TrainingDiverged: when the loss stops being finite; the error names the epoch.
     """
     problem, epoch, chunk = Problem.of(config, task), int(state.epoch), 1
-    for tick in [tick for tick in config.train.ticks if tick > epoch or epoch == 0]:
+    ticks = config.train.ticks
+    if epoch in ticks and config.train.ends_at(epoch, int(state.settled_since)):
+        return  # the state is that of a run that has ended
+    for tick in [tick for tick in ticks if tick > epoch or epoch == 0]:
         while epoch < tick:
             n, began = min(chunk, tick - epoch), time.perf_counter()
             with numerics(config.model):

@@ -94,7 +94,7 @@ def test_neuron_power_is_each_neurons_share_by_numpys_transform(measured, spectr
     share = np.divide(spectrum, total, out=np.zeros_like(spectrum), where=total > 1e-9)
     np.testing.assert_allclose(measured["neuron_power"], share.mean(0), atol=1e-5)
     np.testing.assert_allclose(measured["first_neuron_power"], spectrum[0], rtol=1e-3, atol=1e-5)
-    active = [oracle.active_by_loop(power, 2).sum() for power in spectrum]
+    active = [oracle.active_by_loop(power).sum() for power in spectrum]
     assert measured["active_per_neuron"] == pytest.approx(np.mean(active), rel=1e-6)
 
 
