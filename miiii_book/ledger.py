@@ -21,8 +21,8 @@ from miiii_core.runs import Run, shipped_runs
 
 from .claims import LEDGER, MEASURES, find_claim
 from .claims.claim import CannotTell, Claim, Measure, Values, Verdict, activations, nearest
-from .figures.tables import set_symbols
 from .numbers import PLACES, RUNS, SHUFFLED, UNTRAINED, Evidence, Row, identity, stored_rows
+from .symbols import set_symbols
 
 COLUMNS = ("claim", "paper", "ours", "verdict")
 _aligned = partial(tabulate, tablefmt="plain", disable_numparse=True)

@@ -1,9 +1,7 @@
 """Small tables for a notebook: columns in, a table out that a page and a terminal can show."""
 
 import csv
-import html
 import io
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from numbers import Real
@@ -13,6 +11,8 @@ from urllib.parse import quote
 from tabulate import tabulate
 
 from miiii_core.losses import NEVER
+
+from ..symbols import set_symbols
 
 MISSING = "–"
 RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
@@ -55,12 +55,6 @@ def table(columns: Mapping[str, Iterable[Any]]) -> Table:
     if len(set(lengths.values())) != 1:
         raise ValueError(f"columns have lengths {lengths}; give at least one, all of one length")
     return Table(values)
-
-
-def set_symbols(text: str) -> str:
-    """Return a text as HTML, names of tasks, matrices and digits set as the symbols they are."""
-    names = re.compile(r"\b(?:([TW])_(\w+)|(x)([01]))\b")
-    return names.sub(lambda m: f"<i>{m[1] or m[3]}</i><sub>{m[2] or m[4]}</sub>", html.escape(text))
 
 
 def _text(value: Any) -> str:
