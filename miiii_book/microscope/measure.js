@@ -200,6 +200,7 @@ miiii.measure = function (core, port) {
     const found = { groups, shares, owner, k, phase: zeros(net.m), share: zeros(net.m), on: zeros(net.m) };
     for (let j = 0; j < net.m; j++) {
       portrait(bench, j, found, addition);
+      writesOf(bench, j); // kept, so that a neuron is taken out at once later
       if (j % 4 === 0) await breathe(j / net.m);
     }
     return (bench.staircase = found);
@@ -323,7 +324,6 @@ miiii.measure = function (core, port) {
     const [all, left, waves] = [network, edited, formula].map((list) => list.filter(Boolean).length / list.length);
     return { q, cos, used, on, mean, repaired, scored: scored.length, network: all, edited: left, formula: waves };
   }
-
   const JOBS = {
     edit: (bench, { off }, breathe) => editBy(bench, off, breathe),
     async scores(bench, { off, draws, seed }, breathe, say) {
