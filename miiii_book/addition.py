@@ -1,9 +1,4 @@
-r"""Modular addition by the measures of Nanda et al. (2023), from the embedding to the logits.
-
-Digits are embedded as waves of a few key frequencies w; neurons, one frequency each, multiply
-waves of the two digits; W_L = W_out·W_U reads waves of the sum off them, and the logits add up
-$\cos(w(x_0 + x_1 - c))$. Three phases of training show in losses with and without these waves.
-"""
+"""Modular addition by the measures of Nanda et al. (2023), from the embedding to the logits."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -26,19 +21,15 @@ EXPLAINED = 0.85  # share of variance from which a neuron counts as being of one
 FORMING, SETTLED = 0.9, 0.01  # shares of the largest loss, and of that of guessing; see `Phases`
 
 
+def class_waves(p: int, frequencies: Frequencies) -> Float[np.ndarray, "classes waves"]:
+    """Return orthonormal columns cos and sin of 2πkc/p over the classes, for k of 1..(p-1)/2."""
+    return np.sqrt(2 / p) * columns(Waves.of([(int(k), p) for k in frequencies]), np.arange(p))
+
+
 def sum_waves(p: int, frequencies: Frequencies) -> Float[np.ndarray, "n waves"]:
-    """Return orthonormal columns cos and sin of 2πk(x0 + x1)/p over the p² inputs, for each k.
-
-    ValueError for a frequency outside 1..(p-1)/2.
-    """
-    numbers = np.arange(p**2)
-    waves = Waves.of([(int(k), p) for k in frequencies])
-    return np.sqrt(2) / p * columns(waves, numbers % p + numbers // p)
-
-
-def class_waves(p: int, frequencies: Sequence[int]) -> Float[np.ndarray, "waves p"]:
-    """Return cos and sin of each frequency along the classes, rows of length 1."""
-    return fourier.fourier_basis(p)[[row for k in frequencies for row in (2 * k - 1, 2 * k)]]
+    """Return orthonormal columns cos and sin of 2πk(x0 + x1)/p over the p² inputs, likewise."""
+    n = np.arange(p**2)
+    return class_waves(p, frequencies)[(n + n // p) % p] / np.sqrt(p)
 
 
 def parted(
@@ -46,8 +37,7 @@ def parted(
 ) -> tuple[Float[Tensor, "n columns"], Float[Tensor, "n columns"]]:
     """Return what orthonormal waves over the inputs explain of each column, and all but that.
 
-    The mean of a column is in both. Of logits, their losses are the restricted and the excluded
-    loss of Nanda et al. (2023).
+    The mean of a column is in both. Of logits, their losses are the restricted and excluded loss.
     """
     explained = fourier.matmul(waves, fourier.matmul(waves.T, values))
     return values.mean(axis=0, keepdims=True) + explained, values - explained
@@ -56,24 +46,20 @@ def parted(
 def addition_shares(
     logits: Float[Tensor, "n p"], frequencies: Sequence[int]
 ) -> Float[np.ndarray, " frequencies"]:
-    r"""Return the share of the logits' variance along $\cos(w_k (x_0 + x_1 - c))$, for each k.
-
-    Variance is over inputs, the mean of each class removed.
-    """
+    r"""Return the share of logits' variance over inputs in $\cos(w_k (x_0 + x_1 - c))$, by k."""
     p, values = logits.shape[1], np.asarray(logits, float)
     centred = values - values.mean(axis=0, keepdims=True)
-    along = (sum_waves(p, frequencies).T @ centred) * class_waves(p, frequencies)
+    along = (sum_waves(p, frequencies).T @ centred) * class_waves(p, frequencies).T
     return along.reshape(-1, 2 * p).sum(axis=1) ** 2 / 2 / max((centred**2).sum(), TINY)
 
 
 class Moment(NamedTuple):
     """Progress measures of a model, or of one snapshot after another along a first axis.
 
-    Losses are means in nats over the training inputs, and over all others. Sets are of
-    frequencies: the key ones, then random ones, as many others.
+    Sets are of frequencies: the key ones, then random ones, as many others.
     """
 
-    loss: Float[np.ndarray, "*epochs 2"]
+    loss: Float[np.ndarray, "*epochs 2"]  #: By `split_loss`, as those that follow
     restricted: Float[np.ndarray, "*epochs sets 2"]  #: By waves of x0 + x1 of each set alone
     excluded: Float[np.ndarray, "*epochs sets 2"]  #: By all but these
     gini: Float[np.ndarray, "*epochs 2"]  #: Of the Fourier norms of W_E, and of W_L over classes
@@ -81,10 +67,7 @@ class Moment(NamedTuple):
 
 
 def moment(model: Transformer, task: Task, key: Frequencies, draws: int) -> Moment:
-    """Compute the progress measures of a model of any epoch, with so many random sets.
-
-    The key frequencies are those of the trained model.
-    """
+    """Compute the progress measures of a model by the key frequencies of the trained one."""
     logits = model.activations(jnp.asarray(task.digits)).logits
     tables = model.W_E[: task.p], logit_map(model).T
     generator, spare = np.random.default_rng(0), np.setdiff1d(np.arange(1, (task.p + 1) // 2), key)
@@ -128,17 +111,13 @@ def phases(
     unseen: Float[np.ndarray, " records"],
     guessing: float,
 ) -> Phases:
-    """Place the three phases by losses alone, in nats: those at snapshots, and at all records.
+    """Place the phases by losses in nats: at snapshots, at all records, and that of guessing."""
 
-    The epochs ascend; ``guessing`` is the loss of answering all classes alike.
-    """
-
-    def bracket(ends: Sequence[int]) -> Bracket:
+    def bracket(ends: Sequence[int] | np.ndarray) -> Bracket:
         return Bracket(*map(float, ends)) if len(ends) == 2 else Bracket(np.nan, np.nan)
 
     def last(holds: np.ndarray) -> Bracket:
-        place = max(np.flatnonzero(holds), default=len(holds))
-        return bracket(epochs[place : place + 2].tolist())
+        return bracket(epochs[max(np.flatnonzero(holds), default=len(holds)) :][:2])
 
     lowest = int(np.argmin(excluded_loss))
     return Phases(
@@ -151,8 +130,7 @@ def phases(
 def unseen_loss(run: Run) -> Float[np.ndarray, " records"]:
     """Return the recorded loss of a single task over all inputs not trained on, in nats."""
     sizes = np.array([len(run.task.validation), len(run.task.test)])
-    recorded = run.metrics["loss"][:, 1:, 0]
-    return recorded[:, sizes > 0] @ (sizes[sizes > 0] / sizes.sum())
+    return run.metrics["loss"][:, 1:, 0][:, sizes > 0] @ (sizes[sizes > 0] / sizes.sum())
 
 
 class AdditionMeasures(NamedTuple):
@@ -164,11 +142,9 @@ class AdditionMeasures(NamedTuple):
     share: Float[np.ndarray, " neurons"]  #: Of each neuron, in the 3×3 block of its frequency
     head_share: Float[np.ndarray, " heads"]  #: Of each head's attention to x0, likewise
     map_share: Float[np.ndarray, " frequencies+1"]  #: Of W_L over the classes, at k = 0..(p-1)/2
-    #: Of what neurons say along each key cos and sin of W_L, in that wave of x0 + x1
-    sums: Float[np.ndarray, " waves"]
+    sums: Float[np.ndarray, " waves"]  #: Of the neurons along a wave of W_L, in that of x0 + x1
     logit_share: Float[np.ndarray, " frequencies"]  #: Of the logits, in cos(w(x0 + x1 - c))
-    #: Loss on training and other inputs without the key directions of the classes, in nats
-    complement: Float[np.ndarray, "2"]
+    complement: Float[np.ndarray, "2"]  #: `split_loss` without the key directions of the classes
     epochs: Int[np.ndarray, " snapshots"]  #: Of the snapshots; the last are the trained weights
     history: Moment  #: Progress measures at these
     phases: Phases  #: Where the three phases end
@@ -201,10 +177,9 @@ class AdditionMeasures(NamedTuple):
 
 
 def measures(run: Run, draws: int = 20) -> AdditionMeasures:
-    """Measure a finished run of modular addition: its trained weights, and each snapshot.
+    """Measure the trained weights of a run of modular addition, and each snapshot.
 
-    Controls are so many random sets of frequencies. ValueError for a run of another task, or
-    one without snapshots.
+    Controls are so many random sets of frequencies. ValueError for another task, or no snapshots.
     """
     task, epochs = run.task, run.snapshot_epochs
     if task.config.name != "nanda" or not epochs:
@@ -214,16 +189,16 @@ def measures(run: Run, draws: int = 20) -> AdditionMeasures:
         )
     digits = fourier.key_frequencies(np.asarray(run.model.W_E[: task.p], float))
     key = tuple(np.flatnonzero(digits.active).tolist())
-    past = [moment(run.snapshot(epoch), task, key, draws) for epoch in epochs]
+    past = (moment(run.snapshot(epoch), task, key, draws) for epoch in epochs)
     history = Moment(*map(np.stack, zip(*past, strict=True)))
-    lost, unseen = history.excluded[:, 0, 0], unseen_loss(run)
+    courses = epochs, history.excluded[:, 0, 0], run.metrics["epoch"], unseen_loss(run)
 
     a, writes, classes = run.activations(), logit_map(run.model), class_waves(task.p, key)
     neurons, logits = np.asarray(a.neurons, float), np.asarray(a.logits, float)
     own = fourier.neuron_frequency(unit_grids(task, neurons))
     heads = fourier.neuron_frequency(unit_grids(task, np.asarray(a.attention[:, :, 0], float)))
     power = np.asarray(fourier.frequency_power(writes.T)).sum(axis=1)
-    said = neurons @ (writes @ classes.T)
+    said = neurons @ (writes @ classes)
     along = (sum_waves(task.p, key) * said).sum(axis=0) ** 2
     return AdditionMeasures(
         key=key,
@@ -234,8 +209,8 @@ def measures(run: Run, draws: int = 20) -> AdditionMeasures:
         map_share=power / power.sum(),
         sums=along / np.maximum(len(said) * said.var(axis=0), TINY),
         logit_share=addition_shares(logits, range(1, (task.p + 1) // 2)),
-        complement=split_loss(logits - logits @ classes.T @ classes, task),
+        complement=split_loss(logits - logits @ classes @ classes.T, task),
         epochs=np.array(epochs),
         history=history,
-        phases=phases(epochs, lost, run.metrics["epoch"], unseen, float(np.log(task.p))),
+        phases=phases(*courses, float(np.log(task.p))),
     )

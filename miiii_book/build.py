@@ -56,34 +56,32 @@ def digest_of(value: Any, files: Iterable[Path]) -> str:
     return digest.hexdigest()
 
 
-def plan(root: Path, names: Sequence[str], parameters: Mapping[str, Any]) -> tuple[Execution, ...]:
+def plan(root: Path, names: Sequence[str], parameters: Mapping[str, Any]) -> list[Execution]:
     """Say for every chapter what it runs with and where the result is kept.
 
     Runs that are neither shipped nor trained yet are trained. Arguments are those of `assigned`.
     """
     chapters = read_chapters(root)
     wanted = {n: _from_anywhere(v) if names_runs(n) else v for n, v in parameters.items()}
-    given = assigned(chapters, names, wanted)
     tools = [sys.version_info[:2], os.environ.get("XLA_FLAGS"), *map(version, LIBRARIES)]
     shelf = runs.shipped_root() or root
     # Any chapter may read nearly all of it: `page` asks the ledger, which measures anything.
     code = [path for ending in ("py", "toml") for path in PACKAGES.glob(f"miiii_*/**/*.{ending}")]
     common = [*code, *(root / "book" / "results").rglob("*"), *shelf.glob("*/run.json")]
     executions = []
-    for chapter in chapters:
-        both = {**chapter.defaults, **given[chapter.page]}
+    for chapter, given in zip(chapters, assigned(chapters, names, wanted), strict=True):
+        both = {**chapter.defaults, **given}
         files = [*common, *_run_files(both, shelf)]
         name = digest_of([chapter.content(), both, tools], files)[:16]
         result = root / "_run" / "executed" / chapter.name / f"{name}.ipynb"
-        executions.append(Execution(chapter, given[chapter.page], result))
-    return tuple(executions)
+        executions.append(Execution(chapter, given, result))
+    return executions
 
 
 def execute_stale(executions: Sequence[Execution]) -> dict[str, Path]:
     """Execute what is stale; return where the executed notebook of every page is.
 
-    Raises:
-        BuildError: when chapters fail, after the others have run and been kept.
+    BuildError when chapters fail, after the others have run and been kept.
     """
     stale = [execution for execution in executions if not execution.result.is_file()]
     kernels: list[AsyncKernelManager] = []
@@ -114,8 +112,8 @@ def execute(
 ) -> NotebookNode:
     """Run a chapter in its folder, by the Python that runs this; return it with its outputs.
 
-    The kernel is added to the list before it starts. Figures must have pictures and texts that can
-    be filled; where parameters are given, a picture may be missing.
+    The kernel is added to the list before it starts. Where parameters are given, a figure may lack
+    its picture.
     """
     profile = TemporaryDirectory(ignore_cleanup_errors=True)
 
@@ -151,21 +149,19 @@ def execute(
 def _run_files(parameters: Mapping[str, Any], shelf: Path) -> Iterable[Path]:
     """Yield the descriptions of the runs that parameters name, trained where they must be."""
     overrides = {n: v for n, v in parameters.items() if n in fields() and v is not None}
-    for parameter in filter(names_runs, parameters):
-        value = parameters[parameter] or ()
-        for name in [value] if isinstance(value, str) else value:
-            shipped = not overrides and (shelf / name / "run.json").is_file()
-            yield (shelf / name if shipped else runs.cached(name, **overrides).folder) / "run.json"
+    for value in (parameters[name] for name in filter(names_runs, parameters)):
+        for run in [value] if isinstance(value, str) else value:
+            shipped = not overrides and (shelf / run / "run.json").is_file()
+            yield (shelf / run if shipped else runs.cached(run, **overrides).folder) / "run.json"
 
 
 def _from_anywhere(run: Any) -> Any:
     """Return folders of runs as absolute paths, as chapters run in their own; presets as named."""
     if isinstance(run, list | tuple):
         return [_from_anywhere(each) for each in run]
-    if not isinstance(run, str):
-        raise ValueError(f"{run!r} is no run; name a preset or a folder, or give a list of them")
-    is_folder = run not in PRESETS and Path(run, "run.json").is_file()
-    return str(Path(run).resolve()) if is_folder else run
+    named = str(run)
+    is_folder = named not in PRESETS and Path(named, "run.json").is_file()
+    return str(Path(named).resolve()) if is_folder else named
 
 
 def _keep(result: Path, executed: NotebookNode) -> None:

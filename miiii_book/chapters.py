@@ -4,6 +4,7 @@ import ast
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +25,24 @@ class Chapter:
     page: str  #: Its name in the table of contents, such as ``book/model``
     path: Path  #: The MyST source
     source: str  #: Its text
-    defaults: Mapping[str, Any]  #: What its ``parameters`` cell assigns
 
     @property
     def name(self) -> str:
         """What a reader calls it: ``model``."""
         return self.path.stem
+
+    @cached_property
+    def defaults(self) -> dict[str, Any]:
+        """What its ``parameters`` cell assigns."""
+        cells = self.notebook().cells
+        tagged = [cell.source for cell in cells if "parameters" in cell.metadata.get("tags", [])]
+        lines: list[Any] = ast.parse("\n".join(tagged)).body
+        try:
+            return {line.targets[0].id: ast.literal_eval(line.value) for line in lines}
+        except (AttributeError, ValueError) as error:
+            raise ValueError(
+                f"parameters of {self.page} must be lines name = literal: {error}"
+            ) from error
 
     def content(self) -> str:
         """Return what its page depends on; the rest Jupyter writes anew whenever it saves."""
@@ -56,24 +69,15 @@ def find_root() -> Path:
 
 
 def read_pages(root: Path) -> tuple[str, ...]:
-    """Return the names of all pages of the table of contents, in its order; all must exist."""
-    pages = tuple(page.removesuffix(".md") for page in parse_toc_yaml(root / "_toc.yml"))
-    if missing := [page for page in pages if not (root / f"{page}.md").is_file()]:
-        raise FileNotFoundError(
-            f"_toc.yml in {root} names pages that do not exist: {', '.join(missing)}; "
-            "write them as .md files or take them out of the table"
-        )
-    return pages
+    """Return the names of all pages of the table of contents, in its order."""
+    return tuple(page.removesuffix(".md") for page in parse_toc_yaml(root / "_toc.yml"))
 
 
 def read_chapters(root: Path) -> tuple[Chapter, ...]:
     """Return all pages of the table of contents that run code, in its order."""
-    sources = {page: (root / f"{page}.md").read_text("utf-8") for page in read_pages(root)}
-    return tuple(
-        Chapter(page, root / f"{page}.md", text, _defaults(page, text))
-        for page, text in sources.items()
-        if is_myst_markdown_notebook(text)
-    )
+    paths = {page: root / f"{page}.md" for page in read_pages(root)}
+    pages = [Chapter(page, path, path.read_text("utf-8")) for page, path in paths.items()]
+    return tuple(page for page in pages if is_myst_markdown_notebook(page.source))
 
 
 def parse_parameters(pairs: Sequence[str]) -> dict[str, Any]:
@@ -92,11 +96,10 @@ def parse_parameters(pairs: Sequence[str]) -> dict[str, Any]:
 
 def assigned(
     chapters: Sequence[Chapter], names: Sequence[str], parameters: Mapping[str, Any]
-) -> dict[str, dict[str, Any]]:
-    """Return what each chapter is given that differs from its own parameters, by page.
+) -> list[dict[str, Any]]:
+    """Return what each chapter is given that differs from its own parameters.
 
-    The parameters are for the chapters named, or for all if none are, and each for those that have
-    it. An unknown name is refused, and a value of another kind than the chapter's own.
+    They are for the chapters named, or for all if none are, and each for those that have it.
     """
     if unknown := sorted(set(names) - {chapter.name for chapter in chapters}):
         known = ", ".join(chapter.name for chapter in chapters)
@@ -114,23 +117,12 @@ def assigned(
                     f"parameter {name}={value!r} will not do; chapter {chapter} takes a value "
                     f"of type {kind.__name__}, such as its own {default!r}"
                 )
-    return {
-        c.page: {n: v for n, v in parameters.items() if c in chosen and v != c.defaults.get(n, v)}
+    return [
+        {n: v for n, v in parameters.items() if c in chosen and v != c.defaults.get(n, v)}
         for c in chapters
-    }
+    ]
 
 
 def names_runs(parameter: str) -> bool:
     """Return whether a parameter of this name names runs: ``run``, ``nanda_run``, ``runs``."""
     return parameter.rsplit("_", 1)[-1] in ("run", "runs")
-
-
-def _defaults(page: str, source: str) -> dict[str, Any]:
-    """Return what the cells tagged ``parameters`` assign."""
-    cells = jupytext.reads(source, fmt="md:myst").cells
-    tagged = [cell.source for cell in cells if "parameters" in cell.metadata.get("tags", [])]
-    lines: list[Any] = ast.parse("\n".join(tagged)).body
-    try:
-        return {line.targets[0].id: ast.literal_eval(line.value) for line in lines}
-    except (AttributeError, ValueError) as error:
-        raise ValueError(f"parameters of {page} must be lines name = literal: {error}") from error

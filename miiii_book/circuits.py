@@ -1,14 +1,13 @@
-r"""Break one task and spare the others: by its neurons, or by its directions of the stream.
+"""Break one task and spare the others: by its neurons, or by its directions of the stream.
 
-After the ReLU the network is linear: there sets of neurons, or of directions, are taken out by the
-thousand without another pass. Parts are chosen on inputs trained on, and scored on inputs held out,
-beside random ones. Accuracy alone says little of a task with two classes: guessing gives half of
-it. What is counted is the accuracy above guessing, as a share of what the intact network has.
+What is counted is accuracy above guessing, as a share of what the intact network has.
 """
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -44,17 +43,14 @@ class HeldOut(NamedTuple):
     @classmethod
     def of(cls, task: Task, logits: Float[Tensor, "n n_classes"], rows: Units) -> "HeldOut":
         """Score the intact network by its logits of all inputs."""
-        targets, own = task.targets[rows], np.asarray(logits)[rows]
+        targets, values = task.targets[rows], np.asarray(logits)[rows]
         guess = np.array([np.bincount(answers).max() / len(answers) for answers in targets.T])
-        columns = zip(task.columns, targets.T, strict=True)
-        whole = np.array([_accuracy(own[:, classes], answers) for classes, answers in columns])
+        parts = zip(task.columns, targets.T, strict=True)
+        whole = np.array([_accuracy(values[:, own], answers) for own, answers in parts])
         return cls(rows, targets, task.columns, guess, whole)
 
     def left(self, logits: Float[Tensor, "rows n_classes"]) -> Float[np.ndarray, " tasks"]:
-        """Return the share of each task's accuracy above guessing that logits keep.
-
-        It is 1 for a task that had nothing to lose, and below 0 for worse than guessing.
-        """
+        """Return each task's share of accuracy above guessing that is left; 1 if it had none."""
         values = np.asarray(logits)
         return np.array([self.left_of(i, values[:, own]) for i, own in enumerate(self.columns)])
 
@@ -68,15 +64,11 @@ class Selectivity(NamedTuple):
     """What is left of every task when parts are taken out to break each in turn."""
 
     parts: Sequence[Parts]  #: The parts taken out to break each task
-    #: Share of the task (second axis) that is left when the first is to be broken
-    left: Float[np.ndarray, "broken tasks"]
-    #: The same for random parts, as many; axes (draw, broken, task)
-    controls: Float[np.ndarray, "draws broken tasks"]
-    sizes: Int[np.ndarray, " broken"]  #: Number of parts taken out to break each task
+    left: Float[np.ndarray, "broken tasks"]  #: Share of each task that is left
+    controls: Float[np.ndarray, "draws broken tasks"]  #: The same for random parts, as many
     own: Float[np.ndarray, " broken"]  #: What is left of the task that was to be broken
     others: Float[np.ndarray, " broken"]  #: What is left of the other tasks, on average
-    #: What random parts leave of the task that was to be broken: the median draw
-    random_own: Float[np.ndarray, " broken"]
+    random_own: Float[np.ndarray, " broken"]  #: What random parts leave of it: the median draw
 
 
 def others_of(left: Float[np.ndarray, "broken tasks"]) -> Float[np.ndarray, " broken"]:
@@ -93,10 +85,8 @@ def _accuracy(own: Float[np.ndarray, "rows classes"], targets: Int[np.ndarray, "
 class Tail(NamedTuple):
     """A linear end of the network, on some inputs: from the neurons on, or from the stream."""
 
-    #: What goes when a unit is taken out: it less its mean over all inputs
-    swing: Float[np.ndarray, "rows units"]
-    #: What each unit adds to the logits, per unit of activation
-    writes: Float[np.ndarray, "units n_classes"]
+    swing: Float[np.ndarray, "rows units"]  #: Units less their means over all inputs: what goes
+    writes: Float[np.ndarray, "units n_classes"]  #: What each adds to the logits, per activation
     logits: Logits  #: Logits of the intact network
     held: HeldOut  #: The inputs
 
@@ -122,26 +112,16 @@ def random_like(parts: Parts, units: int, generator: np.random.Generator) -> Par
 
 
 def selectivity(tail: Tail, chosen: Sequence[Parts]) -> Selectivity:
-    """Measure what taking out the parts of each task does to every task, beside random parts.
-
-    The tail is of inputs that these were not chosen by.
-    """
+    """Measure what is left without the parts of each task, on inputs they were not chosen by."""
     generator, units = np.random.default_rng(0), tail.swing.shape[1]
     drawn = [[random_like(parts, units, generator) for _ in range(DRAWS)] for parts in chosen]
-
-    def left_by(several: Sequence[Parts]) -> Float[np.ndarray, "broken tasks"]:
-        return np.array([tail.held.left(tail.without(parts)) for parts in several])
-
-    left, controls = left_by(chosen), np.stack([left_by(each) for each in zip(*drawn, strict=True)])
-    return Selectivity(
-        parts=chosen,
-        left=left,
-        controls=controls,
-        sizes=np.array([len(parts) for parts in chosen]),
-        own=np.diagonal(left),
-        others=others_of(left),
-        random_own=np.median(np.diagonal(controls, axis1=1, axis2=2), axis=0),
+    left, *controls = (
+        np.array([tail.held.left(tail.without(parts)) for parts in several])
+        for several in (chosen, *zip(*drawn, strict=True))
     )
+    random_own = np.median([np.diagonal(each) for each in controls], axis=0)
+    own, others = np.diagonal(left), others_of(left)
+    return Selectivity(chosen, left, np.stack(controls), own, others, random_own)
 
 
 @dataclass(frozen=True, eq=False)
@@ -160,13 +140,9 @@ class Bench:
         return self._tail(np.asarray(self.activations.neurons), writes, held)
 
     def stream(self, held: HeldOut) -> Tail:
-        """Take the network from the residual stream on, for some inputs, in double precision.
-
-        The mean over the classes of each task is taken out of W_U: it moves all logits of a task
-        alike, and changes nothing.
-        """
+        """Take the network from the residual stream on, for some inputs, in double precision."""
         reads = np.array(self.run.model.W_U, float)
-        for own in held.columns:
+        for own in held.columns:  # a mean over its classes moves all of them alike: it says nothing
             reads[:, own] -= reads[:, own].mean(axis=1, keepdims=True)
         return self._tail(np.asarray(self.activations.resid_post, float), reads, held)
 
@@ -189,14 +165,12 @@ def evidence(tail: Tail) -> Float[np.ndarray, "neurons tasks"]:
 
     $$e_{jq} = \frac1N \sum_n (h_{nj} - \bar h_j)
     \left(w_{j, y_{nq}} - \frac1q \sum_c w_{jc}\right), \qquad w = W_{out} W_U$$
-
-    It is exact, and additive over neurons.
     """
     found = []
     for own, answers in zip(tail.held.columns, tail.held.targets.T, strict=True):
         writes = tail.writes[:, own]
-        classes = np.eye(writes.shape[1], dtype=tail.swing.dtype)[answers] - 1 / writes.shape[1]
-        found.append(((tail.swing.T @ classes) * writes).sum(axis=1) / len(answers))
+        right = np.eye(writes.shape[1], dtype=tail.swing.dtype)[answers] - 1 / writes.shape[1]
+        found.append(((tail.swing.T @ right) * writes).sum(axis=1) / len(answers))
     return np.stack(found, axis=1)
 
 
@@ -205,23 +179,18 @@ def smallest_set(tail: Tail, i: int, order: Units) -> Units:
 
     Sizes are tried in even steps, and within the first step that breaks the task by halving it.
     """
-    spared, broken, most = 0, 0, len(order) // 2
-    for broken in np.unique(np.linspace(1, most, min(DOSES, most)).astype(int)).tolist():
-        if tail.breaks(i, order[:broken]):
-            break
-        spared = broken
-    while broken - spared > 1:
-        middle = (spared + broken) // 2
-        broke = tail.breaks(i, order[:middle])
-        spared, broken = (spared, middle) if broke else (middle, broken)
-    return order[:broken]
+    most = len(order) // 2
+    sizes = np.unique(np.linspace(1, most, min(DOSES, most)).astype(int)).tolist()
+    steps = ((low, high) for low, high in pairwise([0, *sizes]) if tail.breaks(i, order[:high]))
+    low, high = next(steps, (most, most))
+    stay = bisect_left(range(high - 1, low, -1), True, key=lambda n: not tail.breaks(i, order[:n]))
+    return order[: high - stay]  # so many of the last step are not needed
 
 
 def breaking_set(tail: Tail, found: Float[np.ndarray, "neurons tasks"], i: int) -> Units:
     """Choose neurons that break task i and harm the others least, by the `evidence` found.
 
-    Neurons go in the order of their share of the task's evidence, less a price for their mean
-    share of the others'; of the sets for `PRICES` the one that harms the others least is chosen.
+    Neurons go by their share of the task's evidence, less a price for their mean share of others'.
     """
     share = found / np.maximum(np.abs(found).sum(axis=0), np.finfo(found.dtype).tiny)
     others = (share.sum(axis=1) - share[:, i]) / max(share.shape[1] - 1, 1)
@@ -245,8 +214,7 @@ def break_by_neurons(bench: Bench) -> Selectivity:
 def smallest_basis(tail: Tail, i: int) -> Basis:
     """Find the fewest directions of the stream that break task i; half of d_model at most.
 
-    The task reads the stream through its columns of W_U. Directions along which its logits vary
-    most over the inputs are projected out first.
+    They are of what its columns of W_U read: those that its logits vary most along come first.
     """
     read = tail.writes[:, tail.held.columns[i]]
     said = tail.swing @ read
@@ -266,19 +234,13 @@ def break_by_subspaces(bench: Bench) -> Selectivity:
 
 
 class Sieve(NamedTuple):
-    """What a run calls prime, whole and with each task broken.
+    """Which numbers below p² are prime, and which a run calls so, whole or with a task broken."""
 
-    A number above 1 is called prime if no other modulus is said to divide it: every composite
-    below p² has a prime factor below p.
-    """
-
-    prime: Bool[np.ndarray, " n"]  #: Whether each number below p² is prime
-    called: Bool[np.ndarray, " n"]  #: Whether the intact network calls it prime
-    broken: Bool[np.ndarray, "tasks n"]  #: Whether it does with each task broken
-    #: Whether each task alone refuses it: composites that no other modulus divides
-    guarded: Bool[np.ndarray, "tasks n"]
-    #: Composites that slip through once a task is broken, and did not before
-    slipped: Bool[np.ndarray, "tasks n"]
+    prime: Bool[np.ndarray, " n"]  #: Primes
+    called: Bool[np.ndarray, " n"]  #: What the intact network calls prime
+    broken: Bool[np.ndarray, "tasks n"]  #: What it calls prime with each task broken
+    guarded: Bool[np.ndarray, "tasks n"]  #: Composites that no modulus but that of the task divides
+    slipped: Bool[np.ndarray, "tasks n"]  #: Composites called prime only with the task broken
 
     def precision_recall(self, rows: Units) -> tuple[float, float]:
         """Return the share of primes in what is called prime, and the share of primes found."""
@@ -294,9 +256,9 @@ def sieve_numbers(bench: Bench, bases: Sequence[Basis]) -> Sieve:
     tail = bench.stream(HeldOut.of(task, bench.activations.logits, numbers))
     divides = numbers[:, None] % moduli == 0
 
-    def called_by(logits: Logits) -> Bool[np.ndarray, " n"]:
-        own = [logits[:, columns] for columns in task.columns]
-        return called_prime(np.stack([z[:, 0] >= z.max(axis=1) for z in own], axis=1), moduli)
+    def called_by(z: Logits) -> Bool[np.ndarray, " n"]:
+        zero = [z[:, own.start] >= z[:, own].max(axis=1) for own in task.columns]
+        return called_prime(np.stack(zero, axis=1), moduli)
 
     called, prime = called_by(tail.logits), called_prime(divides, moduli)
     broken = np.stack([called_by(tail.without(basis)) for basis in bases])
@@ -304,9 +266,7 @@ def sieve_numbers(bench: Bench, bases: Sequence[Basis]) -> Sieve:
     return Sieve(prime, called, broken, guarded, broken & ~called & ~prime)
 
 
-def called_prime(
-    divides: Bool[np.ndarray, "n moduli"], moduli: Int[np.ndarray, " moduli"]
-) -> Bool[np.ndarray, " n"]:
+def called_prime(divides: Bool[np.ndarray, "n moduli"], moduli: Units) -> Bool[np.ndarray, " n"]:
     """Return which of 0, 1, 2, ... are prime, if just these moduli divide them."""
     numbers = np.arange(len(divides))
     return (numbers > 1) & ~(divides & (numbers[:, None] != moduli)).any(axis=1)

@@ -1,4 +1,4 @@
-"""Commands of the book's floor, which the command line of the core finds by their entry points.
+"""Commands of the book, which the core's command line finds by their entry points.
 
 The book's tools take seconds to import, so that each command imports what it needs.
 """
@@ -37,12 +37,11 @@ def book(run: str | None, pairs: tuple[str, ...], chapters: tuple[str, ...]) -> 
 @click.command()
 @click.option("--run", "named", multiple=True, metavar="RUN", help="preset or folder; repeatable")
 @click.option("--claim", "keys", multiple=True, help="only this claim; repeatable")
-@click.option("--verbose", is_flag=True, help="criteria, controls and the numbers as well")
-@click.option("--json", "as_json", is_flag=True, help="all of it, with the numbers of every seed")
+@click.option(
+    "--json", "as_json", is_flag=True, help="criteria, controls and the numbers of every seed"
+)
 @click.option("--measure", is_flag=True, help="measure the runs anew, whatever is stored of them")
-def claims(
-    named: tuple[str, ...], keys: tuple[str, ...], verbose: bool, as_json: bool, measure: bool
-) -> None:
+def claims(named: tuple[str, ...], keys: tuple[str, ...], as_json: bool, measure: bool) -> None:
     """Judge the paper's claims by runs: those named, or those that come with the book.
 
     What is stored of these runs and of their other seeds is not measured again.
@@ -54,10 +53,8 @@ def claims(
     found = [runs.cached(run) for run in named] or runs.shipped_runs()
     stored = [] if measure else numbers.stored_rows()
     page = ledger.examine_all(ledger.gather(found), keys or None, stored)
-    if as_json:
-        click.echo(json.dumps(page.to_json(), indent=2, ensure_ascii=False))
-    else:
-        click.echo(page.verbose() if verbose else repr(page))
+    said = json.dumps(page.to_json(), indent=2, ensure_ascii=False) if as_json else repr(page)
+    click.echo(said)
 
 
 @click.command()

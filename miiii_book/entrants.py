@@ -1,7 +1,6 @@
 """Update rules that promise to make networks grok sooner, as entrants of the race.
 
-Each is a function of learning rate and weight decay, which the trainer calls by its name, such as
-``miiii_book.entrants:orthogonal``; anybody's own rule enters by the same door.
+The trainer calls each by its name, such as ``miiii_book.entrants:orthogonal``, as it would yours.
 """
 
 from functools import partial
@@ -15,14 +14,12 @@ from jaxtyping import Array
 from miiii_core.optim import INPUT_AXES, Number, Rate
 
 TINY = 1e-30
-BETAS = (0.9, 0.98)
+adamw = partial(optax.adamw, b1=0.9, b2=0.98)
 
 
 def orthogonal(learning_rate: Rate, weight_decay: Number) -> optax.GradientTransformation:
     """Return AdamW behind `orthogonal_gradient`."""
-    return optax.chain(
-        orthogonal_gradient(), optax.adamw(learning_rate, *BETAS, weight_decay=weight_decay)
-    )
+    return optax.chain(orthogonal_gradient(), adamw(learning_rate, weight_decay=weight_decay))
 
 
 def egalitarian(learning_rate: Rate, weight_decay: Number) -> optax.GradientTransformation:
@@ -35,9 +32,7 @@ def clipped(
     learning_rate: Rate, weight_decay: Number, max_norm: float = 2.0
 ) -> optax.GradientTransformation:
     """Return AdamW before `clip_units`."""
-    return optax.chain(
-        optax.adamw(learning_rate, *BETAS, weight_decay=weight_decay), clip_units(max_norm)
-    )
+    return optax.chain(adamw(learning_rate, weight_decay=weight_decay), clip_units(max_norm))
 
 
 clipped_at_1, clipped_at_4 = partial(clipped, max_norm=1.0), partial(clipped, max_norm=4.0)
@@ -65,8 +60,8 @@ def orthogonal_gradient() -> optax.GradientTransformation:
 def equal_columns() -> optax.GradientTransformation:
     """Give every column of each matrix's gradient, which is one unit's inputs, the norm 1.
 
-    Source: Pasand & Dohmatob (2025), arXiv 2510.04930: the cheap variant in their code, of which
-    the main one gives all singular values the value 1. There it is used in the first layer alone.
+    Source: Pasand & Dohmatob (2025), arXiv 2510.04930, the cheap variant in their code. There it
+    is used in the first layer alone.
     """
     return optax.stateless_with_tree_map(lambda g, _: g / (_norm(g, -2) + TINY))
 

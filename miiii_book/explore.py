@@ -116,8 +116,8 @@ def meta_script(run: Run, epochs: Sequence[int]) -> str:
 def scripts_of(run: Run, most: int = MOST_SNAPSHOTS, width: int | None = None) -> dict[str, str]:
     """Return a run's scripts by their names, the trained weights before earlier ones."""
     epochs, name = chosen_epochs(run, most), name_of(run)
-    known = {f"{name}.js": meta_script(run, epochs)}
-    return known | {f"{name}-{e:08d}.js": weights_script(run, e, width) for e in reversed(epochs)}
+    weights = {f"{name}-{e:08d}.js": weights_script(run, e, width) for e in reversed(epochs)}
+    return {f"{name}.js": meta_script(run, epochs), **weights}
 
 
 def name_of(run: Run) -> str:
@@ -135,8 +135,8 @@ def container(views: str, state: str, base: str = "", runs: str = "", link: str 
 
 def page(run: Run, most: int = MOST_SNAPSHOTS, width: int | None = None, also: str = "") -> str:
     """Return one self-contained page of a run, which works from a disk and asks nobody."""
-    texts = [_own(f"{name}.js") for name in SCRIPTS]
-    texts += [also, *scripts_of(run, most, width).values()]
+    texts = [*(_own(f"{name}.js") for name in SCRIPTS), also]
+    texts += scripts_of(run, most, width).values()
     return Template(_own("page.html")).substitute(
         title=f"{name_of(run)}, a network to touch",
         style=_own("microscope.css"),
@@ -147,9 +147,8 @@ def page(run: Run, most: int = MOST_SNAPSHOTS, width: int | None = None, also: s
 
 def lay_out(folder: Path, runs: Sequence[Run], shelf: Path) -> None:
     """Write what pages load into a folder; what was made of a run before is kept on a shelf."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for path in (*(FOLDER / f"{name}.js" for name in SCRIPTS), FOLDER / "microscope.css"):
-        shutil.copy(path, folder)
+    others = shutil.ignore_patterns("page.html", "lab.js")
+    shutil.copytree(FOLDER, folder, ignore=others, dirs_exist_ok=True)
     for run in runs:
         made_of = (run.folder / "run.json").read_bytes() + Path(__file__).read_bytes()
         kept = shelf / f"{name_of(run)}-{hashlib.sha256(made_of).hexdigest()[:16]}"

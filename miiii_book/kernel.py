@@ -1,8 +1,4 @@
-"""The kernel that chapters run in, which starts alike on every machine.
-
-What readers have set up for their own notebooks and shells must not reach the book's pages: its
-variables, files of matplotlib and IPython, and a `matplotlibrc` that lies beside the chapters.
-"""
+"""The kernel that chapters run in: what readers set up for themselves does not reach the pages."""
 
 import os
 import re
@@ -17,7 +13,7 @@ PERSONAL = re.compile(
     "PYTHON(?!HOME|PATH|USERBASE|NOUSERSITE|PYCACHE|DONTWRITE)|JAX_(?!PLATFORM|.*CACHE|.*VISIBLE)|"
     "IPY|TF_CPP|TQDM|LC_|LANG|TZ$|COLUMNS$|LINES$|(NO|FORCE)_COLOR|CLICOLOR"
 )
-FOLDERS = ("MIIII_RUNS", "MIIII_SHIPPED", "MIIII_RESULTS")  # meant from here, not from the chapter
+FOLDERS = ("MIIII_RUNS", "MIIII_SHIPPED")  # meant from here, not from the chapter
 OURS = {
     "MATPLOTLIBRC": str(Path(matplotlib.get_data_path(), "matplotlibrc")),
     "MPLBACKEND": "module://matplotlib_inline.backend_inline",

@@ -1,15 +1,10 @@
-"""The ledger: what the paper claims, and what runs of ours say about it.
-
->>> from miiii_book import ledger
->>> from miiii_core import runs
->>> ledger.examine_all(ledger.gather(runs.shipped_runs()), ["filter-needed", "spike"])
-"""
+"""The ledger: what the paper claims, and what runs of ours say about it."""
 
 import html
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache, cached_property, partial
+from functools import cache, cached_property
 from typing import Any
 
 import numpy as np
@@ -25,7 +20,6 @@ from .numbers import PLACES, RUNS, SHUFFLED, UNTRAINED, Evidence, Row, identity,
 from .symbols import set_symbols
 
 COLUMNS = ("claim", "paper", "ours", "verdict")
-_aligned = partial(tabulate, tablefmt="plain", disable_numparse=True)
 NAMES = {Verdict.HOLDS: "hold", Verdict.FAILS: "fail", Verdict.UNDECIDED: "are undecided"}
 
 
@@ -69,8 +63,9 @@ class Finding:
         names = dict.fromkeys(name for values in every for name in values)
         return {name: tuple(v[name] for v in every if name in v) for name in names}
 
+    @property
     def distances(self) -> dict[int, tuple[str, float]]:
-        """Return for each seed that can tell the comparison nearest to its bound, and how near."""
+        """For each seed that can tell the comparison nearest to its bound, and how near."""
         return {seed: nearest(self.claim.holds, self.by_seed[seed]) for seed in self.told}
 
     def to_json(self) -> dict[str, Any]:
@@ -79,15 +74,13 @@ class Finding:
         def finite(values: Values) -> dict[str, float | None]:
             return {name: x if np.isfinite(x) else None for name, x in values.items()}
 
+        near = self.distances.items()
         return vars(self.claim) | {
             "numbers": {seed: finite(values) for seed, values in self.by_seed.items()},
             "beside": finite(self.beside),
             "p": self.bases,
             "holds_in_seed": self.told,
-            "distance": {
-                seed: {"of": of} | finite({"share": share})
-                for seed, (of, share) in self.distances().items()
-            },
+            "distance": {seed: {"of": of} | finite({"share": far}) for seed, (of, far) in near},
             "controls": self.controls,
             "reason": self.reason,
             "verdict": self.verdict,
@@ -106,17 +99,14 @@ class Ledger:
         return {finding.claim.key: finding for finding in self.findings}[key]
 
     def __repr__(self) -> str:
-        """Show one line a claim: the paper's number, ours with its range, and the verdict."""
-        rows = [[f.claim.key, f.claim.paper, ours(f), f.called] for f in self.findings]
-        return f"{_aligned([COLUMNS, *rows])}\n\n{summary(self.findings)}"
-
-    def verbose(self) -> str:
-        """Return each claim with its criterion, its controls and all numbers."""
-        return "\n\n".join([*map(_as_text, self.findings), summary(self.findings)])
-
-    def to_json(self) -> list[dict[str, Any]]:
-        """Return every finding, as JSON takes it."""
-        return [found.to_json() for found in self.findings]
+        """Show the paper's number, ours with its range, and the verdict; and count the verdicts."""
+        rows = [COLUMNS, *((f.claim.key, f.claim.paper, ours(f), f.called) for f in self.findings)]
+        counts = Counter(found.verdict for found in self.findings)
+        said = ", ".join(f"{counts[one]} {name}" for one, name in NAMES.items() if counts[one])
+        if little := sum(found.says_little for found in self.findings):
+            said += f"; of those that hold, {little} say little"
+        lines = tabulate(rows, tablefmt="plain", disable_numparse=True)
+        return f"{lines}\n\n{len(self.findings)} claims: {said}"
 
     def _repr_html_(self) -> str:
         head = "".join(f"<th>{name}</th>" for name in COLUMNS)
@@ -124,6 +114,10 @@ class Ledger:
             f'<table class="table stacked ledger">\n<thead><tr>{head}</tr></thead>\n'
             f"<tbody>\n{''.join(map(_as_row, self.findings))}</tbody></table>"
         )
+
+    def to_json(self) -> list[dict[str, Any]]:
+        """Return every finding, as JSON takes it."""
+        return [found.to_json() for found in self.findings]
 
     def part(self, *, ours: bool) -> "Ledger":
         """Return only the claims that go beyond the paper, or only the others."""
@@ -145,20 +139,24 @@ def gather(found: Iterable[Run]) -> dict[str, list[Run]]:
     return evidence | ({"bases": kinds["miiii"]} if "miiii" in kinds else {})
 
 
+def _selected(runs: Sequence[Run]) -> Iterator[Run]:
+    # Neither is part of what a preset is about: the seed, and how numbers are rounded.
+    minor = {"seed", "precision"}
+    usual = [r for r in runs if {name for name, *_ in nearest_preset(r.config)[1]} <= minor] or runs
+    for p in sorted({run.config.task.p for run in usual}, reverse=True):
+        own = [run for run in usual if run.config.task.p == p]
+        first = max(own, key=lambda run: run.config.train.epochs).config.replace(seed=0)
+        # Of several with one seed the first counts.
+        alike = {r.config.train.seed: r for r in own[::-1] if r.config.replace(seed=0) == first}
+        yield from (alike[seed] for seed in sorted(alike))
+
+
 def examine_all(
     evidence: Evidence, keys: Sequence[str] | None = None, stored: Sequence[Row] = ()
 ) -> Ledger:
-    """Put the claims of some keys, or all, to runs by kind.
+    """Put the claims of some keys, or all, to runs by kind, beside what is stored of them.
 
-    Of several bases the largest counts in which every kind has a run; T_nanda, which is another
-    task, may have another base. Runs of one base differ in the seed: a measure of several kinds
-    takes those of a seed together, for each seed that all kinds have, or the first of each if
-    there is none.
-
-    Args:
-        evidence: Runs by kind.
-        keys: Keys of the claims; all of them if not given.
-        stored: Numbers that need not be measured again, of these runs and of other seeds.
+    What is stored of these runs is not measured again; of their other seeds it counts as well.
     """
     there = {identity(run): run.config.task.p for runs in evidence.values() for run in runs}
 
@@ -170,33 +168,29 @@ def examine_all(
             return [], str(why)
 
     def examine(claim: Claim) -> Finding:
-        rows, reason = found(claim.measure)
+        (rows, reason), several = found(claim.measure), MEASURES[claim.measure]
         own = _relevant(claim, rows)
         by_seed = _by_seed(own)
-        kinds = dict.fromkeys(kind for one in MEASURES[claim.measure] for kind in one.kinds)
-        lacking = [kind for kind in kinds if not any(kind in row.runs for row in rows)]
+        lacking = [kind for one in several for kind in one.kinds if not evidence.get(kind)]
         if lacking and not reason and not claim.told(by_seed):
             reason = f"needs a run of kind {', '.join(lacking)}"
-        controls: dict[str, list[Row]] = {SHUFFLED: [], UNTRAINED: []}
-        for row in _relevant(claim, stored):
+        here = [row for row in _relevant(claim, stored) if set(row.runs.values()) <= there.keys()]
+        controls = {
             # Shuffled labels beside runs that have none in their place are no control.
-            alone = row.subject == SHUFFLED and not set(row.runs) <= set(PLACES)
-            if row.subject != RUNS and set(row.runs.values()) <= set(there) and not alone:
-                controls[row.subject].append(row)
+            SHUFFLED: [row for row in here if row.subject == SHUFFLED and {*row.runs} <= {*PLACES}],
+            UNTRAINED: [row for row in here if row.subject == UNTRAINED],
+        }
         # A measure of several bases says itself how many they are.
-        together = MEASURES[claim.measure][0].together
-        here = [run for row in own for run in row.runs.values() if run in there and not together]
-        bases = {there[run] for run in here}
-        aside = [row.numbers for row in rows if row not in own]
+        measured_here = [] if several[0].together else [i for r in own for i in r.runs.values()]
         return Finding(
             claim=claim,
             by_seed=by_seed,
-            bases=tuple(sorted(bases)),
+            bases=tuple(sorted({there[run] for run in measured_here if run in there})),
             reason=reason,
             controls={
                 name: claim.judge(_by_seed(some, own)) for name, some in controls.items() if some
             },
-            beside={name: x for numbers in aside for name, x in numbers.items()},
+            beside={n: x for row in rows if row not in own for n, x in row.numbers.items()},
         )
 
     page = Ledger(list(map(examine, LEDGER if keys is None else map(find_claim, keys))))
@@ -204,19 +198,25 @@ def examine_all(
     return page
 
 
+@cache  # chapters ask for several claims
+def examine_shipped(key: str) -> Finding:
+    """Put one claim to the runs and the numbers that come with the book."""
+    return examine_all(gather(shipped_runs()), [key], stored_rows())[key]
+
+
 def measured(
     key: str, evidence: Evidence, stored: Sequence[Row] = (), subject: str = RUNS
 ) -> list[Row]:
-    """Take a measure from runs, and from what is stored of them and of their other seeds.
+    """Take a measure from the runs of each seed, and from what is stored of their other seeds.
 
-    CannotTell where one of several kinds has no run, or a run lacks what it takes.
+    Nothing is taken where a kind has no run; CannotTell where a run lacks what it takes.
     """
     several = MEASURES[key]
     kinds = [kind for one in several for kind in one.kinds]
     known = [row for row in stored if row.measure == key and row.subject == subject]
     rows: list[Row] = []
     for one in several:
-        if len(several) > 1 and not evidence.get(one.kinds[0]):
+        if not all(evidence.get(kind) for kind in one.kinds):
             continue
         own = []
         for runs in _sets(one, kinds, evidence):
@@ -227,24 +227,52 @@ def measured(
                 twin = Row(key, subject, runs[0].config.train.seed, names, numbers)
             own.append(twin)
         seeds, recipes = {row.seed for row in own}, own[0].recipes
-        others = [row for row in known if row.recipes == recipes and row.seed not in seeds]
-        rows += own + others
+        rows += own + [r for r in known if r.recipes == recipes and r.seed not in seeds]
     return rows
 
 
-@cache  # chapters ask for several claims
-def examine_shipped(key: str) -> Finding:
-    """Put one claim to the runs and the numbers that come with the book."""
-    return examine_all(gather(shipped_runs()), [key], stored_rows())[key]
+def _sets(measure: Measure, kinds: Sequence[str], evidence: Evidence) -> list[list[Run]]:
+    """Return the runs of each seed that a measure is taken from; CannotTell if no base is shared.
+
+    Of several bases the largest counts in which every kind has a run; T_nanda, which is another
+    task, may have another. A measure of several kinds takes those of a seed together, for each
+    seed that all kinds have, or the first of each if there is none.
+    """
+    if measure.together:
+        return [list(evidence[measure.kinds[0]])]
+    bases = {k: {run.config.task.p for run in evidence[k]} for k in kinds if evidence.get(k)}
+    bound = [ps for kind, ps in bases.items() if not kind.startswith("nanda")] or [*bases.values()]
+    shared, largest = set.intersection(*bound), max(set.union(*bound))
+    if not shared:
+        lacking = [kind for kind, ps in bases.items() if largest not in ps]
+        raise CannotTell(f"needs a run of kind {', '.join(lacking)} at p = {largest}")
+    found = []
+    for kind in measure.kinds:
+        p = max(shared) if max(shared) in bases[kind] else max(bases[kind])
+        found.append({r.config.train.seed: r for r in evidence[kind] if r.config.task.p == p})
+    seeds = [seed for seed in found[0] if all(seed in runs for runs in found)]
+    firsts = [next(iter(runs.values())) for runs in found]
+    return [[runs[seed] for runs in found] for seed in seeds] or [firsts]
 
 
-def summary(findings: Sequence[Finding]) -> str:
-    """Count the claims by verdict."""
-    counts = Counter(found.verdict for found in findings)
-    said = ", ".join(f"{counts[one]} {name}" for one, name in NAMES.items() if counts[one])
-    little = sum(found.says_little for found in findings)
-    last = f"; of those that hold, {little} say little" if little else ""
-    return f"{len(findings)} claims: {said}{last}"
+def _relevant(claim: Claim, rows: Sequence[Row]) -> list[Row]:
+    """Return the rows that have a number which decides, or stands for the others."""
+    text = f"{claim.holds}; {claim.given}; {claim.number}"
+    own = [row for row in rows if row.measure == claim.measure]
+    return [row for row in own if any(name in text for name in row.numbers)]
+
+
+def _by_seed(rows: Sequence[Row], instead: Sequence[Row] = ()) -> dict[int, dict[str, float]]:
+    """Return all numbers of each seed; of a kind without a run of it, those of the kind's first.
+
+    Of a kind that has no row at all they are those of the first in its stead.
+    """
+    first = {tuple(row.runs): row.numbers for row in reversed([*rows, *instead])}
+    own = {(tuple(row.runs), row.seed): row.numbers for row in rows}
+    return {
+        seed: {n: x for k in reversed(first) for n, x in own.get((k, seed), first[k]).items()}
+        for seed in sorted({row.seed for row in rows})
+    }
 
 
 def ours(found: Finding) -> str:
@@ -261,7 +289,7 @@ def remarks(found: Finding) -> list[str]:
     said = [f"p = {', '.join(map(str, found.bases))}" if found.bases else "", found.reason]
     if found.told:
         said.append(f"holds in {sum(found.told.values())} of {len(found.told)} seeds")
-        of, share = min(found.distances().values(), key=lambda each: abs(each[1]))
+        of, share = min(found.distances.values(), key=lambda each: abs(each[1]))
         if abs(share) < np.inf:
             said.append(f"nearest to its bound: {of}, by {abs(share):.1%}")
     elif not found.reason:
@@ -270,70 +298,16 @@ def remarks(found: Finding) -> list[str]:
     return [text for text in said if text]
 
 
-def _relevant(claim: Claim, rows: Sequence[Row]) -> list[Row]:
-    """Return the rows that have a number which decides, or stands for the others."""
-    text = f"{claim.holds}; {claim.given}; {claim.number}"
-    own = [row for row in rows if row.measure == claim.measure]
-    return [row for row in own if any(name in text for name in row.numbers)]
-
-
-def _by_seed(rows: Sequence[Row], instead: Sequence[Row] = ()) -> dict[int, dict[str, float]]:
-    """Return all numbers of each seed; of a kind that has no run of it, those of its first.
-
-    Of a kind that has no row at all they are those of the first in its stead.
-    """
-    first = {tuple(row.runs): row.numbers for row in reversed([*rows, *instead])}
-    own = {(tuple(row.runs), row.seed): row.numbers for row in rows}
-    return {
-        seed: {n: x for k in reversed(first) for n, x in own.get((k, seed), first[k]).items()}
-        for seed in sorted({row.seed for row in rows})
-    }
-
-
-def _sets(measure: Measure, kinds: Sequence[str], evidence: Evidence) -> list[list[Run]]:
-    """Return the runs of each seed that a measure is taken from; CannotTell if there are none."""
-    if lacking := [kind for kind in measure.kinds if not evidence.get(kind)]:
-        raise CannotTell(f"needs a run of kind {', '.join(lacking)}")
-    if measure.together:
-        return [list(evidence[measure.kinds[0]])]
-    bases = {k: {run.config.task.p for run in evidence[k]} for k in kinds if evidence.get(k)}
-    bound = [ps for kind, ps in bases.items() if not kind.startswith("nanda")] or [*bases.values()]
-    shared, largest = set.intersection(*bound), max(set.union(*bound))
-    if not shared:
-        lacking = [kind for kind, ps in bases.items() if largest not in ps]
-        raise CannotTell(f"needs a run of kind {', '.join(lacking)} at p = {largest}")
-    found = []
-    for kind in measure.kinds:
-        p = max(shared) if max(shared) in bases[kind] else max(bases[kind])
-        own = [run for run in evidence[kind] if run.config.task.p == p]
-        found.append({run.config.train.seed: run for run in own})
-    seeds = [seed for seed in found[0] if all(seed in runs for runs in found)]
-    firsts = [next(iter(runs.values())) for runs in found]
-    return [[runs[seed] for runs in found] for seed in seeds] or [firsts]
-
-
-def _selected(runs: Sequence[Run]) -> Iterator[Run]:
-    # Neither is part of what a preset is about: the seed, and how numbers are rounded.
-    minor = {"seed", "precision"}
-    usual = [r for r in runs if {name for name, *_ in nearest_preset(r.config)[1]} <= minor]
-    bases: dict[int, list[Run]] = defaultdict(list)
-    for run in usual or runs:
-        bases[run.config.task.p].append(run)
-    for _, own in sorted(bases.items(), reverse=True):
-        first = max(own, key=lambda run: run.config.train.epochs).config.replace(seed=0)
-        # Of several with one seed the first counts.
-        alike = {r.config.train.seed: r for r in own[::-1] if r.config.replace(seed=0) == first}
-        yield from (alike[seed] for seed in sorted(alike))
-
-
-def _numbers(found: Finding, **look: Any) -> str:
+def _numbers(found: Finding) -> str:
     """Return a table of every number: the paper's, ours, and its range over seeds."""
     rows = [["number", "paper", "ours", "least", "most"]]
     for name, many in found.spread.items():
-        row = [name, _number(found.claim.published.get(name)), _number(np.median(many))]
-        rows.append(row + [_number(end(many)) if len(many) > 1 else "" for end in (min, max)])
-    rows += [[name, "", _number(value), "", ""] for name, value in found.beside.items()]
-    return _aligned(rows, **look) if found.by_seed else ""
+        ends = (min(many), max(many)) if len(many) > 1 else ()
+        values = found.claim.published.get(name), np.median(many), *ends
+        rows.append([name, *map(_number, values)])
+    rows += [[name, "", _number(value)] for name, value in found.beside.items()]
+    look = {"tablefmt": "plain", "disable_numparse": True, "maxcolwidths": [24]}
+    return tabulate(rows, **look) if found.by_seed else ""
 
 
 def _number(value: float | np.floating | str | None) -> str:
@@ -347,31 +321,20 @@ def _number(value: float | np.floating | str | None) -> str:
     return f"{value:,.0f}" if float(value).is_integer() else f"{value:.4g}"
 
 
-def _history(claim: Claim) -> str:
-    return f"fixed {claim.fixed}" + (f". {claim.changed}" if claim.changed else "")
-
-
-def _as_text(found: Finding) -> str:
-    claim = found.claim
-    lines = [f"{claim.key}: {found.called} ({'; '.join(remarks(found))})", f"  {claim.sentence}"]
-    lines += [f"  claim: {claim.statement} ({claim.source})", f"  criterion: {claim.criterion}"]
-    lines.append(f"  {_history(claim)}")
-    return "\n".join([*lines, *(f"    {line}" for line in _numbers(found).splitlines())])
-
-
 def _as_row(found: Finding) -> str:
     """Make a row: the claim and what it comes to, with all else folded; numbers; the verdict."""
-    claim, place = found.claim, found.claim.where.replace("#", ".html#")
+    claim, number = found.claim, ours(found)
+    history = f"fixed {claim.fixed}" + (f". {claim.changed}" if claim.changed else "")
     cells = [
         f"{set_symbols(claim.statement[:1].upper() + claim.statement[1:])}."
         f'<p class="sentence">{set_symbols(claim.sentence)}</p>'
         f"<details><summary>{set_symbols(claim.source)}: criterion and numbers</summary>\n"
-        f"<p>Criterion: {set_symbols(claim.criterion)}; {set_symbols(_history(claim))}</p>"
+        f"<p>{set_symbols(f'Criterion: {claim.criterion}; {history}')}</p>"
         f"<p>{set_symbols('; '.join(remarks(found)))}. "
-        f'<a href="{place}">Where it is shown</a>.</p>\n'
-        f"<pre>{html.escape(_numbers(found, maxcolwidths=[24]))}</pre></details>",
+        f'<a href="{claim.where.replace("#", ".html#")}">Where it is shown</a>.</p>\n'
+        f"<pre>{html.escape(_numbers(found))}</pre></details>",
         html.escape(claim.paper) or "–",
-        f"{ours(found)}<br><small>{set_symbols(claim.number)}</small>" if ours(found) else "–",
+        f"{number}<br><small>{set_symbols(claim.number)}</small>" if number else "–",
         f"<strong>{found.verdict}</strong>" + ("<br>says little" if found.says_little else ""),
     ]
     row = "".join(f'<td data-label="{n}">{c}</td>' for n, c in zip(COLUMNS, cells, strict=True))

@@ -1,7 +1,6 @@
 """Numbers of the ledger, stored beside the book: of its runs, of controls, and of other seeds.
 
-What claims are judged by takes minutes to measure and a few kilobytes to keep; three more seeds of
-the large runs would take forty megabytes. ``python -m benchmarks.trainings numbers`` writes them.
+They take minutes to measure; ``python -m benchmarks.trainings numbers`` writes them.
 """
 
 import json
@@ -11,19 +10,17 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from miiii_core.config import Config
 from miiii_core.losses import NEVER
 from miiii_core.runs import Run
 from miiii_core.train import initial_state
 
 from .claims.claim import Values
-from .results import Curve, config_of, read_results
+from .results import read_results
 
-FILE, CURVES = "numbers.jsonl", "curves.jsonl"
+FILE = "numbers.jsonl"
 RUNS, SHUFFLED, UNTRAINED = "runs", "shuffled labels", "untrained"  # what a row is about
 Evidence = Mapping[str, Sequence[Run]]  # runs by kind
-CONTROL = "basis"  # the kind that has shuffled labels,
-PLACES = ("miiii", "masked", "bases")  # and those whose place it takes
+PLACES = ("miiii", "masked", "bases")  # kinds whose place "basis" takes: it has shuffled labels
 
 
 class Row(NamedTuple):
@@ -60,14 +57,12 @@ def stored_rows() -> list[Row]:
 def as_lines(rows: Iterable[Row]) -> str:
     """Return rows as `stored_rows` reads them, a JSON object a line."""
 
-    def plain(x: float) -> float | str | None:
-        return "never" if x == NEVER else None if np.isnan(x) else float(x)
+    def line(row: Row) -> str:
+        words = {NEVER: "never"}
+        numbers = {n: None if np.isnan(x) else words.get(x, x) for n, x in row.numbers.items()}
+        return json.dumps(row._asdict() | {"numbers": numbers}) + "\n"
 
-    lines = []
-    for row in rows:
-        numbers = {name: plain(x) for name, x in row.numbers.items()}
-        lines.append(json.dumps(row._asdict() | {"numbers": numbers}) + "\n")
-    return "".join(lines)
+    return "".join(map(line, rows))
 
 
 def untrained(run: Run) -> Run:
@@ -78,23 +73,8 @@ def untrained(run: Run) -> Run:
     return blank
 
 
-def curves_of(run: Run) -> dict[int, Curve]:
-    """Return the curves of a run and of those that differ from it in the seed alone, by seed."""
-    first = run.config.train.seed
-
-    def parse(row: Mapping[str, Any]) -> tuple[Config, Curve]:
-        return config_of(row), Curve(np.array(row["epochs"]), np.array(row["accuracy"]))
-
-    alike = {
-        config.train.seed: curve
-        for config, curve in read_results(CURVES, parse)
-        if config.replace(seed=first) == run.config
-    }
-    return alike | {first: Curve.of(run)}
-
-
 def in_their_place(evidence: Evidence, subject: str) -> Evidence:
     """Return the runs by kind with a control in the place of those that learned a rule."""
     if subject == SHUFFLED:
-        return dict(evidence) | dict.fromkeys(PLACES, evidence.get(CONTROL, ()))
+        return dict(evidence) | dict.fromkeys(PLACES, evidence.get("basis", ()))
     return {kind: list(map(untrained, runs)) for kind, runs in evidence.items()}

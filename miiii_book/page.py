@@ -12,10 +12,9 @@ from nbformat import NotebookNode
 
 INJECTED = "# Parameters\n"  # how papermill begins the cell that gives a chapter other parameters
 MARK = "other-runs"  # class of the banner
-BANNER = (
-    "The prose of this page speaks of the runs that come with the book. Here they are others, so "
-    "that numbers and figures may not agree with its sentences."
-)
+BANNER = f"""<div class="admonition warning {MARK}"><p>The prose of this page speaks of the
+runs that come with the book. Here they are others, so that numbers and figures may not agree with
+its sentences.</p></div>"""
 MOST_WORDS = 4  # of a published text: a name, no sentence
 GLUED = "application/papermill.record/text/plain"  # where `glue(..., display=False)` puts a value
 
@@ -33,15 +32,13 @@ def publish(**values: Any) -> None:
 def expects(claim: str, verdict: str) -> None:
     """Fail if the runs that come with the book no longer say of a claim what the prose says.
 
-    On other parameters than the chapter's own nothing fails: a banner says, once, that the prose
-    speaks of other runs.
+    On other parameters than the chapter's own nothing fails: a banner is shown, once.
     """
     from .ledger import examine_shipped, find_claim
 
     statement = find_claim(claim).statement
     shell = get_ipython()
-    cells = shell.user_ns.get("In", []) if shell else []
-    if any(str(cell).startswith(INJECTED) for cell in cells):
+    if shell and any(cell.startswith(INJECTED) for cell in shell.user_ns["In"]):
         return _show_banner(id(shell))
     found = str(examine_shipped(claim).verdict)
     if verdict != found:
@@ -53,28 +50,22 @@ def expects(claim: str, verdict: str) -> None:
 
 
 def fill(notebook: NotebookNode) -> None:
-    """Put glued values into the alternative texts of an executed notebook.
-
-    A text names a value in braces, with a format if it is to have one, as the role ``glue:text``
-    takes it; the value may be glued anywhere in the notebook.
-    """
+    """Put glued values into the alternative texts of a notebook, which have them in braces."""
     values = {
         output.metadata["scrapbook"]["name"]: _read(output.data[GLUED])
         for cell in notebook.cells
         for output in cell.get("outputs", ())
-        if "scrapbook" in output.get("metadata", {}) and GLUED in output.data
+        if GLUED in output.get("data", {})
     }
     for cell in notebook.cells:
-        image = cell.metadata.get("mystnb", {}).get("image", {})
-        text = image.get("alt", "")
+        image = cell.metadata.get("mystnb", {}).get("image", {"alt": ""})
+        text = image["alt"]
         try:
-            filled = text.format_map(values)
+            image["alt"] = text.format_map(values)
         except LookupError as error:
             raise FigureError(f"the alt text {text!r} names {error}, which nothing glues") from None
         except ValueError as error:
             raise FigureError(f"the alt text {text!r} will not do: {error}") from error
-        if text:
-            image["alt"] = filled
 
 
 def check_pictures(notebook: NotebookNode) -> None:
@@ -90,7 +81,7 @@ def check_pictures(notebook: NotebookNode) -> None:
 @functools.cache
 def _show_banner(shell: int) -> None:
     """Show the banner, once in each notebook."""
-    display(HTML(f'<div class="admonition warning {MARK}"><p>{BANNER}</p></div>'))
+    display(HTML(BANNER))
 
 
 def _plain(name: str, value: Any) -> Any:

@@ -1,10 +1,6 @@
-r"""Products of waves: clusters of neurons that multiply two waves and write the wave of their sum.
+r"""Clusters of neurons that multiply two waves and write the wave of the sum of both angles.
 
-In modular addition the two waves have the same frequency. For $n \bmod q$ they have $k/q$ cycles
-per step of $x_0$ and $(pk \bmod q)/q$ per step of $x_1$. Either way the product of two has a wave
-of the sum of both angles, which is the one wanted, and one of the difference, which is of no use.
-A wave is held as one complex number z, which stands for $|z| \cos(w x + \arg z)$ in an
-orthonormal basis, so that $|z|^2$ is its energy.
+A wave is one complex number z, which stands for $|z| \cos(w x + \arg z)$ in an orthonormal basis.
 """
 
 from typing import NamedTuple
@@ -47,17 +43,13 @@ class Cluster(NamedTuple):
     written: Phasors  #: Wave that the neuron writes along the classes
 
     def aligned(self, shift: int = 0) -> float:
-        """Average the cosine between the phase computed and the one written, 1 if they agree.
-
-        The one that writes is so many neurons further on: 0 for the same, 1 as a control.
-        """
+        """Average the cosine from the phase computed to that written by so many neurons on."""
         return alignment(self.total, np.roll(self.written, shift))
 
     def locked(self, shift: int = 0) -> Float[np.ndarray, " neurons"]:
         """Return the share of each neuron's products that is cos·cos of its two digits' phases.
 
-        There are four products of waves, so unrelated phases have a quarter on average. The phases
-        are taken from so many neurons further on: 0 for the neuron's own.
+        The phases are those of so many neurons on; unrelated ones have a quarter on average.
         """
         first, second = np.exp(-1j * np.angle(np.roll(self.digits, shift, axis=0))).T
         # cos·cos is half a wave of the sum and half one of the difference, each 1/√2 of a unit.
@@ -75,48 +67,29 @@ class Cluster(NamedTuple):
         return Patterns(*(float(energy / max(sum(energies), TINY)) for energy in energies))
 
 
-def shares_at(
-    table: Float[Tensor, "p columns"], frequencies: Float[np.ndarray, " waves"]
-) -> Float[np.ndarray, " waves"]:
-    """Return the share of a table's energy along the wave of each frequency, its mean row left out.
-
-    The waves are no basis: their shares may add up to more than 1.
-    """
-    rows = np.asarray(table, float)
-    rows = rows - rows.mean(axis=0)
-    along = _phasors(len(rows), frequencies) @ rows
-    return (np.abs(along) ** 2).sum(axis=1) / (rows**2).sum()
-
-
 def alignment(first: Phasors, second: Phasors) -> float:
     """Average the cosine of the angle from one wave's phase to the other's; NaN for no waves."""
     return float(np.cos(np.angle(first) - np.angle(second)).mean()) if len(first) else np.nan
 
 
 def cluster(
-    wave: tuple[int, int],
+    modulus: int,
+    frequency: int,
     neurons: Int[np.ndarray, " neurons"],
-    grids: Float[np.ndarray, "neurons x0 x1"],
-    frequencies: tuple[float, float],
-    writes: Float[np.ndarray, "neurons classes"],
+    grids: Float[np.ndarray, "all x0 x1"],
+    writes: Float[Tensor, "all classes"],
+    weight: int = 1,
 ) -> Cluster:
-    """Take the neurons of one wave (modulus, k) apart, by grids of what they are after the ReLU.
-
-    Frequencies are those of its waves in x0 and in x1, in cycles per digit step; the neurons write
-    what they add to the logits of the task.
-    """
-    values, p = np.asarray(grids, float), grids.shape[1]
-    first, second = _phasors(p, np.array(frequencies))
-    (along,) = _phasors(wave[0], np.array([wave[1] / wave[0]]))
+    """Take some neurons of one wave of x0 + weight·x1 apart, by the grids and writes of all."""
+    values, p = np.asarray(grids[neurons], float), grids.shape[1]
+    turns = frequency * np.array([1, weight]) % modulus / modulus  # a step of x0, of x1
+    first, second = _phasors(p, turns)
+    (along,) = _phasors(modulus, turns[:1])
     halves = first @ values  # the wave in x0, at each x1
-    return Cluster(
-        *wave,
-        neurons,
-        digits=np.stack([halves.mean(axis=1), values.mean(axis=1) @ second], axis=1) * np.sqrt(p),
-        total=halves @ second / np.sqrt(2),
-        difference=halves @ second.conj() / np.sqrt(2),
-        written=np.asarray(writes, float) @ along,
-    )
+    digits = np.stack([halves.mean(axis=1), values.mean(axis=1) @ second], axis=1) * np.sqrt(p)
+    total, difference = (halves @ each / np.sqrt(2) for each in (second, second.conj()))
+    written = np.asarray(writes[neurons], float) @ along
+    return Cluster(modulus, frequency, neurons, digits, total, difference, written)
 
 
 def _phasors(p: int, frequencies: Float[np.ndarray, " waves"]) -> Complex[np.ndarray, "waves p"]:
@@ -124,14 +97,22 @@ def _phasors(p: int, frequencies: Float[np.ndarray, " waves"]) -> Complex[np.nda
     return digit_waves(p, frequencies) @ np.array([1, -1j])
 
 
+def shares_at(
+    table: Float[np.ndarray, "p columns"], frequencies: Float[np.ndarray, " waves"]
+) -> Float[np.ndarray, " waves"]:
+    """Return the share of a table's energy along the wave of each frequency, its mean row left out.
+
+    The waves are no basis: their shares may add up to more than 1.
+    """
+    rows = np.asarray(table, float) - table.mean(axis=0)
+    return (np.abs(_phasors(len(rows), frequencies) @ rows) ** 2).sum(axis=1) / (rows**2).sum()
+
+
 def addition_clusters(run: Run, found: AdditionMeasures) -> list[Cluster]:
     """Take apart the neurons of each key frequency of a run of T_nanda, by its measures."""
-    p, writes = run.task.p, logit_map(run.model)
-    grids, pure = unit_grids(run.task, run.activations().neurons), found.share > EXPLAINED
-    sets = {k: np.flatnonzero(pure & (found.frequency == k)) for k in found.key}
-    return [
-        cluster((p, k), own, grids[own], (k / p, k / p), writes[own]) for k, own in sets.items()
-    ]
+    grids, writes = unit_grids(run.task, run.activations().neurons), logit_map(run.model)
+    own = np.where(found.share > EXPLAINED, found.frequency, 0)
+    return [cluster(run.task.p, k, np.flatnonzero(own == k), grids, writes) for k in found.key]
 
 
 def remainder_clusters(
@@ -140,16 +121,15 @@ def remainder_clusters(
     """Find the neurons that multiply two waves of one n mod q, by q and k.
 
     There is a cluster for each wave with two neurons or more that have half of their interaction
-    part in its products; that of q = 2, the first, has no phase. Neurons are after the ReLU, over
-    all inputs, and write W_out·W_U.
+    part in its products, but for q = 2, which has no phase. Neurons are after the ReLU, over all
+    inputs, and write W_out·W_U.
     """
-    moduli, grids, clusters = remainder_moduli(task), unit_grids(task, neurons), []
-    pairs = remainder_pairs(moduli[1:], task.p)
-    nearest = nearest_pair(grids, pairs)
-    for i, (q, k) in enumerate(zip(*waves_of(moduli[1:]), strict=True)):
-        own = np.flatnonzero((nearest.pair == i) & (nearest.share >= PURE))
-        if len(own) > 1:
-            mine = np.asarray(writes)[own, task.columns[moduli.index(q)]]
-            steps = pairs.first[i], pairs.second[i]
-            clusters.append(cluster((int(q), int(k)), own, grids[own], steps, mine))
+    (_, *moduli), grids, clusters = remainder_moduli(task), unit_grids(task, neurons), []
+    columns = dict(zip(task.moduli, task.columns, strict=True))
+    nearest = nearest_pair(grids, remainder_pairs(moduli, task.p))
+    own = np.where(nearest.share >= PURE, nearest.pair, -1)
+    for i, (q, k) in enumerate(zip(*waves_of(moduli), strict=True)):
+        mine = np.flatnonzero(own == i)
+        if len(mine) > 1:
+            clusters.append(cluster(int(q), int(k), mine, grids, writes[:, columns[q]], task.p))
     return clusters

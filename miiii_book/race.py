@@ -1,8 +1,7 @@
 """A race of recipes: who makes small networks generalise soonest, once each has been tuned?
 
 Every entrant searches its hyperparameters on one course with the same number of trials, from one
-seed; then its best setting trains from fresh seeds, and these are compared. The numbers of every
-training lie in an Optuna storage, so that a race stops, goes on, and is shared by machines.
+seed; then its best setting trains from fresh seeds, and these are compared.
 """
 
 import time
@@ -21,7 +20,7 @@ from optuna.trial import Trial, TrialState
 from tqdm import tqdm
 
 from miiii_core.config import Config
-from miiii_core.losses import MASTERED, NEVER
+from miiii_core.losses import MASTERED, NEVER, first_epoch
 from miiii_core.presets import preset
 from miiii_core.runs import runs_root, shipped_root
 from miiii_core.train import TrainingDiverged, fit, initial_state, task_of
@@ -58,10 +57,7 @@ class Entrant(NamedTuple):
 
 
 def entrant_of(update: str, name: str | None = None, **fixed: Any) -> Entrant:
-    """Return the entrant with an update rule, as `optim` calls it, that may have a filter before.
-
-    ``module:function`` is somebody's own; an entrant is called after its rule if not named.
-    """
+    """Return the entrant with an update rule, such as your ``module:function``, and a filter."""
     return Entrant(name or update, {"update": update, "grokfast": "ema", **fixed}, FILTERED)
 
 
@@ -95,6 +91,7 @@ class Place(NamedTuple):
 
     entrant: str
     setting: dict[str, Any]
+    n_trials: int  #: Settings that it has tried
     outcomes: dict[int, Outcome]  #: By seed
     state: float  #: Numbers that the optimiser keeps for each weight
 
@@ -110,21 +107,23 @@ def race(
 ) -> list[Place]:  # fmt: skip
     """Train what is not stored yet; return who came where, least median of epochs lost first.
 
-    Args:
-        course: Task, size and length; its seed is the one that settings are searched with.
-        entrants: Who takes part.
-        n_trials: Number of settings that each may try.
-        seeds: Seeds of the trainings that decide, other than the course's.
-        storage: Any URL that Optuna takes. If it is not given, what comes with the book is read,
-            and what that lacks is trained and kept in a file among the runs.
-        progress: Whether to show bars.
+    Settings are searched with the course's own seed; others decide. The storage is any URL that
+    Optuna takes. If it is not given, what comes with the book is read, and what that lacks is
+    trained and kept in a file among the runs.
     """
-    found = _shipped(course, entrants, n_trials, seeds) if storage is None else []
+    root, stored = shipped_root(), []
+    if storage is None and root and (path := root.parent / "results" / FILE).is_file():
+        shipped = _journal(path)
+        for entrant in entrants:
+            with suppress(KeyError):  # there is no such study
+                stored.append(_place(course, entrant, shipped))
+    found = [one for one in stored if one.n_trials >= n_trials and set(seeds) <= set(one.outcomes)]
     known = [place.entrant for place in found]
     if missing := [entrant for entrant in entrants if entrant.name not in known]:
         where = open_storage(_journal(runs_root() / FILE) if storage is None else storage)
         for entrant in tqdm(missing, unit="entrant", disable=not progress):
-            found.append(_enter(course, entrant, n_trials, seeds, where, progress))
+            _enter(course, entrant, n_trials, seeds, where, progress)
+            found.append(_place(course, entrant, where))
     return sorted(found, key=lambda place: place.lost)
 
 
@@ -144,8 +143,8 @@ def run(config: Config) -> Outcome:
     jax.clear_caches()  # hundreds of programs would use up what Linux lets a process map
     epochs, mean, least = np.array(curve).T
     lost = float(np.diff(epochs, append=config.train.epochs) @ (1 - mean))
-    levels = [mean >= level for level in LEVELS] + [least >= MASTERED]
-    reached = tuple(float(epochs[each.argmax()]) if each.any() else NEVER for each in levels)
+    goals = [*((mean, level) for level in LEVELS), (least, MASTERED)]
+    reached = tuple(first_epoch(epochs.astype(int), own, level) for own, level in goals)
     return Outcome(lost, reached, (time.perf_counter() - began) / max(1.0, epochs[-1]))
 
 
@@ -172,7 +171,7 @@ def _spread(epochs: np.ndarray) -> str:
 def _enter(
     course: Config, entrant: Entrant, n_trials: int, seeds: Sequence[int], where: BaseStorage,
     progress: bool,
-) -> Place:  # fmt: skip
+) -> None:  # fmt: skip
     """Let an entrant run its course, as far as that is not stored."""
     base, space = course.replace(**entrant.fixed), entrant.space
     tuned = search(base, space, n_trials, name=f"race-{entrant.name}", storage=where,
@@ -180,13 +179,12 @@ def _enter(
     final = open_study(base, space, f"seeds-{entrant.name}", where)
 
     def train_again(trial: Trial) -> float:
-        chosen = choose(trial, space)
-        return _train(base.replace(**chosen, seed=trial.suggest_int("seed", 0, 2**31 - 1)), trial)
+        seed = trial.suggest_int("seed", 0, 2**31 - 1)
+        return _train(base.replace(**choose(trial, space), seed=seed), trial)
 
     while missing := _missing(final, tuned.best_params, seeds):
         final.enqueue_trial({"seed": missing[0], **tuned.best_params})
         final.optimize(train_again, n_trials=1)
-    return _place(course, entrant, tuned, final)
 
 
 def _train(config: Config, trial: Trial) -> float:
@@ -197,33 +195,20 @@ def _train(config: Config, trial: Trial) -> float:
     return lost
 
 
-def _shipped(
-    course: Config, entrants: Iterable[Entrant], n_trials: int, seeds: Sequence[int]
-) -> list[Place]:
-    """Return the places that come with the book, which is only read, with all of these."""
-    root, found = shipped_root(), []
-    path = root.parent / "results" / FILE if root else None
-    if path is None or not path.is_file():
-        return []
-    storage = _journal(path)
-    for entrant in entrants:
-        base, kinds = course.replace(**entrant.fixed), ("race", "seeds")
-        names = [study_name(base, entrant.space, f"{kind}-{entrant.name}") for kind in kinds]
-        with suppress(KeyError):  # there is no such study
-            tuned, final = (optuna.load_study(study_name=n, storage=storage) for n in names)
-            if len(finished(tuned)) >= n_trials:
-                found.append(_place(course, entrant, tuned, final))
-    return [place for place in found if set(seeds) <= set(place.outcomes)]
-
-
-def _place(course: Config, entrant: Entrant, tuned: optuna.Study, final: optuna.Study) -> Place:
-    setting = tuned.best_params
-    config = course.replace(**entrant.fixed, **setting)
+def _place(course: Config, entrant: Entrant, storage: BaseStorage) -> Place:
+    """Return where an entrant ended by what is stored, which is only read; KeyError if nothing."""
+    base = course.replace(**entrant.fixed)
+    names = [
+        study_name(base, entrant.space, f"{kind}-{entrant.name}") for kind in ("race", "seeds")
+    ]
+    tuned, final = (optuna.load_study(study_name=name, storage=storage) for name in names)
+    config = base.replace(**tuned.best_params)
     state = eqx.filter_eval_shape(initial_state, config, task_of(config))
     kept, weights = (
         sum(leaf.size for leaf in jax.tree.leaves(tree)) for tree in (state.opt_state, state.model)
     )
-    return Place(entrant.name, setting, _outcomes(final, setting), kept / weights)
+    outcomes = _outcomes(final, tuned.best_params)
+    return Place(entrant.name, tuned.best_params, len(finished(tuned)), outcomes, kept / weights)
 
 
 def _outcomes(final: optuna.Study, setting: dict[str, Any]) -> dict[int, Outcome]:

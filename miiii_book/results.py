@@ -1,11 +1,11 @@
-"""Results that travel with the book: numbers of trainings whose weights do not.
+"""Results of trainings whose weights do not travel with the book, one training a line.
 
-``benchmarks/trainings.py`` writes them into ``book/results``, one training a line.
+``benchmarks/trainings.py`` writes them into ``book/results``.
 """
 
 import json
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
@@ -44,10 +44,7 @@ class Curve(NamedTuple):
 
 
 def read_results(name: str, parse: Callable[[Row], T]) -> list[T]:
-    """Read a file of stored results by its name; each line is a JSON object, parsed to one.
-
-    Where there is no file, as outside the book, there are none; RunError for one that is damaged.
-    """
+    """Return the parsed lines of a file of results, none outside the book; RunError if damaged."""
     root = shipped_root()
     path = root.parent / "results" / name if root else None
     if path is None or not path.is_file():
@@ -67,6 +64,17 @@ def curve_of(row: Row) -> Curve:
     """Return how the training of a row came along."""
     epochs, _, accuracy, *_ = zip(*row["curve"], strict=True)
     return Curve(np.array(epochs, int), np.array(accuracy, float))
+
+
+def curves_of(run: Run) -> dict[int, Curve]:
+    """Return the curves of a run and of those that differ from it in the seed alone, by seed."""
+
+    def parse(row: Row) -> tuple[Config, Curve]:
+        return config_of(row), Curve(np.array(row["epochs"]), np.array(row["accuracy"]))
+
+    found, first = read_results("curves.jsonl", parse), run.config.train.seed
+    alike = {own.train.seed: c for own, c in found if own.replace(seed=first) == run.config}
+    return alike | {first: Curve.of(run)}
 
 
 def stored_neighbours(config: Config) -> dict[tuple[str, Any], list[Curve]]:
@@ -96,14 +104,12 @@ def trainings_of(runs: Sequence[Run]) -> Trainings:
     smallest base. A run counts before what is stored of its base and seed.
     """
     own = [(run.config, Training(run.learned_at(), run.epoch)) for run in runs]
-    stored = [*read_results(BASES, _training), *read_results(SHUFFLED, _training)]
-    return _alike(runs, [*stored, *own])
+    return _alike(runs, (BASES, SHUFFLED), own)
 
 
 def renamed_of(runs: Sequence[Run]) -> Trainings:
     """Return the stored trainings of that recipe with the tokens of one digit renamed."""
-    stored = [*read_results(RENAMED, _training), *read_results(SHUFFLED_RENAMED, _training)]
-    return _alike(runs, stored)
+    return _alike(runs, (RENAMED, SHUFFLED_RENAMED))
 
 
 def by_base(trainings: Trainings) -> dict[int, Training]:
@@ -116,17 +122,19 @@ def by_base(trainings: Trainings) -> dict[int, Training]:
     return found
 
 
-def _alike(runs: Sequence[Run], found: Iterable[tuple[Config, Training]]) -> Trainings:
-    """Return the trainings of a recipe; later ones take the place of earlier ones."""
+def _alike(
+    runs: Sequence[Run], names: Sequence[str], own: Sequence[tuple[Config, Training]] = ()
+) -> Trainings:
+    """Return the trainings that files hold of a recipe, and its own, which come before these."""
+
+    def parse(row: Row) -> tuple[Config, Training]:
+        learned = [NEVER if epoch is None else epoch for epoch in row["learned"]]
+        return config_of(row), Training(np.array(learned, float), int(row["last"]))
+
     recipe = min((run.config for run in runs), key=lambda config: config.task.p)
+    stored = [one for name in names for one in read_results(name, parse)]
     return {
         (config.task.p, config.train.seed): one
-        for config, one in found
+        for config, one in [*stored, *own]  # of several of one base and seed the last counts
         if all(field in FREE for field, _, _ in differences(config, recipe))
     }
-
-
-def _training(row: Row) -> tuple[Config, Training]:
-    config = config_of(row)
-    learned = np.array([NEVER if epoch is None else epoch for epoch in row["learned"]], float)
-    return config, Training(learned, int(row["last"]))

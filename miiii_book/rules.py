@@ -1,9 +1,6 @@
-r"""The cosine formula of a task's answers: fitted, and used alone.
+r"""The cosine formula of a task's answers, $\sum_k a_k \cos(2\pi k (n - c)/q)$ for class c.
 
-The mechanism of Nanda et al. (2023) makes the logit of class c a function of n - c, the sum
-$\sum_k a_k \cos(2\pi k (n - c)/q)$. A network that has learned by heart is right on its training
-inputs, so a formula fitted there would look like one wherever there are labels: everything is
-fitted on inputs held out, and used on others.
+It is fitted on inputs held out: where answers are known by heart, any network looks like one.
 """
 
 from typing import NamedTuple
@@ -24,12 +21,14 @@ USED = 0.95  # share of what all cosines explain of a task that the ones it is s
 SAMPLE = 512  # number of inputs that many interventions are scored on
 
 
-def folded(
-    logits: Float[np.ndarray, "rows classes"], answers: Int[np.ndarray, " rows"]
-) -> Float[np.ndarray, " classes"]:
-    """Sum one task's logits by (answer - class) mod q; each sum has a term for each input."""
-    size = logits.shape[1]
-    return np.bincount(_differences(answers, size).ravel(), logits.ravel(), size)
+def by_gap(logits: Float[Tensor, "rows q"], answers: Ints) -> Float[np.ndarray, "rows q"]:
+    """Return one task's logits in the order of (answer - class) mod q: first the right class's."""
+    return np.take_along_axis(np.asarray(logits, float), _gaps(answers, logits.shape[1]), axis=1)
+
+
+def folded(logits: Float[Tensor, "rows q"], answers: Ints) -> Float[np.ndarray, " q"]:
+    """Sum one task's logits over the inputs, by (answer - class) mod q."""
+    return by_gap(logits, answers).sum(axis=0)
 
 
 def scoring_rows(task: Task, most: int = SAMPLE) -> Int[np.ndarray, " rows"]:
@@ -42,13 +41,12 @@ class Formula(NamedTuple):
 
     modulus: int  #: The prime q
     cos: Float[np.ndarray, " k"]  #: Coefficients of cos(2πk(n - c)/q), k = 1..q//2
-    #: The k, largest coefficient first, that hold `USED` of the variance of all cosines
-    used: Int[np.ndarray, " used"]
+    used: Ints  #: The k, largest coefficient first, that hold `USED` of the variance of all cosines
 
     def of(self, numbers: Ints) -> Float[np.ndarray, "n q"]:
         """Return what the used cosines alone say about some numbers."""
         table = _cosines(self.modulus)[:, self.used - 1]
-        return (table @ self.cos[self.used - 1])[_differences(numbers, self.modulus)]
+        return (table @ self.cos[self.used - 1])[_gaps(numbers, self.modulus)]
 
 
 def remainder_moduli(task: Task) -> tuple[int, ...]:
@@ -59,11 +57,10 @@ def remainder_moduli(task: Task) -> tuple[int, ...]:
 
 
 def fit_formulas(logits: Float[Tensor, "n n_classes"], task: Task, rows: Ints) -> list[Formula]:
-    """Fit each task of remainders by cosines.
+    """Fit each task of remainders by cosines, on some rows of the packed logits of all inputs.
 
     For each n the classes run through all remainders of n - c once, so waves of different k are
-    at right angles, and every coefficient is a plain mean, whatever the inputs. Logits are packed,
-    of all inputs; rows are those to fit on.
+    at right angles, and every coefficient is a plain mean, whatever the inputs.
     """
     found = []
     for q, own in zip(remainder_moduli(task), task.columns, strict=True):
@@ -80,8 +77,7 @@ def fit_formulas(logits: Float[Tensor, "n n_classes"], task: Task, rows: Ints) -
 class Trial(NamedTuple):
     """The formula against the network, on inputs held out that it was not fitted on."""
 
-    #: Share of the variance of each task's logits that its formula predicts
-    explained: Float[np.ndarray, " tasks"]
+    explained: Float[np.ndarray, " tasks"]  #: Share of the logits' variance that it predicts
     network: Float[np.ndarray, " tasks"]  #: Accuracy of the network
     formula: Float[np.ndarray, " tasks"]  #: Accuracy of the used cosines alone
 
@@ -92,10 +88,9 @@ def trial(logits: Float[Tensor, "n n_classes"], task: Task) -> Trial:
     fitted, scored = held_out[::2], held_out[1::2]
     for i, formula in enumerate(fit_formulas(logits, task, fitted)):
         own, right = np.asarray(logits[scored, task.columns[i]], float), task.targets[scored, i]
-        spoken = formula.of(scored)
-        share = 1 - (own - spoken).var(axis=0).sum() / max(own.var(axis=0).sum(), TINY)
-        correct = [(each.argmax(axis=1) == right).mean() for each in (own, spoken)]
-        found.append((share, *correct))
+        said = formula.of(scored)
+        share = 1 - (own - said).var(axis=0).sum() / max(own.var(axis=0).sum(), TINY)
+        found.append((share, *((each.argmax(axis=1) == right).mean() for each in (own, said))))
     return Trial(*map(np.array, zip(*found, strict=True)))
 
 
@@ -112,14 +107,12 @@ class Standing(NamedTuple):
 def standing(logits: Float[Tensor, "n n_classes"], task: Task) -> Standing:
     """Part each task's logits, packed and of all inputs, into rule, memory and the rest."""
     found, unseen = [], scoring_rows(task, len(task.digits))
-    for q, own in zip(remainder_moduli(task), task.columns, strict=True):
-        values = np.asarray(logits[:, own], float)
-        values = values - values.mean(axis=1, keepdims=True)
-        gaps = _differences(np.arange(len(values)), q)
-        by_gap = np.take_along_axis(values, gaps, axis=1)  # at d the logit of class n - d
-        rule = by_gap[unseen].mean(axis=0)
-        rest = (by_gap[unseen] - rule).std()
-        heart = by_gap[task.train, 0].mean() - rule[0]
+    for _, own in zip(remainder_moduli(task), task.columns, strict=True):
+        values = by_gap(logits[:, own], np.arange(len(logits)))
+        values -= values.mean(axis=1, keepdims=True)
+        rule = values[unseen].mean(axis=0)
+        rest = (values[unseen] - rule).std()
+        heart = values[task.train, 0].mean() - rule[0]
         found.append(((rule[0] - rule[1:].max()) / max(rest, TINY), heart))
     return Standing(*map(np.array, zip(*found, strict=True)))
 
@@ -132,11 +125,7 @@ def standings(run: Run) -> tuple[Ints, Standing]:
 
 
 def frequencies_used(profile: Float[np.ndarray, " q"]) -> float:
-    """Return over how many of its q // 2 frequencies a function of remainders spreads.
-
-    It is the exponential of the entropy of their shares of the energy: q // 2 for a function that
-    is high at one remainder and the same at all others, 0 for nothing.
-    """
+    """Return over how many of its q // 2 frequencies a function of n mod q spreads its energy."""
     return effective_rank(np.abs(np.fft.rfft(profile)[1:]) ** 2)
 
 
@@ -144,5 +133,5 @@ def _cosines(q: int) -> Float[np.ndarray, "q k"]:
     return np.cos(2 * np.pi * turns(waves_of([q]), np.arange(q)))
 
 
-def _differences(answers: Int[np.ndarray, " rows"], size: int) -> Int[np.ndarray, "rows classes"]:
-    return (answers[:, None] - np.arange(size)) % size
+def _gaps(answers: Ints, q: int) -> Int[np.ndarray, "rows q"]:
+    return (answers[:, None] - np.arange(q)) % q

@@ -1,8 +1,6 @@
 """Hyperparameter search by Optuna: a study that stops, goes on, and is shared by machines.
 
-Each trial trains one configuration and reports its validation loss at every record; after a
-quarter of its epochs a trial that does worse than the median of its elders is pruned. Everything
-that a study knows lies in its storage.
+After a quarter of its epochs a trial that does worse than the median of its elders is pruned.
 """
 
 import hashlib
@@ -34,19 +32,9 @@ def search(
 ) -> optuna.Study:  # fmt: skip
     """Run trials until a study has so many, those of earlier calls and other machines included.
 
-    A trial that repeats an earlier one is answered from it. One that is interrupted is given back
-    as failed, and a later search tries another in its place.
-
-    Args:
-        base: The experiment; every trial changes the fields of the space, and no other.
-        space: Values to choose from, by field.
-        n_trials: Number of trials that the study shall have, completed or pruned.
-        name: Name of the study in its storage; made from what is searched if not given.
-        storage: Any URL that Optuna takes; a SQLite file among the runs if not given.
-        seed: Seed of the sampler.
-        progress: Whether to show a bar.
-        train: Trains a trial's configuration and returns what is to be small, by default the
-            validation loss; may raise `optuna.TrialPruned`.
+    The study is that of `open_study`. A trial that repeats an earlier one is answered from it; in
+    place of one that is interrupted a later search tries another. `train` returns what is to be
+    small, by default the validation loss, and may raise `optuna.TrialPruned`.
     """
     known = sorted(set(fields()) - set(RECORDING))
     for field, values in space.items():
@@ -89,24 +77,18 @@ def results(study: optuna.Study) -> list[FrozenTrial]:
     """Return what was found so far, each choice of values once, best first; pruned ones last.
 
     The attribute ``scores`` of a trial holds the weighted validation loss at its last record, 1
-    for an even guess, the mean accuracy on validation inputs, and the epoch. One that is pruned
-    was behind, or diverged.
+    for an even guess, the mean accuracy on validation inputs, and the epoch.
     """
-    first = {json.dumps(one.params): one for one in reversed(finished(study))}
-    return sorted(
-        first.values(), key=lambda one: (one.state, one.user_attrs["scores"][0], one.number)
-    )
+    first = {json.dumps(one.params): one for one in reversed(finished(study))}.values()
+    return sorted(first, key=lambda one: (one.state, one.user_attrs["scores"][0], one.number))
 
 
 def open_storage(storage: str | BaseStorage | None = None) -> BaseStorage:
-    """Return the storage of any URL that Optuna takes; a SQLite file among the runs if not given.
-
-    RunError if it cannot be opened.
-    """
+    """Return the storage of an Optuna URL; that of a SQLite file among the runs if not given."""
     if storage is None:
         runs_root().mkdir(parents=True, exist_ok=True)
-        usual = URL.create("sqlite", database=str(runs_root() / "searches.db"))
-        storage = usual.render_as_string()
+        file = str(runs_root() / "searches.db")
+        storage = URL.create("sqlite", database=file).render_as_string()
     try:
         return optuna.storages.get_storage(storage)
     except Exception as error:  # each database has errors of its own
@@ -120,15 +102,12 @@ def open_study(
     base: Config, space: Space, name: str | None = None, storage: str | BaseStorage | None = None,
     seed: int = 0,
 ) -> optuna.Study:  # fmt: skip
-    """Return the study of a configuration and a space, in `open_storage`, new or as it was left.
-
-    Its name, the task's by default, is followed by a digest of both and of the training version.
-    """
+    """Return the study called `study_name`, in `open_storage`, new or as it was left."""
     optuna.logging.set_verbosity(optuna.logging.ERROR)  # what fails is raised as well
+    named = study_name(base, space, name)
     study = optuna.create_study(
-        storage=open_storage(storage), study_name=study_name(base, space, name),
-        load_if_exists=True,
-    )  # fmt: skip
+        storage=open_storage(storage), study_name=named, load_if_exists=True
+    )
     before = len(study.get_trials(deepcopy=False))
     # A sampler that began anew would ask its first questions again.
     study.sampler = optuna.samplers.TPESampler(seed=seed + before, constant_liar=True)
@@ -138,7 +117,7 @@ def open_study(
 
 
 def study_name(base: Config, space: Space, name: str | None = None) -> str:
-    """Return a name, the task's by default, with a digest of what is asked."""
+    """Return a name, the task's by default, with a digest of what is asked and of the training."""
     question = json.dumps([base.digest, TRAINING_VERSION, dict(space)])
     return f"{name or base.task.name}-{hashlib.sha256(question.encode()).hexdigest()[:12]}"
 

@@ -1,7 +1,4 @@
-"""Build the site from executed chapters, and only when something has changed.
-
-Where the repository is published is known from the clone: written nowhere, never guessed.
-"""
+"""Build the site from executed chapters, and only when something has changed."""
 
 import importlib.metadata
 import os
@@ -47,8 +44,7 @@ class Repository(NamedTuple):
 def build_site(root: Path, executed: Mapping[str, Path]) -> Path:
     """Build ``_build/html`` from executed chapters, unless it is there; return the page to open.
 
-    The pages are built in a folder of their own and moved into place when complete. When Sphinx
-    warns, the earlier site is left as it was. Executed notebooks are given by page.
+    When Sphinx warns, the earlier site is left as it was. Executed notebooks are given by page.
     """
     index, record = root / "_build" / "html" / "index.html", root / "_run" / "site.json"
     key = site_key(root, executed)
@@ -88,10 +84,10 @@ def stage(root: Path, executed: Mapping[str, Path], folder: Path) -> None:
 
 def site_key(root: Path, executed: Mapping[str, Path]) -> str:
     """Return a digest of all that the pages depend on: sources, notebooks, address, packages."""
-    book, runs = root / "book", root / "book" / "runs"  # which reach pages through chapters alone
-    folders = (book, root / NOTEBOOKS, PACKAGES / "miiii_core", PACKAGES / "miiii_book")
-    files = [path for folder in folders for path in folder.rglob("*") if path.suffix != ".pyc"]
-    files = [path for path in files if runs not in path.parents]
+    runs = root / "book" / "runs"  # which reach pages through chapters alone
+    folders = (runs.parent, root / NOTEBOOKS, PACKAGES / "miiii_core", PACKAGES / "miiii_book")
+    found = [path for folder in folders for path in folder.rglob("*") if path.suffix != ".pyc"]
+    files = [path for path in found if runs not in path.parents]
     files += [root / "_config.yml", root / "_toc.yml", *executed.values()]
     installed = sorted(f"{d.name} {d.version}" for d in importlib.metadata.distributions())
     return digest_of([find_repository(root), installed], files)
@@ -104,17 +100,10 @@ def parse_address(address: str, branch: str = "main") -> Repository | None:
 
 
 def find_repository(root: Path) -> Repository | None:
-    """Return what ``$MIIII_REPOSITORY`` or the remote ``origin`` names, on the current branch.
-
-    The root is the top folder of the clone; a folder inside another repository is not that one.
-    """
-    in_clone = (root / ".git").exists()
-    branch = (in_clone and _git(root, "branch", "--show-current")) or "main"
-    if (given := os.environ.get(VARIABLE)) is None:
-        # As it was set, since get-url may name a mirror; but it knows what a short form stands for.
-        asked = (["config", "--get", "remote.origin.url"], ["remote", "get-url", "origin"])
-        found = (parse_address(_git(root, *words), branch) for words in asked if in_clone)
-        return next(filter(None, found), None)
+    """Return what ``$MIIII_REPOSITORY`` or the remote ``origin`` names, on the current branch."""
+    branch, given = _git(root, "branch", "--show-current") or "main", os.environ.get(VARIABLE)
+    if given is None:
+        return parse_address(_git(root, "remote", "get-url", "origin"), branch)
     known = parse_address(given, branch) or parse_address(f"github.com/{given}", branch)
     if given and not known:
         raise ValueError(
@@ -131,7 +120,7 @@ def _configuration(root: Path) -> dict[str, Any]:
     config["sphinx"]["config"]["html_extra_path"] = [DOWNLOADS]
     if repository := find_repository(root):
         config["repository"] = {"url": repository.url, "branch": repository.branch}
-        buttons = ("use_repository_button", "use_edit_page_button", "use_issues_button")
+        buttons = [f"use_{name}_button" for name in ("repository", "edit_page", "issues")]
         config["html"] |= dict.fromkeys(buttons, True)
     elif VARIABLE not in os.environ:
         said = "pages without links to a repository, as `git remote -v` names none on GitHub;"
@@ -154,9 +143,8 @@ def _run_sphinx(folder: Path) -> None:
 
 
 def _git(root: Path, *words: str) -> str:
-    """Return what git answers; nothing where there is no git, no clone, or no such entry."""
-    try:
-        done = subprocess.run(["git", "-C", root, *words], encoding="utf-8", capture_output=True)
-    except OSError:
+    """Return what git says of a clone; nothing of a folder inside one, or where there is no git."""
+    if not (root / ".git").exists() or not shutil.which("git"):
         return ""
-    return done.stdout.strip() if done.returncode == 0 else ""
+    command = ["git", "-C", str(root), *words]
+    return subprocess.run(command, encoding="utf-8", capture_output=True).stdout.strip()

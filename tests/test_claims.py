@@ -16,7 +16,6 @@ from miiii_book.claims.addition import FORMS, NANDA
 from miiii_book.claims.claim import Verdict, nearest, says
 from miiii_book.claims.embeddings import best_frequency_share, frequencies_for
 from miiii_book.claims.neurons import explained_by_difference, looks
-from miiii_book.claims.training import settled_at
 from miiii_book.results import Curve, Training
 from miiii_book.spaces import neighbours
 from miiii_core import runs
@@ -340,10 +339,6 @@ class TestMeasures:
                 cells.setdefault((n - c) % 2, []).append(own[n, c])
         expected = sum(len(v) * np.mean(v) ** 2 for v in cells.values()) / (own**2).sum()
         assert explained_by_difference(logits, task)[0] == pytest.approx(expected)
-
-    def test_settling_is_the_last_loud_epoch(self):
-        norms = np.array([[10.0, 1.0], [2.0, 9.0], [0.5, 0.2], [0.4, 0.95]])
-        assert settled_at(np.array([1, 2, 4, 8]), norms).tolist() == [2, 8]
 
     def test_heads_that_look_at_one_digit(self):
         swinging = 0.5 + 0.4 * np.cos(2 * np.pi * 2 * np.arange(7) / 7)

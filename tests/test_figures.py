@@ -29,12 +29,8 @@ def png(figure):
 
 # How each function is called at its plainest.
 PLAIN = {
-    "spans": lambda: figures.spans({"head 1": (0, 0.5, 1), "head 2": (0.9, 1, 1)}, "share"),
-    "pairs": lambda: figures.pairs({"a": (0.0, 1.0), "b": (0.5, 0.6)}, ("own", "others"), "left"),
-    "outcomes": lambda: figures.outcomes(
-        {"a": [300, 900], "b": [np.inf]}, {"a": 4096, "b": 4096}, {"a": "soon", "b": "never"}, "x"
-    ),
-    "stacked": lambda: figures.stacked({"a": [1, 2, 3], "b": [3, 0, 1]}, ["x", "y", "z"], "claims"),
+    "rows": lambda: figures.rows(["head 1", "head 2"], "share", 2.0)[0],
+    "stacked": lambda: figures.stacked({"a": [1, 2, 3], "b": [3, 0, 1]}, "xyz", "claims", "rgb"),
     "grokking_figure": lambda: figures.grokking_figure(EPOCHS, RISING, RISING**4, MODULI),
     "training_maps": lambda: figures.training_maps(EPOCHS, {"a": RISING, "b": RISING}, MODULI, "x"),
     "curves": lambda: figures.curves(EPOCHS, {"train": RISING[:, 0], "other": EPOCHS}, "value"),
@@ -44,7 +40,7 @@ PLAIN = {
     "bar_panels": lambda: figures.bar_panels({"a": [3, 2, 1], "b": [1, 2, 3]}, "rank", key=[2]),
     "by_prime": lambda: figures.by_prime(MODULI, {"a": [1, 2, 3], "b": [4, np.nan]}, "value"),
     "dot_rows": lambda: figures.dot_rows({"a": [1, 2, 4], "b": 3, "none": []}, "epoch"),
-    "polar_naturals": lambda: figures.polar_naturals({"all": np.arange(9), "even": [0, 2, 4]}),
+    "polar_naturals": lambda: figures.polar_naturals({"": {"n": np.arange(9)}}),
     "phase_panels": lambda: figures.phase_panels({"k = 1": [[0, 1], [4, 5]]}, "read", "written"),
 }
 
@@ -270,7 +266,7 @@ WRONG = {
     "too many": (lambda: figures.by_prime((2,), {"a": [1, 2]}, "y"), r"a has shape \(2,\).*\(1\)"),
     "full": (lambda: figures.by_prime(MODULI, {"a": [1, 2]}, "y", full={"a": [1]}),
              r"full\['a'\] has shape \(1,\).*\(2\)"),
-    "turns": (lambda: figures.polar_naturals({"a": [1]}, turns=[1, 2]), r"turns.*\(2,\).*\(1\)"),
+    "turns": (lambda: figures.polar_naturals({"": {"n": [1]}}, turns=[1, 2]), r"turns.*\(2,\).*1"),
     "phases": (lambda: figures.phase_panels({"a": np.ones((4, 3))}, "x", "y"), r"\(unit, 2\)"),
     "columns": (lambda: figures.table({"a": [1], "b": []}), r"'a': 1, 'b': 0.*one length"),
 }  # fmt: skip

@@ -177,12 +177,12 @@ class TestStored:
 
     def test_curves_of_a_run_and_of_its_other_seeds_stand_together(self):
         run = runs.cached("miiii")
-        curves = numbers.curves_of(run)
+        curves = results.curves_of(run)
         assert sorted(curves) == [0, 1, 2, 3]
         for curve in curves.values():
             assert curve.epochs[-1] == run.epoch and curve.reached(0.9) < NEVER
         assert curves[0].reached(2.0) == NEVER
-        assert list(numbers.curves_of(runs.cached("nanda-small"))) == [0]
+        assert list(results.curves_of(runs.cached("nanda-small"))) == [0]
 
 
 def listed(name="miiii-small", **changes):
@@ -317,19 +317,14 @@ class TestPage:
         assert "own-neurons" in lines[2] and lines[2].endswith(OPEN)
         assert lines[-1] == "2 claims: 1 hold, 1 are undecided; of those that hold, 1 say little"
 
-    def test_all_of_it_has_criteria_history_and_numbers(self):
-        text = self.page.verbose()
-        claim = find_claim("own-neurons")
-        assert "positions: holds, but says little (p = 7; holds in 2 of 2 seeds" in text
-        assert claim.criterion in text and "needs a run of kind miiii" in text
-        assert "fixed 2026-11-24 (ad5fda9)" in text and "shuffled labels: holds" in text
-
     def test_a_page_has_one_number_a_cell_and_folds_the_rest(self):
         page = self.page._repr_html_()
         assert 'id="claim-positions"' in page and "embeddings.html#fig-positions" in page
         for cell in ("paper", "-0.64"), ("ours", "-0.375 (-0.5 to -0.25)"):
             assert '<td data-label="{}">{}<'.format(*cell) in page
         assert page.count("<details>") == 2 and "needs a run of kind miiii" in page
+        assert "fixed 2026-11-24 (ad5fda9)" in page and "shuffled labels: holds" in page
+        assert find_claim("own-neurons").criterion in page and "holds in 2 of 2 seeds" in page
         assert ours(self.page["own-neurons"]) == ""
 
     def test_json_has_all_there_is_and_no_number_that_json_lacks(self):

@@ -115,9 +115,9 @@ def test_a_chapter_that_jupyter_saves_is_not_stale_and_one_that_is_edited_is():
 
 
 def test_a_run_that_is_no_text_is_refused_in_one_line(tmp_path):
-    write_book(tmp_path, plain=PLAIN, index="# A book\n")
-    for value in (7, [7], ["miiii", None]):
-        with pytest.raises(ValueError, match="is no run; name a preset or a folder"):
+    write_book(tmp_path, plain=PLAIN.replace("p = 7", "runs = []"), index="# A book\n")
+    for value in ([7], ["miiii", None]):
+        with pytest.raises(ValueError, match="is no folder of a run, and no preset"):
             build.plan(tmp_path, (), {"runs": value})
 
 

@@ -6,10 +6,10 @@ from pathlib import Path
 from . import addition, embeddings, neurons, training, variations, waves
 from .claim import Claim, Measure
 
-_SUBJECTS = (training, embeddings, neurons, addition, waves, variations)
 MEASURES: dict[str, tuple[Measure, ...]] = {
-    key: measures for subject in _SUBJECTS for key, measures in subject.MEASURES.items()
-}
+    **training.MEASURES, **embeddings.MEASURES, **neurons.MEASURES, **addition.MEASURES,
+    **waves.MEASURES, **variations.MEASURES,
+}  # fmt: skip
 _TEXTS = tomllib.loads(Path(__file__).with_name("claims.toml").read_text("utf-8"))
 LEDGER: tuple[Claim, ...] = tuple(
     Claim(key=key, **{"measure": key} | texts) for key, texts in _TEXTS.items()

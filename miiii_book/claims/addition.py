@@ -1,8 +1,6 @@
-"""What Nanda et al. report of modular addition, which the paper builds on.
+"""What Nanda et al. report of modular addition, in intervals fixed before our runs were measured.
 
-Intervals around their numbers were fixed before our runs were measured. They are wide on purpose:
-another seed and another length of training make other numbers, and what is asked is whether the
-same kind of network comes out.
+They are wide on purpose: what is asked is whether the same kind of network comes out.
 """
 
 from math import inf
@@ -14,7 +12,6 @@ from ..addition import Phases, measures
 from .claim import Measured, beside, require_course
 
 FORMS = "circuit formation: restricted loss and weights fall, excluded loss rises"
-LATEST = ", at the latest"  # of the end of a phase, which lies between two records
 
 
 class Agrees(NamedTuple):
@@ -53,7 +50,7 @@ def _circuit(run: Run) -> Measured:
         FORMS: found.circuit_forms,
         "greatest share of a head's weights at one frequency": found.head_share.max(),
         **{NANDA[name].what: bracket.low for name, bracket in found.ours.items()},
-        **{NANDA[name].what + LATEST: found.ours[name].high for name in Phases._fields},
+        **{f"{NANDA[name].what}, at the latest": found.ours[name].high for name in Phases._fields},
     }
 
 

@@ -1,12 +1,9 @@
-"""A claim: what is said, what is measured, what decides; and what came of it.
-
-A claim is judged by a criterion that was fixed before any run was looked at, unless it says
-otherwise. The criterion sees numbers only, so that a test can show it numbers of either kind.
-"""
+"""A claim: what is said, what is measured, and a criterion, which sees measured numbers only."""
 
 import operator
 import re
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import lru_cache, partial
@@ -42,8 +39,7 @@ class Measure(NamedTuple):
     """Numbers taken from runs."""
 
     kinds: tuple[str, ...]  #: Kinds of run, by the names of their presets without size
-    #: Function from one run of each kind, of one seed and in that order, to numbers by
-    #: name. It raises `CannotTell` where a run has nothing to measure
+    #: Numbers by name, of one run of each kind and of one seed; `CannotTell` if it has none
     take: Callable[..., Measured]
     together: bool = False  #: Whether `take` is given all runs of its kind at once instead
 
@@ -93,11 +89,9 @@ class Claim:
         """Return whether it holds in each seed that can tell, with the numbers and far enough."""
         found = {}
         for seed, values in by_seed.items():
-            try:
+            with suppress(ValueError):  # a number is not there
                 if says(self.given, values):
                     found[seed] = says(self.holds, values)
-            except ValueError:  # a number is not there
-                continue
         return found
 
     def judge(self, by_seed: Mapping[int, Values]) -> Verdict:
@@ -117,7 +111,7 @@ def says(text: str, v: Values) -> bool:
     Comparisons are separated by semicolons. What is compared are numbers, measured ones by name,
     or a number times a measured one; ValueError for a name that is not among these.
     """
-    return all(COMPARISONS[sign](*ends) for _, sign, ends in _comparisons(text, v))
+    return all(holds for _, holds, _ in _comparisons(text, v))
 
 
 def nearest(text: str, v: Values) -> tuple[str, float]:
@@ -126,14 +120,12 @@ def nearest(text: str, v: Values) -> tuple[str, float]:
     The distance is a share of the larger of the two sides, above 0 where the comparison holds and
     below where it does not.
     """
-    found = []
-    for part, sign, (left, right) in _comparisons(text, v):
-        gap = 0.0 if left == right else (left - right) / max(abs(left), abs(right), 1e-300)
-        found.append((part, {">": gap, ">=": gap, "==": -abs(gap)}.get(sign, -gap)))
-    return min(found, key=lambda each: each[1])
+    return min(((part, far) for part, _, far in _comparisons(text, v)), key=lambda each: each[1])
 
 
-def _comparisons(text: str, v: Values) -> list[tuple[str, str, tuple[float, float]]]:
+def _comparisons(text: str, v: Values) -> list[tuple[str, bool, float]]:
+    """Return each comparison of a text, whether it holds, and how far it is from its bound."""
+
     def value(term: str) -> float:
         factor, _, name = term.rpartition(" × ")
         return float(factor or 1) * (v[name] if name in v else float(name))
@@ -141,8 +133,11 @@ def _comparisons(text: str, v: Values) -> list[tuple[str, str, tuple[float, floa
     found = []
     for part in filter(None, text.split("; ")):
         terms = re.split(r" (<=|>=|==|<|>) ", part)
-        for (left, right), sign in zip(pairwise(terms[::2]), terms[1::2], strict=True):
-            found.append((f"{left} {sign} {right}", sign, (value(left), value(right))))
+        for ends, sign in zip(pairwise(terms[::2]), terms[1::2], strict=True):
+            left, right = map(value, ends)
+            gap = 0.0 if left == right else (left - right) / max(abs(left), abs(right), 1e-300)
+            far = {">": gap, ">=": gap, "==": -abs(gap)}.get(sign, -gap)
+            found.append((f" {sign} ".join(ends), COMPARISONS[sign](left, right), far))
     return found
 
 
@@ -161,8 +156,7 @@ def require_probe(name: str, run: Run) -> None:
     """Raise `CannotTell` if a run was recorded without a probe."""
     if name not in run.config.train.probes:
         raise CannotTell(
-            f"{run.folder.name} was trained without the probe {name}; train it with all probes, "
-            "as the presets do"
+            f"{run.folder.name} was trained without the probe {name}; train it with all probes"
         )
 
 
@@ -171,5 +165,5 @@ def require_course(run: Run, moments: int) -> None:
     if moments < 2:
         raise CannotTell(
             f"{run.folder.name} has no records or snapshots on the way; train it with n_snapshots "
-            "of 2 or more, as the presets do"
+            "of 2 or more"
         )

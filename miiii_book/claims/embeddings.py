@@ -11,10 +11,9 @@ from miiii_core.runs import Run
 from .claim import Measured, each
 
 DRAWS = 50  # random orders of the digits to compare with
-Embedding = Float[np.ndarray, "p d"]
 
 
-def digits_embedding(run: Run) -> Embedding:
+def digits_embedding(run: Run) -> Float[np.ndarray, "p d"]:
     """Return W_E without the read-out token's row."""
     return np.asarray(run.model.W_E)[: run.task.p]
 
@@ -25,10 +24,10 @@ def best_frequency_share(columns: Float[np.ndarray, "p columns"]) -> float:
     return float(np.median(power.max(axis=0) / power.sum(axis=0)))
 
 
-def frequencies_for(embedding: Embedding, share: float = 0.9) -> float:
-    """Return the fewest frequencies that hold a share of W_E's energy, over all (p-1)/2."""
+def frequencies_for(embedding: Float[np.ndarray, "p d"]) -> float:
+    """Return the fewest frequencies that hold 90 % of W_E's energy, over all (p-1)/2."""
     energy = np.sort(fourier.key_frequencies(embedding).share)[::-1]
-    return float((np.cumsum(energy) < share).sum() + 1) / (len(embedding) // 2)
+    return float((np.cumsum(energy) < 0.9).sum() + 1) / (len(embedding) // 2)
 
 
 def random_orders(
@@ -42,7 +41,7 @@ def random_orders(
 def half_of_left(run: Run) -> Float[np.ndarray, "p vectors"]:
     """Return the left singular vectors of W_E that hold half of σ²."""
     spectrum = fourier.singular_spectrum(digits_embedding(run))
-    return np.asarray(spectrum.left)[:, : int(fourier.ranks_for(spectrum.cumulative, 0.5))]
+    return spectrum.left[:, : fourier.ranks_for(spectrum.cumulative, 0.5)]
 
 
 def _positions(run: Run) -> Measured:
@@ -51,9 +50,8 @@ def _positions(run: Run) -> Measured:
 
 
 def _ranks(run: Run) -> Measured:
-    spectrum = fourier.singular_spectrum(digits_embedding(run))
-    ranks = {n: fourier.ranks_for(spectrum.cumulative, n / 100) for n in (50, 90)}
-    return {f"the same over p, {n} %": found / run.task.p for n, found in ranks.items()}
+    energy, p = fourier.singular_spectrum(digits_embedding(run)).cumulative, run.task.p
+    return {f"the same over p, {n} %": fourier.ranks_for(energy, n / 100) / p for n in (50, 90)}
 
 
 def _vectors(run: Run) -> Measured:

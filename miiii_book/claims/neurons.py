@@ -11,7 +11,7 @@ from miiii_core.fourier import neuron_frequency, ranks_for
 from miiii_core.interventions import ablate, logits_with, score
 from miiii_core.losses import GENERALISED, NEVER
 from miiii_core.runs import Run
-from miiii_core.shares import centred_power, grid_purity, unit_grids, varying
+from miiii_core.shares import TINY, centred_power, grid_purity, unit_grids, varying
 from miiii_core.tasks import Task
 
 from .. import circuits
@@ -33,18 +33,11 @@ def _periods(run: Run) -> Measured:
 def public_code_omega(
     power: Real[np.ndarray, "epoch k0 k1"], epochs: Int[np.ndarray, " epoch"]
 ) -> Int[np.ndarray, " epoch"]:
-    """Count |ω| as the paper's public code counts it, to show what that reading does.
+    """Count |ω| at each record as the paper's public code does, from one neuron's power there.
 
-    One neuron's amplitudes are averaged over k0; columns are 3·K log-spaced epochs; each
-    row k1 (0 among them) is divided by its sum over the columns; a frequency is active
-    above μ + σ of the whole map; the label it prints is int(count^0.75).
-
-    Args:
-        power: One neuron's `frequency_power_2d` at each record, not normalised per epoch.
-        epochs: Epoch of each record, increasing.
-
-    Returns:
-        The label of the column that each record falls into.
+    Amplitudes are averaged over k0; columns are 3·K log-spaced epochs; each row k1 (0 among them)
+    is divided by its sum over the columns; a frequency is active above μ + σ of the whole map; the
+    label it prints is int(count^0.75). Returned is the label of the column a record falls into.
 
     Deviations: a column shows the last record up to its epoch, not a mean over three epochs;
     energies of ±k0 are added before the root; the grid keeps its first row and column.
@@ -100,9 +93,8 @@ def explained_by_difference(
 ) -> Float[np.ndarray, " tasks"]:
     """Return the share of each task's logits' variance that is a function of (n - c) mod q.
 
-    Cosines of 2πk(n - c)/q, whatever their k and size, together make up all such functions.
-    Means of each class over the inputs are removed first. It is the number n that counts, not its
-    label: for T_basis the share is what chance and the digits allow.
+    Cosines of 2πk(n - c)/q together make up all such functions. Means of each class over the inputs
+    are removed first. The number n counts, not its label: T_basis has what chance and digits allow.
     """
     numbers, shares = np.arange(task.p**2), []
     for columns, size in zip(task.columns, task.class_sizes, strict=True):
@@ -129,8 +121,7 @@ def _digits(run: Run) -> Measured:
 
 def looks(maps: Float[np.ndarray, "heads x0 x1 tokens"]) -> Measured:
     """Count the heads that look at one digit, and those of the others that are periodic."""
-    on_digits = np.maximum(maps[..., 0] + maps[..., 1], np.finfo(maps.dtype).tiny)
-    first = (maps[..., 0] / on_digits).mean(axis=(1, 2))
+    first = (maps[..., 0] / np.maximum(maps[..., :2].sum(axis=-1), TINY)).mean(axis=(1, 2))
     one_digit = (first >= ONE_DIGIT) | (first <= 1 - ONE_DIGIT)
     periodic = np.asarray(neuron_frequency(maps[..., 0]).share) >= 0.5
     return {

@@ -1,7 +1,7 @@
 """Claims about training: which settings, which tasks generalise, when, and what it takes."""
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float
 
 from miiii_core.losses import GENERALISED, NEVER, SETTLED
 from miiii_core.model import WEIGHT_NAMES
@@ -13,12 +13,7 @@ from .claim import CannotTell, Measured, beside, each, median, require_course, r
 from .variations import order_of
 from .waves import wave_history
 
-# What the numbers of the best value of each field are called.
-NAMES = dict(
-    zip(TABLE_1, ("dropout", "λ", "weight decay", "d", "learning rate", "heads"), strict=True)
-)
-EASY, NEXT = (2, 3, 5, 7), (11, 13, 17, 19)
-ATTENTION = ("W_Q", "W_K", "W_V", "W_O")
+FIELDS = ("dropout", "λ", "weight decay", "d", "learning rate", "heads")  # of Table 1, as numbers
 TRAINED, VALIDATED = 0, 1  # splits
 
 
@@ -36,7 +31,10 @@ def _best(run: Run) -> Measured:
     return {
         "seeds of a neighbour": min(len(curves) for curves in found.values()),
         "fields in which one ends higher": sum(max(ends.values()) > own for ends in tried.values()),
-        **{f"best {NAMES[of]}": max(ends, key=ends.__getitem__) for of, ends in tried.items()},
+        **{
+            f"best {name}": max(ends, key=ends.__getitem__)
+            for name, ends in zip(FIELDS, tried.values(), strict=True)
+        },
     }
 
 
@@ -51,18 +49,17 @@ def _final(run: Run) -> Measured:
 
 
 def _order(run: Run) -> Measured:
-    if not set(EASY) < set(run.task.moduli):
+    moduli, epochs = run.task.moduli, run.learned_at()
+    if len(moduli) <= 4:
         raise CannotTell(
-            f"p = {run.task.p} has the tasks {', '.join(map(str, run.task.moduli))} only; it takes "
-            f"{', '.join(map(str, EASY))} and others, which every p from 13 on has"
+            f"p = {run.task.p} has the tasks {', '.join(map(str, moduli))} only; it takes 2, 3, 5, "
+            "7 and others, which every p from 13 on has"
         )
-    epochs = dict(zip(run.task.moduli, run.learned_at(), strict=True))
-    others = [q for q in epochs if q not in EASY]
-    rest = np.array([epochs[q] for q in others])
-    correlation, p_value = order_of(rest, others)
+    rest = epochs[4:]
+    correlation, p_value = order_of(rest, moduli[4:])
     return {
         "p": run.task.p,
-        **{f"epoch of mod {q}": epochs[q] for q in EASY},
+        **{f"epoch of mod {q}": epoch for q, epoch in zip(moduli[:4], epochs[:4], strict=True)},
         "first of the others": rest.min(),
         "median of the others": np.median(rest),
         "rank correlation of the others with q": correlation,
@@ -101,7 +98,7 @@ def _dropout(full: Run, without: Run) -> Measured:
 
 def _masked(full: Run, masked: Run) -> Measured:
     moduli, ours, theirs = np.array(full.task.moduli), full.learned_at(), masked.learned_at()
-    following, rest = np.isin(moduli, NEXT), moduli > max(NEXT)
+    following, rest = np.isin(moduli, (11, 13, 17, 19)), moduli > 19
     return {
         "last of 11, 13, 17, 19": theirs[following].max() if following.any() else NEVER,
         "first of the larger": theirs[rest].min(initial=NEVER),
@@ -128,20 +125,14 @@ def _swapped(run: Run) -> Measured:
     return {"the same with digits swapped": same.sum()}
 
 
-def settled_at(
-    epochs: Int[np.ndarray, " ticks"], norms: Float[np.ndarray, "ticks matrices"]
-) -> Float[np.ndarray, " matrices"]:
-    """Return the last epoch at which each norm was a tenth of its largest or more."""
-    loud = norms >= 0.1 * norms.max(axis=0)
-    return epochs[len(loud) - 1 - loud[::-1].argmax(axis=0)].astype(float)
-
-
 def _gradients(run: Run) -> Measured:
     require_probe("norms", run)
     later = run.metrics["epoch"] >= 1
     require_course(run, int(later.sum()))
-    settled = settled_at(run.metrics["epoch"][later], run.metrics["grad_norm"][later])
-    attention = np.isin(WEIGHT_NAMES, ATTENTION)
+    epochs, norms = run.metrics["epoch"][later], run.metrics["grad_norm"][later]
+    loud = norms >= 0.1 * norms.max(axis=0)
+    settled = np.where(loud, epochs[:, None], 0).max(axis=0)  # the last epoch that is loud
+    attention = np.isin(WEIGHT_NAMES, ("W_Q", "W_K", "W_V", "W_O"))
     return {
         "attention settles after epoch": median(settled[attention]),
         "the rest settles after epoch": median(settled[~attention]),

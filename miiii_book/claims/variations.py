@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Bool, Float
+from numpy.typing import ArrayLike
 from scipy.stats import spearmanr
 
 from miiii_core.losses import GENERALISED
@@ -19,20 +20,19 @@ from .claim import CannotTell, Measure, Measured, activations, beside, median
 KNOWN = 0.9  # share of the answers' entropy removed, from which a task of T_divisible is learned
 
 
-def order_of(learned: Float[np.ndarray, " tasks"], moduli: Sequence[int]) -> tuple[float, float]:
-    """Return the rank correlation of q, from 5 on, with the epoch it was learned, and its p-value.
+def order_of(epochs: ArrayLike, moduli: ArrayLike) -> tuple[float, float]:
+    """Return the rank correlation of q with the epoch it was learned, and its p-value.
 
-    A task never learned counts as learned after all others.
+    A task never learned counts as learned after all others; of equal epochs they are 0 and 1.
     """
-    later = np.array(moduli) >= FIRST
-    if len(set(learned[later])) < 2:
+    if len(np.unique(epochs)) < 2:
         return 0.0, 1.0
-    found = spearmanr(np.array(moduli)[later], learned[later])
+    found = spearmanr(moduli, epochs)
     return float(found.statistic), float(found.pvalue)
 
 
 def _several(runs: Sequence[Run], least: int = 0) -> dict[int, Training]:
-    """Return the trainings of each base from the least on; CannotTell for a single one."""
+    """Return the trainings of each base from the least on; CannotTell if there is only one."""
     bases = {p: one for p, one in by_base(trainings_of(runs)).items() if p >= least}
     if len(bases) < 2:
         raise CannotTell(
@@ -54,7 +54,7 @@ def _symmetric(*runs: Run) -> Measured:
 
 def _classes(*runs: Run) -> Measured:
     bases = _several(runs)
-    order = np.array([order_of(base.learned, primes_below(p)) for p, base in bases.items()])
+    order = np.array([order_of(b.learned[2:], primes_below(p)[2:]) for p, b in bases.items()])
     return {
         "bases": len(bases),
         "median rank correlation": np.median(order[:, 0]),
@@ -102,8 +102,7 @@ def _larger(run: Run) -> Measured:
 def knowledge_of(run: Run, split: str = "validation") -> Float[np.ndarray, " tasks"]:
     """Return the share of the answers' entropy that a run has removed at its end, by split.
 
-    It is 0 for guessing by frequency, 1 for certainty, and below 0 for worse than guessing. An
-    accuracy on T_divisible would be (q - 1) / q for whoever always says no.
+    It is 0 for guessing by frequency, 1 for certainty; accuracy is high for whoever always says no.
     """
     shares = (np.bincount(answers) / len(answers) for answers in run.task.targets.T)
     entropy = np.array([-(f[f > 0] * np.log(f[f > 0])).sum() for f in shares])
@@ -119,10 +118,10 @@ def spread_of(logits: Float[np.ndarray, "n n_classes"], task: Task) -> Float[np.
     for q, own in zip(task.moduli, task.columns, strict=True):
         each = np.asarray(logits[:, own], float)
         if task.config.name == "divisible":
-            profile = np.asarray(class_means((each[:, 1] - each[:, 0])[None], numbers, (q,)))[0]
+            profile = class_means((each[:, 1] - each[:, 0])[None], numbers, (q,))[0]
         else:
             profile = folded(each, numbers)
-        used.append(frequencies_used(profile) / (q // 2))
+        used.append(frequencies_used(np.asarray(profile)) / (q // 2))
     return np.array(used)
 
 

@@ -2,12 +2,9 @@
 
 from collections.abc import Sequence
 from itertools import combinations
-from typing import NamedTuple
 
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
-from scipy.stats import spearmanr
 
 from miiii_core.chance import active, chance, levels
 from miiii_core.fourier import ranks_for
@@ -15,15 +12,17 @@ from miiii_core.losses import GENERALISED
 from miiii_core.model import logit_map
 from miiii_core.runs import Run
 from miiii_core.shares import Purity, compare, interaction_of, prime_anova, unit_grids
-from miiii_core.waves import Projection, project
+from miiii_core.waves import Projection, owners, project, waves_of
 
 from ..products import remainder_clusters
 from ..rules import DRAWS, standing, standings, trial
 from .claim import Measured, activations, beside, median, require_course
 from .neurons import generalising, records_at
+from .variations import order_of
 
 EPOCHS, PREFIX = "snapshot_epoch", "counts/"  # what a run records: the epochs, and the counts
 Epochs = Int[np.ndarray, " moments"]
+Pairs = Float[np.ndarray, " pairs"]
 COUNTED = 256  # units in random order that tell chance
 LARGE = 60  # primes above it are learned last
 SHARE = 0.9  # share of the energy of a task's waves that counts as all of it
@@ -32,44 +31,40 @@ SHARE = 0.9  # share of the energy of a task's waves that counts as all of it
 def wave_history(run: Run) -> tuple[Epochs, dict[str, Float[np.ndarray, " moments"]]]:
     """Return the epochs at which the waves of a run are known, and each of `count_waves` there.
 
-    At the paper's size the weights of 24 epochs take 57 MB, and the counts next to nothing: a
-    shipped run brings the counts along. Of another the snapshots are measured now. `CannotTell`
-    if there are fewer than two.
+    A shipped run brings the counts along, as its snapshots would take 57 MB. Of another the
+    snapshots are measured now; `CannotTell` if there are fewer than two.
     """
     recorded = [name for name in run.metrics if name.startswith(PREFIX)]
     epochs = np.array(run.metrics[EPOCHS] if recorded else run.snapshot_epochs, int)
     require_course(run, len(epochs))
     if recorded:
         return epochs, {name.removeprefix(PREFIX): run.metrics[name] for name in recorded}
-    digits, moduli, found = jnp.asarray(run.task.digits), run.task.moduli, []
+    found = []
     for epoch in run.snapshot_epochs:
-        neurons = run.snapshot(epoch).activations(digits).neurons
-        found.append(count_waves(neurons, moduli, np.random.default_rng(0)))
+        neurons = run.snapshot(epoch).activations(run.task.digits).neurons
+        found.append(count_waves(neurons, run.task.moduli, np.random.default_rng(0)))
     return epochs, {name: np.array([each[name] for each in found]) for name in found[0]}
 
 
 def count_waves(
     neurons: Float[np.ndarray | Array, "n neurons"],
     moduli: Sequence[int],
-    generator: np.random.Generator,
+    draw: np.random.Generator,
 ) -> dict[str, float]:
-    """Count the waves of n mod q in the interaction part of all neurons.
+    """Count the waves of n mod q in the interaction part of a neuron, mean over all neurons.
 
+    Those above chance, ``active``; those above μ + 2σ of their neuron, ``by_rule``, which is the
+    paper's (Fig. 16) with other waves; and those above chance in neurons in random order,
+    ``by_chance``: what is meant by none, and near `chance.FALSE_FINDS` if the levels are right.
     Chance is known from `COUNTED` units in random order, and checked on as many others.
-
-    Returns:
-        ``active``: waves above chance, mean over all neurons. ``by_rule``: waves above μ + 2σ of
-        their neuron, mean over all neurons: the paper's rule (Fig. 16), with waves of n mod q in
-        place of the p-DFT's. ``by_chance``: waves above chance in neurons in random order once
-        more: what is meant by none, and near `chance.FALSE_FINDS` if the levels are right.
     """
     parts = np.asarray(interaction_of(neurons))
     found = prime_anova(parts, moduli)
     if not len(found.numbers):
         return dict.fromkeys(("active", "by_rule", "by_chance"), 0.0)
     alive, units = parts[:, found.numbers], parts.shape[1]
-    above = levels(chance(alive, moduli, generator, COUNTED))
-    fresh = active(chance(alive, moduli, generator, COUNTED), above).waves
+    above = levels(chance(alive, moduli, draw, COUNTED))
+    fresh = active(chance(alive, moduli, draw, COUNTED), above).waves
     waves = active(found, above).waves
     mean, spread = (f(found.waves, axis=1, keepdims=True) for f in (np.mean, np.std))
     return {
@@ -79,41 +74,27 @@ def count_waves(
     }
 
 
-class TaskSpace(NamedTuple):
-    """What the stream holds of the waves of one task."""
+def task_spaces(fit: Projection, moduli: Sequence[int]) -> list[Float[np.ndarray, "rank d"]]:
+    """Return for each task orthonormal rows that hold `SHARE` of its waves in a stream.
 
-    #: Energy of each wave k = 1..q//2, all coordinates added; mean square, roughly
-    energy: Float[np.ndarray, " k"]
-    directions: Float[np.ndarray, "rank d"]  #: Orthonormal rows that hold `SHARE` of it
-
-
-def task_spaces(projection: Projection, moduli: Sequence[int]) -> list[TaskSpace]:
-    """Find the space of each task from the fit of all coordinates of a stream by all waves.
-
-    That waves of two primes are not quite at right angles is accounted for in the fit.
+    The fit is that of all coordinates by all waves together: those of two primes share a little.
     """
-    spaces, start = [], 0
-    for q in moduli:  # a cosine for q = 2, else a cosine and a sine for each k
-        own = projection.coefficients[start : start + q - 1]
-        energy = (own**2).sum(axis=1)
-        energy = energy if q == 2 else energy.reshape(-1, 2).sum(axis=1) / 2
+    spaces, waves = [], waves_of(moduli)
+    for q in moduli:
+        own = fit.coefficients[waves.modulus[owners(waves)] == q]
         _, size, right = np.linalg.svd(own, full_matrices=False)
-        spaces.append(TaskSpace(energy, right[: counted(size**2)]))
-        start += q - 1
+        spaces.append(right[: counted(size**2)])
     return spaces
 
 
 def counted(energy: Float[np.ndarray, " parts"]) -> int:
     """Count how many of the largest parts hold `SHARE` of the sum; 0 if there is nothing."""
-    if energy.sum() <= 0:
-        return 0
-    return int(ranks_for(np.cumsum(np.sort(energy)[::-1]) / energy.sum(), SHARE))
+    total = energy.sum()
+    return ranks_for(np.cumsum(np.sort(energy)[::-1]) / total, SHARE) if total > 0 else 0
 
 
-def overlaps(bases: Sequence[Float[np.ndarray, "_ d"]]) -> Float[np.ndarray, " pairs"]:
-    r"""Compare each pair of spaces: mean squared cosine, over what random ones of their ranks have.
-
-    $$\mathrm{tr}(P_q P_r) \,/\, \frac{\mathrm{rank}_q \mathrm{rank}_r}{d}$$
+def overlaps(bases: Sequence[Float[np.ndarray, "_ d"]]) -> Pairs:
+    r"""Return $d \, \mathrm{tr}(P_q P_r) / (\mathrm{rank}_q \mathrm{rank}_r)$ of pairs of spaces.
 
     It is 0 at right angles, 1 as by chance, and d over the larger rank if one lies in the other.
     A space is given by orthonormal rows.
@@ -122,11 +103,9 @@ def overlaps(bases: Sequence[Float[np.ndarray, "_ d"]]) -> Float[np.ndarray, " p
     return bases[0].shape[1] * np.array(common)
 
 
-def random_overlaps(
-    ranks: Sequence[int], d: int, generator: np.random.Generator
-) -> Float[np.ndarray, " pairs"]:
+def random_overlaps(ranks: Sequence[int], d: int, draw: np.random.Generator) -> Pairs:
     """Return the same for spaces of these ranks, d at most, in random position: the control."""
-    return overlaps([np.linalg.qr(generator.normal(size=(d, rank)))[0].T for rank in ranks])
+    return overlaps([np.linalg.qr(draw.normal(size=(d, rank)))[0].T for rank in ranks])
 
 
 def _purity(run: Run) -> Measured:
@@ -134,9 +113,8 @@ def _purity(run: Run) -> Measured:
     found = compare(grids, run.task.moduli, np.random.default_rng(0), DRAWS)
     numbers = {}
     for part in Purity._fields:
-        right, grid, *wrong = (
-            np.median(getattr(one, part)) for one in (found.right, found.grid, *found.wrong)
-        )
+        families = found.right, found.grid, *found.wrong
+        right, grid, *wrong = (np.median(getattr(family, part)) for family in families)
         numbers[f"pairs of n mod q, {part}"] = right
         numbers[f"pairs of the p-DFT, {part}"] = grid
         numbers[f"largest with wrong partners, {part}"] = max(wrong)
@@ -172,7 +150,7 @@ def _service(run: Run) -> Measured:
 def _spaces(run: Run) -> Measured:
     moduli, generator = run.task.moduli, np.random.default_rng(0)
     stream = np.asarray(interaction_of(activations(run).resid_post))
-    bases = [space.directions for space in task_spaces(project(stream, moduli), moduli)]
+    bases = task_spaces(project(stream, moduli), moduli)
     d, ranks = stream.shape[1], [len(basis) for basis in bases]
     drawn = [np.median(random_overlaps(ranks, d, generator)) for _ in range(DRAWS)]
     return {
@@ -201,12 +179,9 @@ def _formula(run: Run) -> Measured:
 def _standing(run: Run) -> Measured:
     found, large = standing(activations(run).logits, run.task), np.array(run.task.moduli) > LARGE
     accuracy = run.metrics.split("accuracy", "validation")[-1][large]
-    told = len(accuracy) > 2 and np.ptp(accuracy) > 0
     return {
         "large primes": len(accuracy),
-        "rank correlation with accuracy": (
-            spearmanr(found.margin[large], accuracy).statistic if told else 0.0
-        ),
+        "rank correlation with accuracy": order_of(accuracy, found.margin[large])[0],
         "least accuracy of them": accuracy.min(initial=1.0),
     }
 
@@ -214,13 +189,12 @@ def _standing(run: Run) -> Measured:
 def _memory(run: Run) -> Measured:
     require_course(run, len(run.snapshot_epochs))
     large, (_, found) = np.array(run.task.moduli) > LARGE, standings(run)
-    parts = (part[:, large] for part in (found.by_heart, found.margin))
-    by_heart, margin = (np.array([median(each) for each in part]) for part in parts)
+    by_heart = [median(each[large]) for each in found.by_heart]
     return {
         "large primes": large.sum(),
-        "nats by heart, most": by_heart.max(),
+        "nats by heart, most": max(by_heart),
         "nats by heart, last": by_heart[-1],
-        "margin of the rule, last": margin[-1],
+        "margin of the rule, last": median(found.margin[-1, large]),
         "mean validation accuracy": run.metrics.split("accuracy", "validation")[-1].mean(),
     }
 

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.collections import PolyCollection
-from matplotlib.colors import Normalize, PowerNorm
+from matplotlib.colors import CenteredNorm, Normalize, PowerNorm
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from numpy.typing import ArrayLike
@@ -24,9 +24,7 @@ def grid_plots(
 ) -> Figure:
     """Draw matrices as squares: area is magnitude, filled is positive, hollow is negative.
 
-    Args:
-        grids: Values by title, axes (row, column), first row on top.
-        shared: Whether a square that fills its cell is as large a value in all panels.
+    If `shared`, a square that fills its cell is as large a value in all panels.
     """
     arrays = checked_all(grids, "grids", "row", "column")
     tall = max(len(grid) / grid.shape[1] for grid in arrays.values())
@@ -63,11 +61,8 @@ def heat_maps(
 ) -> Figure:
     """Draw matrices as colours on one scale; if they are not square, they are stretched.
 
-    Args:
-        maps: Values by title, axes (row, column), first row on top.
-        signed: Whether colours diverge from 0.
-        limits: Values at the ends of the colours; all that occur by default.
-        names: Names of the rows and of the columns; numbers by default.
+    Colours diverge from 0 if `signed`, and span `limits`, or all that occurs; `names` are those of
+    the rows and of the columns, numbers by default.
     """
     arrays = checked_all(maps, "maps", "row", "column")
     every = np.concatenate([grid.ravel() for grid in arrays.values()])
@@ -75,9 +70,8 @@ def heat_maps(
     stretched = any(grid.shape != (rows, rows) for grid in arrays.values())
     tall = float(np.clip(0.026 * rows, 0.2, 0.5 if len(arrays) > 1 else 0.9)) if stretched else 1.0
     figure, cells = multiples(arrays, columns, tall, labels)
-    largest = float(np.nanmax(np.abs(every))) or 1.0
-    span = (-largest, largest) if signed else (float(np.nanmin(every)), float(np.nanmax(every)))
-    norm = Normalize(*limits or span)
+    norm = CenteredNorm() if signed else Normalize(*limits or (None, None))
+    norm.autoscale_None(every[np.isfinite(every)])
     for cell, grid in zip(cells, arrays.values(), strict=True):
         image = _draw_image(cell, grid, norm, signed)
         cell.set_aspect("auto" if stretched else "equal")
@@ -93,21 +87,14 @@ def heat_maps(
 
 @look()
 def neuron_panel(neurons: ArrayLike, powers: ArrayLike, titles: Sequence[str]) -> Figure:
-    """Draw neurons over the inputs and the energy of their p-DFT pairs: Figs. 4, 14, 15.
+    """Draw neurons (neuron, x0, x1) over the inputs and their p-DFT's energy: Figs. 4, 14, 15.
 
-    Where cells would be too small to be told apart, the corner that the paper shows stands
-    between the two, large.
-
-    Args:
-        neurons: Activations, axes (neuron, x0, x1).
-        powers: Energies, axes (neuron, k0, k1), drawn as shares of each neuron's total; a dot
-            makes a share of over 3 % larger.
-        titles: One for each neuron.
+    Where cells would be too small to be told apart, the corner that the paper shows stands between
+    the two, large. Energies (neuron, k0, k1) are drawn as shares of each neuron's total.
     """
     maps = checked(neurons, "neurons", len(titles), "x0", "x1")
     spectra = checked(powers, "powers", len(titles), "k0", "k1")
-    totals = spectra.sum(axis=(1, 2), keepdims=True)
-    shares = spectra / np.where(totals > 0, totals, 1)
+    shares = spectra / np.maximum(spectra.sum(axis=(1, 2), keepdims=True), 1e-30)
     activations = Normalize(float(maps.min()), float(maps.max()))
     roots = PowerNorm(0.5, 0, float(shares.max()) or 1.0)  # a square root shows what is weak
     sides = [maps.shape[1], *[CORNER] * (maps.shape[1] > 2 * CORNER)]
@@ -132,29 +119,24 @@ def neuron_panel(neurons: ArrayLike, powers: ArrayLike, titles: Sequence[str]) -
 
 
 @look()
-def polar_naturals(
-    sets: Mapping[str, ArrayLike | Groups], *, turns: ArrayLike | None = None
-) -> Figure:
-    """Draw natural numbers, n at radius n and at the angle of n steps, a panel a set: Fig. 1.
+def polar_naturals(sets: Mapping[str, Groups], *, turns: ArrayLike | None = None) -> Figure:
+    """Draw natural numbers, n at radius n and at the angle of n steps: Fig. 1.
 
-    Args:
-        sets: Numbers of each panel by its title; or up to six sets of them by name, a colour each,
-            one called "others" in grey.
-        turns: Full turns per step of 1, for each panel; one radian by default, as in the paper.
+    A panel has up to six sets of numbers by name, a colour each, one called "others" in grey. A
+    step is so many full `turns`, one for each panel; by default one radian, as in the paper.
     """
-    named = {t: s if isinstance(s, Mapping) else {"n": s} for t, s in sets.items()}
-    groups = [checked_all(group, f"sets[{title!r}]", "numbers") for title, group in named.items()]
-    radian = np.full(len(sets), 1 / (2 * np.pi))
+    groups = [checked_all(group, f"sets[{title!r}]", "numbers") for title, group in sets.items()]
+    radian = [1 / (2 * np.pi)] * len(sets)
     steps = radian if turns is None else checked(turns, "turns", len(sets))
     figure, cells = multiples(sets, 2, 1.0, ("", ""), subplot_kw={"projection": "polar"})
     reach = max(int(n.max()) for group in groups for n in group.values())
     for spiral, group, step in zip(cells, groups, steps, strict=True):
-        dots = {"s": np.clip(6000 / sum(map(len, group.values())), 1.0, 9.0), "linewidths": 0}
+        size = np.clip(6000 / sum(map(len, group.values())), 1.0, 9.0)
         for colour, (name, n) in zip(style.COLOURS, group.items(), strict=False):
             # Whole turns are dropped before the angle is taken, so that rays stay sharp far out.
-            angle, others = 2 * np.pi * (n * step % 1), name == "others"
-            look = {"color": PALE, "zorder": 1} if others else {"color": colour, "zorder": 2}
-            spiral.scatter(angle, n, label=name, **dots, **look)
+            angle = 2 * np.pi * (n * step % 1)
+            shade, order = (PALE, 1) if name == "others" else (colour, 2)
+            spiral.scatter(angle, n, size, shade, label=name, zorder=order, linewidths=0)
         spiral.set(xticks=[], yticks=[], rmax=reach)
         spiral.spines["polar"].set_color(PALE)
     if len(handles := cells[0].collections) > 1:
@@ -166,15 +148,10 @@ def polar_naturals(
 
 @look()
 def phase_panels(phases: Groups, across: str, up: str, *, controls: Groups | None = None) -> Figure:
-    """Draw two phases of each unit against each other around the circle, a panel a group.
+    """Draw pairs of phases (unit, 2) in radians, the first across, the second up, by group.
 
-    Points on the rising diagonal, which goes on from edge to edge, have equal phases.
-
-    Args:
-        phases: Phases in radians by group, axes (unit, 2): the first across, the second up.
-        across: What the first phase is of.
-        up: What the second phase is of.
-        controls: Phases (unit, 2) of pairs that do not belong together, by group; grey.
+    Points on the rising diagonal, which goes on from edge to edge, have equal phases; controls are
+    of pairs that do not belong together.
     """
     groups = checked_all(phases, "phases", "unit", 2)
     figure, cells = multiples(groups, 2, 1.0, (up, across), sharex=True, sharey=True)

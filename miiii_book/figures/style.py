@@ -4,6 +4,7 @@ import io
 import re
 import textwrap
 from collections.abc import Collection, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -51,11 +52,8 @@ STYLE: dict[str, Any] = {
     "mathtext.bf": "miiii Sans:bold", "mathtext.cal": "miiii Sans:italic",
     "mathtext.fallback": "stixsans", "mathtext.default": "it",
 }  # fmt: skip
-
-
-def look() -> Any:
-    """Return a context, or decorator, of matplotlib's own defaults and the house style."""
-    return matplotlib.style.context(["default", STYLE])
+# A context, or decorator, of matplotlib's own defaults and the house style.
+look = partial(matplotlib.style.context, ["default", STYLE])
 
 
 class HouseFigure(Figure):
@@ -85,20 +83,18 @@ def panels(
     return figure, figure.subplots(rows, columns, squeeze=False, **options)
 
 
-def panel(axes: Axes | None, height: float) -> tuple[Figure, Axes]:
-    """Return the axes handed in and their figure, or new ones so many inches high."""
+def column(axes: Axes | None, count: int, height: float) -> tuple[Figure, list[Axes]]:
+    """Return the axes handed in and their figure, or a new one of so many panels and inches."""
     if axes is None:
-        axes = panels(1, 1, height)[1][0, 0]
-    return cast(Figure, axes.figure), axes
+        figure, new = panels(count, 1, height, sharex=True)
+        return figure, list(new[:, 0])
+    return cast(Figure, axes.figure), [axes]
 
 
 def multiples(
     titles: Collection[str], columns: int, tall: float, labels: Sequence[str], **options: Any
 ) -> tuple[Figure, np.ndarray]:
-    """Return a figure of panels with titles, labels up and across outside, and their axes.
-
-    A panel is so many times as tall as wide, and at most so many columns stand side by side.
-    """
+    """Return a figure of titled panels, so many times as tall as wide, labels outside, and axes."""
     count, columns = len(titles), min(columns, len(titles))
     width = (WIDTH - 0.6) / (columns if columns > 1 or tall < 1 else 1.2)
     rows = -(-count // columns)
@@ -114,15 +110,11 @@ def multiples(
 
 
 def checked(values: ArrayLike, name: str, *axes: str | int) -> np.ndarray:
-    """Return the values as an array whose axes have these names, or these lengths.
-
-    Raises:
-        ValueError: For values of another shape, or none.
-    """
+    """Return the values as an array whose axes have these names, or lengths, and some length."""
     array = np.asarray(values)
     lengths = zip(array.shape, axes, strict=False)
-    wrong = array.ndim != len(axes) or any(isinstance(n, int) and m != n for m, n in lengths)
-    if wrong or not array.size:
+    wrong = any(isinstance(n, int) and m != n for m, n in lengths)
+    if wrong or array.ndim != len(axes) or not array.size:
         wanted = ", ".join(map(str, axes))
         raise ValueError(f"{name} has shape {array.shape}; give values with axes ({wanted})")
     return array
@@ -143,8 +135,7 @@ def after_start(epochs: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
 
 def symbols(text: str) -> str:
     """Return a text with W_E and T_nanda set as the symbols they are."""
-    text = re.sub(r"\bW_(\w+)", r"$W_\\mathrm{\1}$", text)
-    return re.sub(r"\bT_(\w+)", r"$𝒯_\\mathrm{\1}$", text)
+    return re.sub(r"\b([WT])_(\w+)", r"$\1_\\mathrm{\2}$", text).replace("$T_", "$𝒯_")
 
 
 def plain_log(axis: Axis) -> None:
@@ -158,9 +149,8 @@ def plain_log(axis: Axis) -> None:
 
 def inches(axis: Axis) -> float:
     """Return about how long an axis is, before its figure is laid out."""
-    figure = cast(Figure, axis.axes.figure)
-    width, height = figure.get_size_inches() * axis.axes.get_position().size
-    return float(width if isinstance(axis, XAxis) else height)
+    size = axis.axes.get_position().size * cast(Figure, axis.axes.figure).get_size_inches()
+    return float(size[0 if isinstance(axis, XAxis) else 1])
 
 
 def name_ticks(axis: Axis, names: Sequence[Any] | np.ndarray) -> None:

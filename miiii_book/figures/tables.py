@@ -3,7 +3,6 @@
 import csv
 import io
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from numbers import Real
 from typing import Any
 from urllib.parse import quote
@@ -14,15 +13,11 @@ from miiii_core.losses import NEVER
 
 from ..symbols import set_symbols
 
-MISSING = "–"
 RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
-@dataclass(frozen=True)
-class Table:
+class Table(dict[str, list[Any]]):
     """Values by the name of their column."""
-
-    columns: Mapping[str, list[Any]]
 
     def _repr_html_(self) -> str:
         shown = self._as("unsafehtml").replace("<table>", '<table class="table">', 1)
@@ -32,8 +27,8 @@ class Table:
 
     def csv(self) -> str:
         """Return the values in full precision as comma-separated lines."""
-        lines, rows = io.StringIO(), zip(*self.columns.values(), strict=True)
-        csv.writer(lines, lineterminator="\n").writerows([self.columns, *rows])
+        lines, rows = io.StringIO(), zip(*self.values(), strict=True)
+        csv.writer(lines, lineterminator="\n").writerows([self, *rows])
         return lines.getvalue()
 
     def __repr__(self) -> str:
@@ -42,25 +37,25 @@ class Table:
 
     def _as(self, form: str) -> str:
         said = set_symbols if form == "unsafehtml" else str
-        texts = {said(n): [said(_text(v)) for v in column] for n, column in self.columns.items()}
-        numeric = (all(isinstance(v, Real | None) for v in c) for c in self.columns.values())
+        texts = {said(n): [said(_text(v)) for v in column] for n, column in self.items()}
+        numeric = (all(isinstance(v, Real | None) for v in c) for c in self.values())
         sides = ["right" if number else "left" for number in numeric]
         return tabulate(texts, "keys", form, colalign=sides, disable_numparse=True)
 
 
 def table(columns: Mapping[str, Iterable[Any]]) -> Table:
     """Return a table of columns, their values from the top; None and NaN become a dash."""
-    values = {name: list(column) for name, column in columns.items()}
+    values = Table({name: list(column) for name, column in columns.items()})
     lengths = {name: len(column) for name, column in values.items()}
     if len(set(lengths.values())) != 1:
         raise ValueError(f"columns have lengths {lengths}; give at least one, all of one length")
-    return Table(values)
+    return values
 
 
 def _text(value: Any) -> str:
     """Return whole numbers in full, others to three digits, `NEVER` in words, the rest as it is."""
     if value is None or value != value:
-        return MISSING
+        return "–"
     if not isinstance(value, Real):
         return str(value)
     number = float(value)

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 from miiii_core.losses import GENERALISED, first_epoch
 
 from . import style
-from .style import Groups, after_start, checked, checked_all, look, panel, panels
+from .style import Groups, after_start, checked, checked_all, column, look, panels
 
 EPOCH = "epoch (log scale)"
 Curve = tuple[ArrayLike, ArrayLike]  # places and the values there
@@ -23,14 +23,7 @@ Curve = tuple[ArrayLike, ArrayLike]  # places and the values there
 def grokking_figure(
     epochs: ArrayLike, train: ArrayLike, validation: ArrayLike, moduli: Sequence[Any] | np.ndarray
 ) -> Figure:
-    """Draw accuracy in training and on unseen inputs, and for each task the delay between them.
-
-    Args:
-        epochs: Recorded epochs, increasing; epoch 0 is left out.
-        train: Accuracy on the training inputs in [0, 1], axes (epoch, task).
-        validation: Accuracy on unseen inputs in [0, 1], axes (epoch, task).
-        moduli: One name for each task.
-    """
+    """Draw accuracy (epoch, task) on both sets of inputs, and for each task the delay between."""
     ticks, kept = after_start(epochs)
     both = {"training": train, "unseen": validation}
     given = checked_all(both, "accuracy", len(kept), len(moduli))
@@ -44,18 +37,15 @@ def grokking_figure(
         shown = values[kept]
         top.plot(ticks, shown, color=colour, linewidth=0.7, alpha=0.3)
         means += top.plot(ticks, shown.mean(axis=1), color=colour, linewidth=3, label=name)
-        first = [first_epoch(ticks, task, GENERALISED) for task in shown.T]
-        bottom.plot(first, tasks, mark, color=colour, markersize=6)
-        learned.append(np.array(first))
-    by_heart, generalised = learned
-    until = np.minimum(generalised, end)  # the right edge for never
-    bottom.hlines(tasks, by_heart, until, color=style.PALE, linewidth=1.8, zorder=1)
+        learned.append([first_epoch(ticks, task, GENERALISED) for task in shown.T])
+        bottom.plot(learned[-1], tasks, mark, color=colour, markersize=6)
+    until = np.minimum(learned[1], end)  # the right edge for never
+    bottom.hlines(tasks, learned[0], until, color=style.PALE, linewidth=1.8, zorder=1)
     bottom.set(ylim=(len(tasks) - 0.4, -0.6), ylabel="remainder mod")
     bottom.set_title(f"accuracy {GENERALISED:g} reached: ● training inputs, ◆ unseen inputs")
     style.name_ticks(bottom.yaxis, moduli)
     style.plain_log(bottom.xaxis)
-    bottom.set_xlabel(EPOCH)
-    bottom.set_xlim(ticks[0], end)
+    bottom.set(xlabel=EPOCH, xlim=(ticks[0], end))
     top.set(ylabel="accuracy", ylim=(-0.02, 1.03))
     top.set_title("accuracy: mean (thick) and each task (thin)")
     style.name_ends(top, means)
@@ -74,31 +64,21 @@ def training_maps(
     rows: str = "remainder mod",
     axes: Axes | None = None,
 ) -> Figure:
-    """Draw maps of row against log-time on one colour scale: Figs. 5, 6, 16, 17.
+    """Draw maps (epoch, row) of named rows against log-time, on one scale: Figs. 5, 6, 16, 17.
 
-    Args:
-        epochs: Recorded epochs, increasing; epoch 0 is left out.
-        maps: Values by title, axes (epoch, row).
-        names: One name for each row: moduli, matrices, or frequencies.
-        log: Whether colours are on a log scale, over six decades at most, and not from 0 to 1.
-        root: Whether colours are on a square-root scale from 0, which shows what is weak.
-        rows: What the names are.
+    Colours go from 0 to 1, or over the values: with `log` on a log scale of at most six decades,
+    with `root` on a square-root scale from 0, which shows what is weak.
     """
     ticks, kept = after_start(epochs)
     shown = {t: v[kept] for t, v in checked_all(maps, "maps", len(kept), len(names)).items()}
     height = 0.35 + max(0.14 * len(names), min(0.24 * len(names), 2.4))
-    if axes is None:
-        figure, new = panels(len(shown), 1, 0.6 + len(shown) * height, sharex=True)
-        cells = list(new[:, 0])
-    else:
-        (figure, _), cells = panel(axes, height), [axes]
+    figure, cells = column(axes, len(shown), 0.6 + len(shown) * height)
     every = np.stack(list(shown.values()))
     largest, norm = float(np.nanmax(every)), Normalize(0, 1)
     if root:
         norm = PowerNorm(0.5, 0, largest or 1.0)
     if log:
-        smallest = float(np.nanmin(every[every > 0]))
-        norm = LogNorm(max(smallest, largest * 1e-6), largest, clip=True)
+        norm = LogNorm(max(np.nanmin(every[every > 0]), largest * 1e-6), largest, clip=True)
     logs = np.pad(np.log(ticks), 1, "reflect", reflect_type="odd")
     edges = np.exp((logs[1:] + logs[:-1]) / 2)
     for cell, (title, values) in zip(cells, shown.items(), strict=True):
@@ -127,12 +107,10 @@ def curves(
 ) -> Figure:
     """Draw lines over one axis, most often log-time, each named at its end.
 
-    Args:
-        x: Places of the values, increasing; a log axis leaves out those that are not above 0.
-        lines: Values (x,) by name, or a tuple of other places and the values there.
-        log_x: Whether the horizontal axis has a log scale.
+    A line is its values (x,), or a tuple of other places and the values there; a horizontal log
+    axis leaves out places that are not above 0.
     """
-    figure, axes = panel(axes, 3.6)
+    figure, (axes,) = column(axes, 1, 3.6)
     level: dict[str, Any] = {"color": style.GREY, "linestyle": "--", "linewidth": 1.4}
     handles = [axes.axhline(y, label=name, **level) for name, y in (levels or {}).items()]
     looks = zip(cycle(style.COLOURS), cycle(style.DASHES))
