@@ -53,6 +53,7 @@ def by_prime(
         axes.plot(x[~solid], height[~solid], mark, color=colour, **hollow)
     if np.isposinf(found).any():
         handles.append(axes.axhline(above, color=GREY, linewidth=0.8, label=never, zorder=0))
+    axes.yaxis.set_major_formatter(style.short_number)
     if log:
         style.plain_log(axes.yaxis)
     axes.set(xlabel="prime q", xscale="log", ylabel=label)

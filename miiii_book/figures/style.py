@@ -16,7 +16,7 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.font_manager import fontManager
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from matplotlib.ticker import LogLocator, NullFormatter
 from numpy.typing import ArrayLike
 from PIL import Image
 from scipy.optimize import isotonic_regression
@@ -143,7 +143,7 @@ def plain_log(axis: Axis) -> None:
     axis.axes.set(**{"xscale" if isinstance(axis, XAxis) else "yscale": "log"})
     low, high = axis.get_view_interval()
     axis.set_major_locator(LogLocator(10, (1, 2, 5) if high < 30 * low else (1,), numticks=8))
-    axis.set_major_formatter(FuncFormatter(_short_number))
+    axis.set_major_formatter(short_number)
     axis.set_minor_formatter(NullFormatter())
 
 
@@ -186,7 +186,7 @@ def name_ends(axes: Axes, lines: Sequence[Line2D]) -> None:
         axes.annotate(symbols(name), (1.01, height), color=line.get_color(), size=11, **place)
 
 
-def _short_number(value: float, _: int) -> str:
+def short_number(value: float, _: float) -> str:
     """Return a number in at most five or so characters: 0.01, 256, 16k, 2M."""
     if abs(value) >= 1e3:
         return f"{value / 1e3:g}k" if abs(value) < 1e6 else f"{value / 1e6:g}M"
