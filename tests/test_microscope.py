@@ -23,7 +23,7 @@ from miiii_book.rules import fit_formulas
 from miiii_core import cli, runs
 from miiii_core.interventions import ablate, logits_with
 from miiii_core.losses import task_accuracies
-from miiii_core.shares import interaction_of, prime_anova
+from miiii_core.shares import prime_anova
 from miiii_core.waves import Waves, remove
 from tools import browser
 
@@ -281,7 +281,7 @@ def test_what_is_taken_out_is_what_interventions_take_out(off, edit, chrome, sma
 def test_a_neuron_belongs_to_the_prime_that_python_finds(chrome, small):
     task, model = small.run.task, small.model(small.run.epoch)
     values = model.activations(task.digits).neurons
-    wanted = prime_anova(interaction_of(np.asarray(values)), task.moduli)
+    wanted = prime_anova(interaction(np.asarray(values)), task.moduli)
     found = chrome.execute_async_script(ASK, "staircase", {})
     shares = np.array(found["shares"]).reshape(-1, len(task.moduli))
     np.testing.assert_allclose(shares[wanted.numbers], wanted.primes, atol=1e-3)
@@ -360,6 +360,7 @@ def test_a_number_is_answered_typed_or_stepped_to_and_stands_in_the_address(chro
     assert state(chrome) == chosen
     chrome.execute_script("location.hash = '#n=12'")
     until(chrome, lambda: state(chrome)["n"] == 12 and state(chrome)["off"] == [])
+    assert state(chrome)["epoch"] > 0, "an address without an epoch means the trained network"
     chrome.execute_script("location.hash = '#n=99999&q=4&run=constructor&off=wave-999-1,head-1'")
     until(chrome, lambda: state(chrome)["off"] == ["head-1"] and state(chrome)["q"] == 29)
     assert state(chrome)["n"] < 961 and state(chrome)["run"] == "miiii-small"

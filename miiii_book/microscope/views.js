@@ -164,7 +164,7 @@ miiii.mount = (root, id) => {
   const { views, state, base } = root.dataset;
   const [names, runs] = [views === "all" ? Object.keys(miiii.views) : views.split(" "), root.dataset.runs.split(" ")];
   const owns = window === window.top && document.querySelectorAll(".miiii-microscope").length === 1;
-  const address = () => (location.hash.includes("=") && owns ? { off: [], ...miiii.address.read(location.hash, runs) } : {});
+  const address = () => (location.hash.includes("=") && owns ? { off: [], epoch: null, ...miiii.address.read(location.hash, runs) } : {});
   const link = root.querySelector("a"); // to the page of all views
   const store = miiii.store({ run: runs[0], ...miiii.address.read(state, runs), ...address() }, (changed) => {
     if (ctx.meta?.name === store.state.run) tidy();
