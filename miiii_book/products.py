@@ -10,9 +10,9 @@ from jaxtyping import Array, Complex, Float, Int
 
 from miiii_core.model import logit_map
 from miiii_core.runs import Run
-from miiii_core.shares import TINY, digit_waves, nearest_pair, remainder_pairs, unit_grids
+from miiii_core.shares import TINY, digit_waves, purity, unit_grids
 from miiii_core.tasks import Task
-from miiii_core.waves import waves_of
+from miiii_core.waves import turns, waves_of
 
 from .addition import EXPLAINED, AdditionMeasures
 from .rules import remainder_moduli
@@ -126,8 +126,8 @@ def remainder_clusters(
     """
     (_, *moduli), grids, clusters = remainder_moduli(task), unit_grids(task, neurons), []
     columns = dict(zip(task.moduli, task.columns, strict=True))
-    nearest = nearest_pair(grids, remainder_pairs(moduli, task.p))
-    own = np.where(nearest.share >= PURE, nearest.pair, -1)
+    (found,) = purity(grids, *turns(waves_of(moduli), np.array([1, task.p])))
+    own = np.where(found.both >= PURE, found.pair, -1)
     for i, (q, k) in enumerate(zip(*waves_of(moduli), strict=True)):
         mine = np.flatnonzero(own == i)
         if len(mine) > 1:

@@ -103,7 +103,7 @@ def find_repository(root: Path) -> Repository | None:
     """Return what ``$MIIII_REPOSITORY`` or the remote ``origin`` names, on the current branch."""
     branch, given = _git(root, "branch", "--show-current") or "main", os.environ.get(VARIABLE)
     if given is None:
-        return parse_address(_git(root, "remote", "get-url", "origin"), branch)
+        return parse_address(_git(root, "config", "--get", "remote.origin.url"), branch)
     known = parse_address(given, branch) or parse_address(f"github.com/{given}", branch)
     if given and not known:
         raise ValueError(

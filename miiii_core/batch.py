@@ -21,22 +21,16 @@ from .train import Problem, Progress, TrainingDiverged, TrainState, initial_stat
 News = dict[int, Progress | TrainingDiverged]
 
 
-def fit_many(
-    configs: Sequence[Config], *, devices: Sequence[jax.Device] | None = None
-) -> Iterator[News]:
+def fit_many(configs: Sequence[Config], devices: Sequence[jax.Device] = ()) -> Iterator[News]:
     """Train runs to their ends together, each as `train.fit` would train it alone, to rounding.
 
-    Args:
-        configs: Configurations that differ in `config.BATCHABLE` fields alone. A lambda of 0
-            trains as no filter does, and a dropout of 0 as no dropout.
-        devices: Devices over which the runs are spread, the last run repeated until each has as
-            many; the one that JAX computes on if not given.
+    They differ in `config.BATCHABLE` fields alone, else ValueError. A lambda of 0 trains as no
+    filter does, and a dropout of 0 as no dropout. They are spread over the devices given, the
+    last run repeated until each has as many; without any, they are where JAX computes.
 
     Yields:
         News by place in ``configs``, about once a second and at each epoch to record: where a
         run is, or once the error of a run that diverged. Runs that have ended are left out.
-
-    ValueError if there are no runs, or if they differ in another field.
     """
     names, config, epoch, chunk = batch_fields(configs), configs[0], 0, 1
     with numerics(config.model):
@@ -101,10 +95,9 @@ class _Batch:
         """Measure the runs that are going, and decide which of them end here."""
         metrics = jax.device_get(_measure(self.problems, self.states, wide=False))
         trained = np.asarray(self.problems.loss_weights)[0] > 0
+        validated = metrics["accuracy"][:, 1, trained]
         for i in self.going:
-            self.since[i] = train.settled_since(
-                metrics["accuracy"][i, 1, trained], self.since[i], epoch
-            )
+            self.since[i] = train.settled_since(validated[i], self.since[i], epoch)
         ends = {i for i in self.going if self.config.ends_at(epoch, self.since[i])}
         wide_for = self.going if epoch in self.config.wide_ticks else ends
         wide = jax.device_get(_measure(self.problems, self.states, wide=True)) if wide_for else {}

@@ -40,12 +40,6 @@ device_option = click.option(
 quiet_option = click.option("--quiet", is_flag=True, help="no progress bar, no summary")
 
 
-class Refused(click.ClickException):
-    """What was typed is not accepted."""
-
-    exit_code = 2
-
-
 class Commands(click.Group):
     """A group of commands whose expected errors are said in one line, without a traceback."""
 
@@ -58,7 +52,7 @@ class Commands(click.Group):
         except (BrokenPipeError, click.exceptions.Exit, click.ClickException):
             raise  # ends `miiii runs | head` quietly, among others
         except ValueError as error:
-            raise Refused(str(error)) from error
+            raise click.UsageError(str(error)) from error
         except Exception as error:
             from jax.errors import JaxRuntimeError
 
@@ -70,7 +64,7 @@ class Commands(click.Group):
             try:
                 find_device("auto")
             except ValueError as why:  # nothing could have been computed
-                raise Refused(str(why)) from error
+                raise click.UsageError(str(why)) from error
             raise
 
 
@@ -113,10 +107,6 @@ def _short(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def _exact(value: int | float) -> str:
-    return short if type(value)(short := _short(value)) == value else str(value)
-
-
 class _Listed(click.ParamType):
     """A comma-separated list; an empty text is an empty list."""
 
@@ -125,9 +115,7 @@ class _Listed(click.ParamType):
     def __init__(self, item: click.ParamType) -> None:
         self.item = item
 
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[Any, ...]:
+    def convert(self, value: Any, param: Any, ctx: Any) -> tuple[Any, ...]:
         texts = [text.strip() for text in value.split(",")] if value.strip() else []
         return tuple(self.item.convert(text, param, ctx) for text in texts)
 
@@ -138,8 +126,7 @@ def option_type(kind: Any) -> click.ParamType:
         return click.Choice(get_args(kind))
     if get_origin(kind) is tuple:
         return _Listed(option_type(get_args(kind)[0]))
-    kinds: dict[Any, click.ParamType] = {int: click.INT, float: click.FLOAT, str: click.STRING}
-    return kinds[kind]
+    return click.types.convert_type(kind)
 
 
 def config_options(command: Callable[..., None], several: bool = False) -> Callable[..., None]:
@@ -184,7 +171,7 @@ def train(base: str, out: Path | None, device: Any, quiet: bool, **given: Any) -
     changes = {name: value for name, value in given.items() if value is not None}
     found = {}
     for name, config in _combinations(preset(base), changes):
-        found[out / name if out else runs.cache_folder(config)[0]] = config
+        found[out / name if out else runs.cache_folder(config)] = config
     done = runs.train_many(found, device=device, progress=not quiet)
     if not quiet:
         click.echo(run_page(done[0]) if len(done) == 1 else runs_table(done))
@@ -214,13 +201,13 @@ def resume(folder: Path, device: Any, quiet: bool) -> None:
 @click.pass_context
 def list_runs(ctx: click.Context, root: Path | None, verify: bool) -> None:
     """List the runs in a folder of runs, or the book's and those shipped with it."""
-    from . import runs
+    from . import runs, stored
 
     whole = True
     for place in filter(None, [root] if root else [runs.runs_root(), runs.shipped_root()]):
-        found = list(runs.find_runs(place, verified=verify))
+        found = list(stored.find_runs(place, verified=verify))
         click.echo(f"{place}:\n{runs_table(found)}\n" if found else f"no runs in {place}\n")
-        whole &= all(isinstance(run, runs.Run) for run in found)
+        whole &= all(isinstance(run, stored.Run) for run in found)
     ctx.exit(int(verify and not whole))
 
 
@@ -243,7 +230,7 @@ def _combinations(base: Config, changes: dict[str, Any]) -> Iterator[tuple[str, 
     common = base.replace(**changes)
     for values in itertools.product(*lists.values()):
         chosen = dict(zip(lists, values, strict=True))
-        name = ",".join(f"{f}={_exact(value)}" for f, value in chosen.items() if len(lists[f]) > 1)
+        name = ",".join(f"{f}={chosen[f]}".removesuffix(".0") for f in chosen if len(lists[f]) > 1)
         yield name, common.replace(**chosen)
 
 

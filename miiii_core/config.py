@@ -93,9 +93,7 @@ class TaskConfig(Section):
             raise self.error("masked", f"primes below p={self.p}, and not all of them")
         if not 0 < self.n_train < self.p**2:
             empty = "training" if self.n_train <= 0 else "validation"
-            raise self.error(
-                "train_fraction", f"a share between 0 and 1 that leaves {empty} inputs"
-            )
+            raise self.error("train_fraction", f"a number in (0, 1) that leaves {empty} inputs")
 
     @property
     def n_train(self) -> int:
@@ -163,13 +161,9 @@ class TrainConfig(Section):
     eval_every: int = option(256, "epochs between evaluations beside log-spaced ones", COUNT)
     evals_per_octave: int = option(8, "log-spaced evaluations per doubling of the epoch", COUNT)
     wide_per_octave: int = option(4, "log-spaced records of the wide probes, per doubling", COUNT)
-    n_snapshots: int = option(
-        24, "log-spaced epochs at which the weights are kept, at most", COUNT_OR_ZERO
-    )
+    n_snapshots: int = option(24, "log-spaced snapshots of the weights, at most", COUNT_OR_ZERO)
     settled_share: float = option(
-        0.25,
-        "stop once all tasks have validated at 0.999 for this share of epochs (0: never)",
-        SHARE,
+        0.25, "stop once all tasks validate at 0.999 for this share of epochs (0: never)", SHARE
     )
     probes: tuple[Probe, ...] = option(get_args(Probe), "quantities recorded at each evaluation")
 
@@ -194,12 +188,9 @@ class TrainConfig(Section):
         return tuple(sorted({int(e) for e in np.round(spaced)}))
 
     def ends_at(self, epoch: int, settled_since: int) -> bool:
-        """Return whether a run ends with a record: at the last epoch, or settled for long enough.
+        """Return whether a run ends with the record of an epoch: the last, or settled long enough.
 
-        Args:
-            epoch: The epoch of the record.
-            settled_since: Epoch since which every record found all tasks trained on settled; -1
-                if this one did not.
+        Every record since `settled_since` found all tasks settled; it is -1 if this one did not.
         """
         enough = self.settled_share * self.epochs
         settled = 0 < enough <= epoch - settled_since and settled_since >= 0
@@ -222,7 +213,8 @@ class Config:
     @property
     def values(self) -> dict[str, Any]:
         """Every field's value by its flat name."""
-        return _flat(dataclasses.asdict(self))
+        sections = dataclasses.asdict(self).values()
+        return {name: value for section in sections for name, value in section.items()}
 
     @property
     def digest(self) -> str:
@@ -241,19 +233,17 @@ class Config:
     def from_json(cls, text: str) -> "Config":
         """Read what `to_json` wrote; fields that the text leaves out get their defaults.
 
-        ValueError if it is not JSON, or has a section, field or value that is wrong.
+        ValueError if it is not JSON, or has a field or value that is wrong.
         """
         try:
-            sections = json.loads(text)
-            given = {(section, name) for section, own in sections.items() for name in own.keys()}
+            sections = json.loads(text).items()
+            given = {(section, name): own[name] for section, own in sections for name in own.keys()}
         except (ValueError, AttributeError) as error:
             raise ValueError(f"this is no JSON of sections of fields: {text}") from error
-        usual = dataclasses.asdict(cls())
-        if unknown := set(sections) - set(usual):
-            raise ValueError(f"unknown sections {unknown}; give {', '.join(usual)}")
-        if wrong := sorted(f"{s}.{name}" for s, name in given if name not in usual[s]):
+        known = {(s, name) for s, own in dataclasses.asdict(cls()).items() for name in own}
+        if wrong := sorted(f"{section}.{name}" for section, name in set(given) - known):
             raise ValueError(f"unknown fields {wrong}; give those that `to_json` writes")
-        return cls().replace(**_flat(sections))
+        return cls().replace(**{name: value for (_, name), value in given.items()})
 
     def replace(self, **values: Any) -> "Config":
         """Return a copy with fields changed, each named without its section: ``replace(p=31)``.
@@ -265,8 +255,8 @@ class Config:
         given = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
         sections = {}
         for name, section in vars(self).items():
-            own = {field.name for field in dataclasses.fields(section)} & set(given)
-            sections[name] = dataclasses.replace(section, **{field: given[field] for field in own})
+            own = {field: given[field] for field in vars(section) if field in given}
+            sections[name] = dataclasses.replace(section, **own)
         return Config(**sections)
 
 
@@ -312,10 +302,6 @@ def describe(kind: Any) -> str:
     if get_origin(kind) is tuple:
         return f"a list without repetition, each item {describe(get_args(kind)[0])}"
     return {int: "a whole number", float: "a finite number", str: "a name"}[kind]
-
-
-def _flat(sections: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    return {name: value for section in sections.values() for name, value in section.items()}
 
 
 def _fits(value: Any, kind: Any) -> bool:

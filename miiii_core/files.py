@@ -2,7 +2,6 @@
 
 import hashlib
 import io
-import json
 import os
 import sys
 import tempfile
@@ -15,17 +14,15 @@ import numpy as np
 from filelock import FileLock, Timeout
 
 LEFTOVER = ".part"
+RESTORE = "restore the file, or train the run again"
 
 
-class FileDamaged(Exception):
-    """A file that is missing, truncated, altered, or not what it should be."""
+class RunError(Exception):
+    """A run, or a file of one, that is missing, damaged, or not what was asked for."""
 
 
 def write_atomic(path: Path, content: bytes) -> None:
-    """Write a file so that a crash at any moment leaves the old one or the new one, whole.
-
-    So does a full disk, which raises OSError.
-    """
+    """Write a file so that a crash, or a full disk's OSError, leaves the old or the new, whole."""
     descriptor, part = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=LEFTOVER)
     try:
         with os.fdopen(descriptor, "wb") as file:
@@ -48,25 +45,19 @@ def write_atomic(path: Path, content: bytes) -> None:
 
 
 def read_whole(path: Path, sha256: str | None = None) -> bytes:
-    """Read a file; raise `FileDamaged` if it is not the one that a checksum was made of."""
+    """Read a file; raise `RunError` if it is not the one that a checksum was made of."""
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise FileDamaged(f"{path} cannot be read: {error.strerror}") from error
+        raise RunError(f"{path} cannot be read: {error.strerror}; {RESTORE}") from error
     if sha256 is not None and hashlib.sha256(content).hexdigest() != sha256:
-        raise FileDamaged(f"{path} was altered: its SHA-256 is not the one in run.json")
+        raise RunError(f"{path} was altered: its SHA-256 is not that in run.json; {RESTORE}")
     return content
 
 
 def is_leftover(path: Path) -> bool:
     """Return whether a process left the file that was killed in `write_atomic`."""
     return path.name.startswith(".") and path.name.endswith(LEFTOVER)
-
-
-def remove_leftovers(folder: Path) -> None:
-    """Delete what killed processes left below a folder, in which no process is writing now."""
-    for path in filter(is_leftover, folder.rglob(f"*{LEFTOVER}")):
-        path.unlink(missing_ok=True)
 
 
 def save_arrays(path: Path, arrays: Mapping[str, np.ndarray], *, compress: bool = False) -> None:
@@ -77,7 +68,7 @@ def save_arrays(path: Path, arrays: Mapping[str, np.ndarray], *, compress: bool 
 
 
 def load_arrays(path: Path, sha256: str | None = None) -> dict[str, np.ndarray]:
-    """Read an ``.npz``, every byte checked; `FileDamaged` if it is missing, altered or no such.
+    """Read an ``.npz``, every byte checked; `RunError` if it is missing, altered or no such.
 
     Without the file's SHA-256, a whole array that is missing goes unnoticed.
     """
@@ -86,26 +77,18 @@ def load_arrays(path: Path, sha256: str | None = None) -> dict[str, np.ndarray]:
         with np.load(io.BytesIO(content), allow_pickle=False) as archive:
             return dict(archive)
     except Exception as error:  # zipfile, its decoders and NumPy each raise errors of their own
-        raise FileDamaged(f"{path} is damaged or no .npz: {error}") from error
-
-
-def save_json(path: Path, value: Any) -> None:
-    """Write a value as indented JSON, atomically."""
-    write_atomic(path, (json.dumps(value, indent=2) + "\n").encode())
-
-
-def load_json(path: Path) -> Any:
-    """Read JSON; raise `FileDamaged` if the file is missing or is not JSON."""
-    try:
-        return json.loads(read_whole(path))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise FileDamaged(f"{path} is not valid JSON: {error}") from error
+        raise RunError(f"{path} is damaged or no .npz: {error}; {RESTORE}") from error
 
 
 def make_folder(folder: Path) -> None:
-    """Create a folder; raise OSError if it takes no files."""
+    """Create a folder, or sweep out what killed processes left in it.
+
+    OSError if it takes no files.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        for path in filter(is_leftover, folder.rglob(f"*{LEFTOVER}")):
+            path.unlink(missing_ok=True)
         with tempfile.TemporaryFile(dir=folder) as file:
             file.write(b"miiii")
     except OSError as error:

@@ -45,8 +45,17 @@ def fourier_1d(values: Real[Tensor, "p *rest"]) -> Float[Tensor, "p *rest"]:
     return matmul(basis, rows.reshape(len(basis), -1)).reshape(rows.shape)
 
 
-def fourier_2d(grid: Real[Tensor, "*batch x0 x1"]) -> Float[Tensor, "*batch p p"]:
-    """Return the coefficients F·A·Fᵀ of each grid A over (x0, x1), its last two axes, of odd p."""
+def frequency_power(values: Real[Tensor, "p *rest"]) -> Float[Tensor, "frequencies *rest"]:
+    """Return the energy of each frequency k = 0..K over the first axis, cos² and sin² added."""
+    return _add_pairs(fourier_1d(values) ** 2, axis=0)
+
+
+def frequency_power_2d(grid: Real[Tensor, "*batch x0 x1"]) -> Float[Tensor, "*batch k0 k1"]:
+    """Return the energy of each frequency pair (k0, k1), all products of cos and sin added.
+
+    That is of the coefficients F·A·Fᵀ of each grid A over (x0, x1), its last two axes, of odd p.
+    Unlike a single coefficient it does not change when the grid is shifted cyclically.
+    """
     if grid.ndim < 2 or grid.shape[-1] != grid.shape[-2]:
         raise ValueError(
             f"a grid of shape {grid.shape} was given; its last two axes, x0 and x1, must have "
@@ -57,20 +66,8 @@ def fourier_2d(grid: Real[Tensor, "*batch x0 x1"]) -> Float[Tensor, "*batch p p"
         grids = np.ascontiguousarray(grids)  # else NumPy multiplies without BLAS, 30 times slower
     xp = grids.__array_namespace__()
     basis = xp.asarray(fourier_basis(grids.shape[-1]), dtype=grids.dtype)
-    return matmul(matmul(basis, grids), basis.T)
-
-
-def frequency_power(values: Real[Tensor, "p *rest"]) -> Float[Tensor, "frequencies *rest"]:
-    """Return the energy of each frequency k = 0..K over the first axis, cos² and sin² added."""
-    return _add_pairs(fourier_1d(values) ** 2, axis=0)
-
-
-def frequency_power_2d(grid: Real[Tensor, "*batch x0 x1"]) -> Float[Tensor, "*batch k0 k1"]:
-    """Return the energy of each frequency pair (k0, k1), all products of cos and sin added.
-
-    Unlike a single coefficient it does not change when the grid is shifted cyclically.
-    """
-    return _add_pairs(_add_pairs(fourier_2d(grid) ** 2, axis=-1), axis=-2)
+    energy = matmul(matmul(basis, grids), basis.T) ** 2
+    return _add_pairs(_add_pairs(energy, axis=-1), axis=-2)
 
 
 class NeuronFrequency(NamedTuple):
@@ -80,7 +77,7 @@ class NeuronFrequency(NamedTuple):
     share: Float[np.ndarray, " neurons"]
 
 
-def neuron_frequency(neurons: Real[np.ndarray, "neurons x0 x1"]) -> NeuronFrequency:
+def neuron_frequency(neurons: Float[np.ndarray, "neurons x0 x1"]) -> NeuronFrequency:
     """Find the frequency whose 3×3 block of the Fourier basis explains most of each neuron.
 
     share_k = energy in {1, cos_k, sin_k}⊗{1, cos_k, sin_k} less the constant, over the energy
@@ -92,14 +89,12 @@ def neuron_frequency(neurons: Real[np.ndarray, "neurons x0 x1"]) -> NeuronFreque
     diagonal = np.diagonal(power, axis1=1, axis2=2)
     blocks = (diagonal + power[:, 0, :] + power[:, :, 0])[:, 1:]
     total = power.sum(axis=(1, 2))
-    alive = total > _rounding((_floats(neurons) ** 2).sum(axis=(1, 2)))
+    alive = total > rounding((neurons**2).sum(axis=(1, 2)))
     share = np.where(alive, blocks.max(axis=1) / np.where(alive, total, 1), 0)
     return NeuronFrequency(np.where(alive, blocks.argmax(axis=1) + 1, 0), share)
 
 
-def active_frequencies(
-    power: Real[Tensor, "*batch k0 k1"],
-) -> Bool[Tensor, "*batch k0 k1"]:
+def active_frequencies(power: Real[Tensor, "*batch k0 k1"]) -> Bool[Tensor, "*batch k0 k1"]:
     """Return which entries of each `frequency_power_2d` stand out: power > μ + 2σ.
 
     μ and σ are taken over the map without its constant entry [0, 0], which is never active.
@@ -108,12 +103,10 @@ def active_frequencies(
     Source: the paper's ω > μ + 2σ (Fig. 16), here for each neuron by itself.
     """
     xp = power.__array_namespace__()
-    flat = _floats(power).reshape(*power.shape[:-2], -1)
+    flat = power.reshape(*power.shape[:-2], -1)
     varying = flat[..., 1:]
-    threshold = varying.mean(axis=-1, keepdims=True)
-    threshold = threshold + 2 * varying.std(axis=-1, keepdims=True)
-    floor = _rounding(flat.sum(axis=-1, keepdims=True))
-    active = varying > xp.maximum(threshold, floor)
+    threshold = varying.mean(axis=-1, keepdims=True) + 2 * varying.std(axis=-1, keepdims=True)
+    active = varying > xp.maximum(threshold, rounding(flat.sum(axis=-1, keepdims=True)))
     return xp.concat([xp.zeros_like(active[..., :1]), active], axis=-1).reshape(power.shape)
 
 
@@ -190,13 +183,8 @@ def pearson(a: Real[np.ndarray, " d"], b: Real[np.ndarray, " d"]) -> float:
     """Return the correlation of two vectors over their entries; NaN if one is constant."""
     if not np.ptp(a) or not np.ptp(b):  # less its mean, it is rounding
         return np.nan
-    return cosine_similarity(a - a.mean(), b - b.mean())
-
-
-def cosine_similarity(a: Real[np.ndarray, " d"], b: Real[np.ndarray, " d"]) -> float:
-    """Return a·b / (|a||b|); NaN if a vector is zero."""
-    norms = np.linalg.norm(a) * np.linalg.norm(b)
-    return float(a @ b / norms) if norms > 0 else np.nan
+    a, b = a - a.mean(), b - b.mean()
+    return float(a @ b / (np.linalg.norm(a) * np.linalg.norm(b)))
 
 
 def matmul(a: Any, b: Any) -> Any:
@@ -220,6 +208,6 @@ def _add_pairs(components: Any, axis: int) -> Any:
     return xp.moveaxis(xp.concat([x[:1], x[1::2] + x[2::2]]), 0, axis)
 
 
-def _rounding(energy: Any) -> Any:
+def rounding(energy: Any) -> Any:
     """Return how much of an energy may vary by rounding alone."""
     return energy * (16 * float(energy.__array_namespace__().finfo(energy.dtype).eps)) ** 2

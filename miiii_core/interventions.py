@@ -48,13 +48,10 @@ def ablate(
 ) -> Edit:
     """Return the edit that sets some units of a site to their mean over all inputs.
 
-    At the site ``attention`` a head's pattern is held: what it reads still varies, its choice of
-    digit does not. ValueError for another site, or for what is no number of a unit.
-
-    Args:
-        activations: Activations over all inputs.
-        site: One of `model.SITES`.
-        units: Numbers of heads, neurons or coordinates, on the site's second axis.
+    Activations are over all inputs, the site is one of `model.SITES`, and units are numbers of
+    heads, neurons or coordinates, on its second axis. At the site ``attention`` a head's pattern
+    is held: what it reads still varies, its choice of digit does not. ValueError for another
+    site, or for what is no number of a unit.
     """
     if site not in SITES:
         raise ValueError(f"site={site!r} was given; give one of {', '.join(SITES)}")

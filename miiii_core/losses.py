@@ -1,6 +1,7 @@
 """Cross-entropy and accuracy of every task at once, on packed logits; and when one is learned."""
 
 import math
+from collections.abc import Callable
 from functools import partial
 
 import jax
@@ -8,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
+from .config import Loss
 from .tasks import task_columns
 
 Logits = Float[Array, "n n_classes"]
@@ -33,10 +35,8 @@ def task_losses(logits: Logits, targets: Targets, class_sizes: Sizes) -> PerTask
 
     $$L_{ni} = \ln \sum_{c \in i} e^{z_{nc}} - z_{n, y_{ni}}$$
 
-    Args:
-        logits: Logits of all tasks, packed side by side.
-        targets: Right class of each task, counted from the task's first column.
-        class_sizes: Number of columns of each task.
+    Logits of all tasks are packed side by side, in as many columns of each task as it has classes;
+    the targets are right classes, counted from the task's first column.
 
     Source: Syrkis & Sogaard (2024), Eq. 6.1.
     """
@@ -137,6 +137,10 @@ def _training_gradient(
 
 
 training_loss.defvjp(_training_loss, _training_gradient)
+TRAINING_LOSSES: dict[Loss, Callable[..., Float[Array, ""]]] = {
+    "softmax": training_loss,
+    "stablemax": stablemax_loss,
+}
 
 
 def _losses(

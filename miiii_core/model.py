@@ -1,7 +1,7 @@
 """The transformer: one block, no biases, no layer norm, read at the last token."""
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -37,16 +37,14 @@ def numerics(config: ModelConfig) -> Iterator[None]:
     Types of numbers, random bits and the rounding of products are those that every run is made
     with, so that a run is the same run wherever it is trained, resumed or read.
     """
-    with ExitStack() as settings:
-        for setting in (
-            jax.enable_x64(config.precision == "float64"),
-            jax.threefry_partitionable(True),
-            jax.default_matmul_precision(None),
-            jax.numpy_dtype_promotion("standard"),
-            jax.softmax_custom_jvp(False),
-            jax.debug_nans(False),  # of an empty split the accuracy is NaN
-        ):
-            settings.enter_context(setting)
+    with (
+        jax.enable_x64(config.precision == "float64"),
+        jax.threefry_partitionable(True),
+        jax.default_matmul_precision(None),
+        jax.numpy_dtype_promotion("standard"),
+        jax.softmax_custom_jvp(False),
+        jax.debug_nans(False),  # of an empty split the accuracy is NaN
+    ):
         yield
 
 
@@ -92,19 +90,13 @@ class Transformer(eqx.Module):
     def __init__(
         self, config: ModelConfig, *, p: int, n_tasks: int, n_classes: int, key: PRNGKeyArray
     ):
-        r"""Draw weights from normal distributions.
+        r"""Draw weights from normal distributions, each matrix by a key of its own.
 
-        With ``init="he"`` their variance is $2 / \text{fan-in}$, and leading axes count into
-        the fan-in, as in the paper's public code: heads for W_Q, W_K and W_V, tasks for W_U.
-        Its W_pos outweighs W_E so far that most neurons are on, or off, for every input.
-        With ``init="nanda"`` it is $1 / d_{model}$, and one over the classes for W_U.
-
-        Args:
-            config: Widths, dropout and precision.
-            p: Base of the digits; tokens run from 0 to p.
-            n_tasks: Number of tasks that share W_U.
-            n_classes: Number of classes of all tasks together.
-            key: Source of the weights, split into an independent key for each matrix.
+        Tokens run from 0 to p; all tasks share W_U, and have ``n_classes`` together. With
+        ``init="he"`` the variance is $2 / \text{fan-in}$, and leading axes count into the
+        fan-in, as in the paper's public code: heads for W_Q, W_K and W_V, tasks for W_U. Its
+        W_pos outweighs W_E so far that most neurons are on, or off, for every input. With
+        ``init="nanda"`` it is $1 / d_{model}$, and one over the classes for W_U.
 
         Source: He et al. (2015), Eq. 10; Nanda et al. (2023), their code.
         """
@@ -137,18 +129,13 @@ class Transformer(eqx.Module):
         return {name: getattr(self, name) for name in WEIGHT_NAMES}
 
     def __call__(
-        self,
-        digits: Int[Array, "n 2"],
-        *,
-        key: PRNGKeyArray | None = None,
-        keep: Keep = None,
+        self, digits: Int[Array, "n 2"], *, key: PRNGKeyArray | None = None, keep: Keep = None
     ) -> Float[Array, "n n_classes"]:
         """Compute the packed logits of n inputs, in the precision of the configuration.
 
-        Args:
-            digits: The pairs (x0, x1), both in ``range(p)``.
-            key: Source of the dropout masks; without a key nothing is dropped.
-            keep: Share of the stream that dropout keeps, in (0, 1]; ``1 - dropout`` if not given.
+        Digits are both in ``range(p)``. The key is the source of the dropout masks; without one
+        nothing is dropped. Dropout keeps the share ``keep`` of the stream, in (0, 1], or, if that
+        is not given, ``1 - dropout``.
         """
         return self._forward(digits, self.config.precision, {}, key, keep)["logits"]
 
@@ -157,20 +144,16 @@ class Transformer(eqx.Module):
     ) -> Activations:
         """Compute everything on the way to the logits, with nothing dropped.
 
-        Products are in float32, or in float64 if the weights are. ValueError for digits that are
-        no pairs, or not in ``range(p)``; and if an edit names no site, or changes a shape.
-
-        Args:
-            digits: The pairs (x0, x1), both in ``range(p)``.
-            edit: For some of `SITES`, a function from the site's array to one of the same shape,
-                from which all that follows is computed. A ``jax.tree_util.Partial`` of a function
-                and arrays compiles once for all arrays of their shapes, a lambda each time.
+        Products are in float32, or in float64 if the weights are. An edit has, for some of `SITES`,
+        a function from the site's array to one of the same shape, from which all that follows is
+        computed. A ``jax.tree_util.Partial`` of a function and arrays compiles once for all arrays
+        of their shapes, a lambda each time. ValueError for digits that are no pairs, or not in
+        ``range(p)``; and if an edit names no site, or changes a shape.
         """
-        concrete = not isinstance(digits, jax.core.Tracer)
-        pairs = digits.ndim == 2 and digits.shape[1] == 2
-        if not pairs or (
-            concrete and digits.size and not 0 <= digits.min() <= digits.max() < self.p
-        ):
+        right = digits.ndim == 2 and digits.shape[1] == 2
+        if right and digits.size and not isinstance(digits, jax.core.Tracer):
+            right = bool(0 <= digits.min() <= digits.max() < self.p)
+        if not right:
             raise ValueError(
                 f"digits of shape {digits.shape} were given; give pairs of shape (n, 2), all in "
                 f"range({self.p})"

@@ -97,15 +97,11 @@ def grokfast_ema(
 
 
 def grokfast_ma(lam: Number, window: int = 100) -> optax.GradientTransformation:
-    r"""Amplify the slow part of the gradient, taken as the mean of the last w gradients.
+    r"""Amplify the slow part of the gradient, taken as the mean of a window of w gradients.
 
     $$g_t \leftarrow g_t + \frac{\lambda}{w} \sum_{i=0}^{w-1} g_{t-i}$$
 
-    Nothing is added until the window is full. The state holds w copies of the gradient.
-
-    Args:
-        lam: Weight of the slow gradient, at least 0.
-        window: Number w of gradients in the mean, at least 1.
+    Nothing is added until w gradients, at least 1, have come. The state holds the last w.
 
     Source: Lee et al. (2024), Algorithm 1, with their warm-up.
     """

@@ -59,7 +59,8 @@ def _neuron_spectrum(view: View) -> dict[str, Array]:
 
     Each neuron's power map is divided by its sum, so that all that vary count alike.
     """
-    energy = jnp.asarray(frequency_power_2d(_neuron_grids(view)))
+    p, neurons = view.model.p, view.activations.neurons
+    energy = jnp.asarray(frequency_power_2d(neurons.T.reshape(-1, p, p).swapaxes(1, 2)))
     active = active_frequencies(energy)
     power = energy.at[:, 0, 0].set(0.0)
     total = power.sum(axis=(1, 2), keepdims=True)
@@ -69,11 +70,6 @@ def _neuron_spectrum(view: View) -> dict[str, Array]:
         "first_neuron_power": power[0],
         "active_per_neuron": active.sum(axis=(1, 2)).astype(jnp.float32).mean(),
     }
-
-
-def _neuron_grids(view: View) -> Float[Array, "neurons x0 x1"]:
-    p = view.model.p
-    return jnp.swapaxes(view.activations.neurons.T.reshape(-1, p, p), 1, 2)
 
 
 def _embedding(view: View) -> dict[str, Array]:
@@ -88,11 +84,10 @@ def _residues(view: View) -> dict[str, Array]:
     Shares are of the interaction's variance, pooled over neurons; a neuron counts for the prime
     that explains most of it.
     """
-    p, grids = view.model.p, _neuron_grids(view)
-    moduli = primes_below(p)
-    rows = jnp.swapaxes(jnp.asarray(interaction(grids)), 1, 2).reshape(len(grids), -1)
-    means = class_means(rows, jnp.arange(p * p, dtype=jnp.int32), moduli)
-    variance, energy = (rows**2).mean(axis=1), residue_shares(means, p * p, moduli)
+    moduli = primes_below(view.model.p)
+    rows = jnp.asarray(interaction(view.activations.neurons)).T
+    energy = residue_shares(class_means(rows, moduli), rows.shape[1], moduli)
+    variance = (rows**2).mean(axis=1)
     total = jnp.maximum(variance.sum(), jnp.finfo(rows.dtype).tiny)
     strongest = jax.nn.one_hot(jnp.argmax(energy, axis=1), len(moduli), dtype=rows.dtype)
     return {

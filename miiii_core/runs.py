@@ -1,4 +1,4 @@
-"""Runs: train one into a folder, resume it, find it again, or get it from the cache.
+"""Runs: train one into a folder, or several at once, resume it, or get it from the cache.
 
 What a run is once it is read, and what lies in its folder, is told in `stored`.
 """
@@ -19,26 +19,16 @@ from tqdm import tqdm
 
 from . import files
 from . import train as training
-from .batch import fit_many
+from .batch import News, fit_many
 from .config import Config, Precision, batch_fields
-from .files import held
+from .files import RunError, held
 from .model import numerics, weight_type
 from .optim import optimiser
-from .presets import PRESETS, nearest_preset, preset, train_command
+from .presets import PRESETS, nearest_preset, train_command
 from .probes import metric_axes
-from .stored import (
-    Metrics,
-    Recorder,
-    Run,
-    RunError,
-    first_info,
-    load,
-    load_state,
-    provenance,
-    verify,
-)
-from .tasks import Task, primes_below
-from .train import Progress, TrainingDiverged, TrainState
+from .stored import Recorder, Run, first_info, load, load_state, provenance, verify
+from .tasks import primes_below
+from .train import TrainingDiverged, TrainState
 
 SAVE_SECONDS = 20.0  # least time between two saves of the state
 LARGE_P = 100  # from this p on a training can take hours, and is never started unasked
@@ -46,7 +36,6 @@ OVERHEAD = 700_000_000  # bytes of Python, JAX and its compiler; measured on a C
 CONTAINER_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 STOPPING = [getattr(signal, n) for n in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, n)]
 DeviceName = Literal["auto", "cpu", "gpu"]
-News = Iterable[Mapping[int, Progress | TrainingDiverged]]
 
 
 class Interrupted(KeyboardInterrupt):
@@ -55,31 +44,10 @@ class Interrupted(KeyboardInterrupt):
     number: int = signal.SIGINT  #: Number of the signal
 
 
-def find_runs(root: Path, *, verified: bool = False) -> Iterator[Run | RunError]:
-    """Iterate over the runs directly below a folder; one that cannot be read comes as its error.
-
-    Every file of each run is read if they are to be verified, else only what a list shows.
-    """
-    parts = ("run.json", "metrics.npz", "weights.npz", "state.eqx")
-    for folder in sorted({path.parent for path in root.glob("[!.]*/*") if path.name in parts}):
-        try:
-            run = load(folder)
-            verify(run) if verified else run.metrics
-            yield run
-        except RunError as error:
-            yield error
-
-
 def train(
     config: Config, folder: Path | str, *, device: DeviceName = "auto", progress: bool = True
 ) -> Run:
-    """Train a new run.
-
-    Args:
-        config: The experiment.
-        folder: A new or empty folder.
-        device: Where to compute.
-        progress: Whether to show a bar with accuracies, speed and time left.
+    """Train a run into a new or empty folder; a bar shows accuracies, speed and time left.
 
     Raises:
         RunError: if the folder holds a run or anything else; nothing is touched.
@@ -96,14 +64,10 @@ def train_many(
 ) -> list[Run]:
     """Train new runs at once as one program, spread over all devices of a kind.
 
-    Each becomes the run that `train` would make of it, to rounding, and can be resumed alone.
-    Of several, one that diverges has that status and its last good state, and raises nothing;
-    all other errors are those of `train`.
-
-    Args:
-        configs: What to train, by folder; they may differ in fields of `config.BATCHABLE`.
-        device: Where to compute.
-        progress: Whether to show a bar.
+    Configurations, by folder, may differ in fields of `config.BATCHABLE`. Each becomes the run
+    that `train` would make of it, to rounding, and can be resumed alone. Of several, one that
+    diverges has that status and its last good state, and raises nothing; all other errors are
+    those of `train`.
     """
     targets = jax.devices(find_device(device).platform)
     batch_fields(list(configs.values()))
@@ -132,8 +96,7 @@ def cached(which: str | int | Path | Config, *, progress: bool = True, **overrid
     more nothing is trained unasked, and nothing is moved.
 
     Args:
-        which: A configuration, a preset's name, or the folder of a run. A text that is no
-            preset's name is a folder.
+        which: A configuration, a preset's name, or else the folder of a run.
         progress: Whether to show a bar if the run has to be trained.
         overrides: Fields to change, as in `Config.replace`; None leaves a field alone.
 
@@ -142,18 +105,18 @@ def cached(which: str | int | Path | Config, *, progress: bool = True, **overrid
         RunError: for no finished run in a folder, a large run not there, or a shipped one damaged.
     """
     changes = {name: value for name, value in overrides.items() if value is not None}
-    which = which if isinstance(which, Path | Config) else str(which)  # papermill reads 7 as an int
-    if isinstance(which, str) and which not in PRESETS:
-        if not Path(which).is_dir():
+    if not isinstance(which, Path | Config):
+        name = str(which)  # papermill reads 7 as an int
+        if name not in PRESETS and not Path(name).is_dir():
             known = ", ".join(sorted(PRESETS))
-            raise ValueError(f"{which!r} is no folder of a run, and no preset; these are {known}")
-        which = Path(which)
+            raise ValueError(f"{name!r} is no folder of a run, and no preset; these are {known}")
+        which = PRESETS.get(name) or Path(name)
     if isinstance(which, Path):
         return _finished(load(which), changes)
-    config = (preset(which) if isinstance(which, str) else which).replace(**changes)
+    config = which.replace(**changes)
     if shipped := _find_shipped(config, rounded="precision" not in changes):
         return shipped
-    folder, _ = cache_folder(config)
+    folder = cache_folder(config)
     if config.task.p >= LARGE_P:
         if why := _unusable(folder):
             how = "move it aside and type" if folder.exists() else "type"
@@ -171,12 +134,10 @@ def cached(which: str | int | Path | Config, *, progress: bool = True, **overrid
         return run if run.finished else _go_on(run, find_device("auto"), progress)
 
 
-def cache_folder(which: str | Config, **overrides: Any) -> tuple[Path, Config]:
-    """Return where `cached` keeps a run, whatever it was called before, and its configuration."""
-    config = (which if isinstance(which, Config) else preset(which)).replace(**overrides)
+def cache_folder(config: Config) -> Path:
+    """Return where `cached` keeps a run, whatever its nearest preset was when it was trained."""
     usual = runs_root() / f"{nearest_preset(config)[0]}-{config.digest}"
-    others = sorted(usual.parent.glob(f"[!.]*-{config.digest}"))
-    return (usual if usual.exists() or not others else others[0]), config
+    return min(runs_root().glob(f"[!.]*-{config.digest}"), default=usual)
 
 
 def runs_root() -> Path:
@@ -212,9 +173,8 @@ def find_device(name: DeviceName) -> jax.Device:
 def estimate_memory(config: Config, runs: int = 1) -> int:
     """Return the bytes that a process needs at its peak to train, a little generously.
 
-    Counted are the activations of a step on the training inputs, or of an evaluation on all
-    inputs, whichever is more; the weights with gradient and copies; and the state of the
-    optimiser, which is theirs, the two moments of Adam, and what the filter keeps.
+    Counted are the activations of a step on the training inputs, or of an evaluation on all,
+    whichever is more; the weights, their gradient, copies and moments; what the filter keeps.
     """
     p, model, optim = config.task.p, config.model, config.optim
     moduli = (p,) if config.task.name == "nanda" else primes_below(p)
@@ -226,9 +186,7 @@ def estimate_memory(config: Config, runs: int = 1) -> int:
     return OVERHEAD + weight_type(model).itemsize * numbers * runs
 
 
-def _start(
-    configs: Mapping[Path, Config], devices: Sequence[jax.Device], progress: bool
-) -> list[Run]:
+def _start(configs: Mapping[Path, Config], devices: list[jax.Device], progress: bool) -> list[Run]:
     """Train new runs, a single one by the program that `resume` goes on with."""
     every = list(configs.values())
     for folder in configs:
@@ -242,11 +200,7 @@ def _start(
     _make_room(configs, devices)
     recorders = [Recorder(*own, first_info(own[1], devices[0])) for own in configs.items()]
     with jax.default_device(devices[0]), numerics(every[0].model):
-        if len(every) == 1:
-            task = training.task_of(every[0])
-            news: News = _alone(every[0], task, training.initial_state(every[0], task))
-        else:
-            news = fit_many(every, devices=devices)
+        news = _alone(every[0]) if len(every) == 1 else fit_many(every, devices=devices)
         _record(recorders, news, progress)
     return [load(folder) for folder in configs]
 
@@ -264,20 +218,19 @@ def _go_on(run: Run, device: jax.Device, progress: bool) -> Run:
     with jax.default_device(device), numerics(config.model):
         state = load_state(run)
         epoch = int(state.epoch)
-        before: Metrics | None = run.metrics.until(epoch) if epoch else None
+        before = run.metrics.until(epoch) if epoch else None
         if before and (other := set(before) ^ set(metric_axes(config))):
             text = f"{run.folder} was begun by code that does not record the same"
             raise RunError(f"{text}: {', '.join(sorted(other))}; train it anew elsewhere")
         sessions = {"sessions": [*run.info["sessions"], provenance(device, epoch)]}
         recorder = Recorder(run.folder, config, run.info | sessions, before)
-        _record([recorder], _alone(config, run.task, state), progress)
+        _record([recorder], _alone(config, state), progress)
     return load(run.folder)
 
 
 def _make_room(configs: Mapping[Path, Config], devices: Sequence[jax.Device]) -> None:
-    """Refuse what does not fit into memory, or a folder that takes no files; sweep the folders."""
-    every = list(configs.values())
-    config, at_once = every[0], -(-len(every) // len(devices))
+    """Refuse what does not fit into memory, or a folder that takes no files."""
+    config, at_once = next(iter(configs.values())), -(-len(configs) // len(devices))
     need, there = estimate_memory(config, at_once), _available_memory(devices[0])
     if need > there:
         raise ValueError(
@@ -287,34 +240,33 @@ def _make_room(configs: Mapping[Path, Config], devices: Sequence[jax.Device]) ->
         )
     for folder in configs:
         files.make_folder(folder)
-        files.remove_leftovers(folder)
 
 
-def _alone(config: Config, task: Task, state: TrainState) -> News:
-    """Train one run; its news are those of a batch of one."""
+def _alone(config: Config, state: TrainState | None = None) -> Iterator[News]:
+    """Train one run, from its first state if none is given, as a batch of one."""
+    task = training.task_of(config)
     try:
-        for now in training.fit(config, task, state):
+        for now in training.fit(config, task, state or training.initial_state(config, task)):
             yield {0: now}
     except TrainingDiverged as error:
         yield {0: error}
 
 
-def _record(recorders: Sequence[Recorder], news: News, progress: bool) -> None:
+def _record(recorders: Sequence[Recorder], news: Iterable[News], progress: bool) -> None:
     """Train runs to their ends, saving on the way; raises what `train` raises."""
     first, many = recorders[0], len(recorders) > 1
     where = first.folder.parent if many else first.folder
     others = " and so with the others" if many else ""
-    began, end = time.perf_counter(), first.config.train.epochs
-    bar = tqdm(desc=where.name, total=end, unit="epoch", disable=not progress, file=_Screen(),
-               dynamic_ncols=True)  # fmt: skip
+    began = saved = time.perf_counter()
+    bar = tqdm(desc=where.name, total=first.config.train.epochs, unit="epoch",
+               disable=not progress, file=_Screen(), dynamic_ncols=True)  # fmt: skip
     with bar, _stopping_cleanly(where, _resume_command(first.folder) + others) as stopped:
         for each in news:
             kept = [(recorders[i], recorders[i].take(now)) for i, now in each.items()]
             going = [(recorder, now) for recorder, now in kept if now is not None]
             stop = bool(stopped)  # a signal that comes during a save is for the next round
             # Early on more often: a run that is killed again and again still gets ahead.
-            pause = min(SAVE_SECONDS, 1 + first.saved_at - began)
-            late = time.perf_counter() - first.saved_at > pause
+            late = time.perf_counter() - saved > min(SAVE_SECONDS, 1 + saved - began)
             for recorder, now in going:
                 bar.update(now.epoch - bar.n)
                 if now.metrics is not None:
@@ -324,7 +276,7 @@ def _record(recorders: Sequence[Recorder], news: News, progress: bool) -> None:
                 if stop or late or now.last:
                     unfinished = "interrupted" if stop else "running"
                     recorder.save(now, "finished" if now.last else unfinished)
-            first.saved_at = time.perf_counter() if late else first.saved_at
+            saved = time.perf_counter() if late else saved
             if stop and (unended := [each for each in going if not each[1].last]):
                 recorder, now = unended[0]
                 go_on = _resume_command(recorder.folder) + others
@@ -363,23 +315,19 @@ def _stopping_cleanly(where: Path, go_on: str) -> Iterator[list[int]]:
     An exception raised inside a step would lose the state whose memory it reuses.
     """
     came: list[int] = []
-    handlers = {number: signal.getsignal(number) for number in STOPPING}
-    # One that is ignored stays so, as with `nohup`; threads but the main one get none.
-    mine = threading.current_thread() is threading.main_thread()
-    before = {n: h for n, h in handlers.items() if mine and h not in (None, signal.SIG_IGN)}
 
     def note(number: int, frame: Any) -> None:
         came.append(number)
-        restore()
-
-    def restore() -> None:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        usual.close()
 
     try:
-        for number in before:
-            signal.signal(number, note)
-        yield came
+        with ExitStack() as usual:
+            # One that is ignored stays so, as with `nohup`; threads but the main one get none.
+            if threading.current_thread() is threading.main_thread():
+                for number in STOPPING:
+                    if signal.getsignal(number) not in (None, signal.SIG_IGN):
+                        usual.callback(signal.signal, number, signal.signal(number, note))
+            yield came
     except Interrupted:
         raise
     except KeyboardInterrupt as error:
@@ -387,8 +335,6 @@ def _stopping_cleanly(where: Path, go_on: str) -> Iterator[list[int]]:
     except OSError as error:
         why = f"{where} could not be written: {error.strerror}; what was saved before is whole"
         raise OSError(f"{why}. Make room, then go on with: {go_on}") from error
-    finally:
-        restore()
 
 
 def book_folder() -> Path | None:

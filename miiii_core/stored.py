@@ -22,7 +22,7 @@ import platform
 import shutil
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache, cached_property
@@ -39,7 +39,7 @@ from jaxtyping import Float
 from . import files
 from . import train as training
 from .config import Config
-from .files import FileDamaged
+from .files import RunError
 from .losses import GENERALISED, first_epoch
 from .model import WEIGHT_NAMES, Activations, Transformer, numerics
 from .probes import metric_axes
@@ -47,12 +47,7 @@ from .tasks import SPLITS, Task
 from .train import Progress, TrainingDiverged, TrainState
 
 FORMAT = 3
-RESTORE = "restore the file, or train the run again"
 SNAPSHOT = "snapshots/{:08d}.npz"
-
-
-class RunError(Exception):
-    """A run that is missing, damaged, of another format, or not what was asked for."""
 
 
 class Metrics(dict[str, np.ndarray]):
@@ -72,10 +67,7 @@ class Metrics(dict[str, np.ndarray]):
         raise KeyError(f"{name!r} was not recorded; recorded are {sorted(self)}")
 
     def split(self, name: str, split: str) -> np.ndarray:
-        """Return one split of an array with axes (epoch, split, task), as (epoch, task).
-
-        ValueError for a split that is not one of `tasks.SPLITS`.
-        """
+        """Return one split of an array of (epoch, split, task); ValueError if it is none."""
         if split not in SPLITS:
             raise ValueError(f"split={split!r} is none of {', '.join(SPLITS)}")
         return self[name][:, SPLITS.index(split)]
@@ -153,10 +145,7 @@ class Run:
         return np.array([first_epoch(epochs, task, level) for task in accuracy.T])
 
     def _arrays(self, name: str) -> dict[str, np.ndarray]:
-        try:
-            return files.load_arrays(self.folder / name, self.info["files"].get(name))
-        except FileDamaged as error:
-            raise RunError(f"{error}; {RESTORE}") from error
+        return files.load_arrays(self.folder / name, self.info["files"].get(name))
 
     def _weights(self, name: str) -> Transformer:
         arrays, blank = self._arrays(name), _blank(self).model
@@ -176,7 +165,7 @@ def load(folder: Path | str) -> Run:
     if not path.is_file():
         raise RunError(f"there is no run in {folder}, which has no run.json; name another folder")
     try:
-        info = files.load_json(path)
+        info = json.loads(files.read_whole(path))
         if (found := info["format"]) != FORMAT:
             raise RunError(
                 f"{folder} is of format {found} and this version reads format {FORMAT}; train it "
@@ -185,9 +174,24 @@ def load(folder: Path | str) -> Run:
         config = Config.from_json(json.dumps(info["config"]))
         if info.pop("checksum") != _checksum(info) or config.digest != info["digest"]:
             raise RunError(f"{path} was altered: its checksum does not fit its content")
-    except (FileDamaged, KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise RunError(f"{path} is damaged: {error}") from error
     return Run(path.parent, info, config)
+
+
+def find_runs(root: Path, *, verified: bool = False) -> Iterator[Run | RunError]:
+    """Iterate over the runs directly below a folder; one that cannot be read comes as its error.
+
+    Every file of each run is read if they are to be verified, else only what a list shows.
+    """
+    parts = ("run.json", "metrics.npz", "weights.npz", "state.eqx")
+    for folder in sorted({path.parent for path in root.glob("[!.]*/*") if path.name in parts}):
+        try:
+            run = load(folder)
+            verify(run) if verified else run.metrics
+            yield run
+        except RunError as error:
+            yield error
 
 
 def verify(run: Run) -> None:
@@ -195,17 +199,11 @@ def verify(run: Run) -> None:
     if not run.finished:
         _ = run.metrics, run.model, [run.snapshot(epoch) for epoch in run.snapshot_epochs]
     for name, sha256 in run.info["files"].items():
-        try:
-            files.read_whole(run.folder / name, sha256)
-        except FileDamaged as error:
-            raise RunError(f"{error}; {RESTORE}") from error
+        files.read_whole(run.folder / name, sha256)
 
 
 def load_state(run: Run) -> TrainState:
-    """Return the state that an unfinished run goes on from: the last one saved, or the first.
-
-    `RunError` if it is not whole.
-    """
+    """Return the state that an unfinished run goes on from; `RunError` if that is not whole."""
     path = run.folder / "state.eqx"
     with numerics(run.config.model):
         if run.epoch == 0 and not path.exists():
@@ -213,10 +211,10 @@ def load_state(run: Run) -> TrainState:
         try:
             header, _, leaves = files.read_whole(path).partition(b"\n")
             if json.loads(header) != {"digest": run.config.digest, "sha256": _checksum(leaves)}:
-                raise FileDamaged(f"{path} was altered, or belongs to another run")
+                raise RunError(f"{path} was altered, or is another run's; train the run again")
             state = eqx.tree_deserialise_leaves(io.BytesIO(leaves), _blank(run))
             return jax.tree.map(jnp.array, state)  # training reuses its memory: no view of a file
-        except (FileDamaged, ValueError, RuntimeError) as error:
+        except (ValueError, RuntimeError) as error:
             raise RunError(f"{path} is damaged: {error}; train the run again") from error
 
 
@@ -227,11 +225,10 @@ class Recorder:
         self, folder: Path, config: Config, info: dict[str, Any], before: Metrics | None = None
     ) -> None:
         """Begin a ``run.json`` in a folder, after what was recorded before if a run goes on."""
-        self.folder, self.config, self.info, self.before = folder, config, info, before
-        self.rows: list[dict[str, np.ndarray]] = []
+        self.folder, self.config, self.info = folder, config, info
+        self.rows = {name: [before[name]] if before else [] for name in metric_axes(config)}
         self.diverged: TrainingDiverged | None = None
-        self.saved_at = time.perf_counter()
-        self.began = self.saved_at - info["wall_seconds"]
+        self.began = time.perf_counter() - info["wall_seconds"]
         (folder / "snapshots").mkdir(exist_ok=True)
         self.note(status="running")
 
@@ -246,18 +243,15 @@ class Recorder:
             self.note(status="diverged")
             return None
         if now.metrics is not None:
-            self.rows.append(now.metrics)
+            for name, value in now.metrics.items():
+                self.rows[name].append(value[None])
             if now.epoch in self.config.train.snapshots and not now.last:
                 _save_weights(self.folder / SNAPSHOT.format(now.epoch), now.state.model, np.float16)
         return now
 
     def save(self, now: Progress, status: str) -> None:
         """Write everything, in the order that the module's docstring gives."""
-        arrays = {}
-        for name in metric_axes(self.config):
-            pieces = [self.before[name]] if self.before else []
-            pieces += [row[name][None] for row in self.rows if name in row]
-            arrays[name] = np.concatenate(pieces)
+        arrays = {name: np.concatenate(rows) for name, rows in self.rows.items()}
         files.save_arrays(self.folder / "metrics.npz", arrays, compress=True)
         state, sums = self.folder / "state.eqx", {}
         if status == "finished":
@@ -275,7 +269,8 @@ class Recorder:
         """Write ``run.json``."""
         self.info |= news | {"wall_seconds": round(time.perf_counter() - self.began, 3)}
         signed = self.info | {"checksum": _checksum(self.info)}
-        files.save_json(self.folder / "run.json", signed)
+        text = json.dumps(signed, indent=2) + "\n"
+        files.write_atomic(self.folder / "run.json", text.encode())
 
 
 def first_info(config: Config, device: jax.Device) -> dict[str, Any]:

@@ -67,10 +67,8 @@ class Task:
     @property
     def split_members(self) -> Bool[np.ndarray, "3 n"]:
         """Whether each input belongs to each of `SPLITS`; it belongs to exactly one."""
-        members = np.zeros((len(SPLITS), len(self.digits)), bool)
-        for row, inputs in zip(members, (self.train, self.validation, self.test), strict=True):
-            row[inputs] = True
-        return members
+        splits, inputs = (self.train, self.validation, self.test), np.arange(len(self.digits))
+        return np.stack([np.isin(inputs, rows) for rows in splits])
 
     def grid(self, values: Shaped[np.ndarray, "n *rest"]) -> Shaped[np.ndarray, "p p *rest"]:
         """Arrange one value of each input as a grid indexed ``[x0, x1]``."""
@@ -80,9 +78,7 @@ class Task:
 def make_task(config: TaskConfig, key: PRNGKeyArray) -> Task:
     """Build the inputs, the targets and the split that a configuration asks for.
 
-    Args:
-        config: The family of tasks, the base p, and the sizes of the splits.
-        key: Source of the split and, for T_basis, of the shuffle of labels.
+    The key is the source of the split and, for T_basis, of the shuffle of labels.
 
     Source: Syrkis & Sogaard (2024), Eqs. 1, 2, 11 and 12; the split sizes follow their text,
     the train fraction of T_miiii their code.

@@ -12,14 +12,7 @@ import optax
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, PyTree
 
 from .config import Config
-from .losses import (
-    SETTLED,
-    split_means,
-    stablemax_loss,
-    task_accuracies,
-    task_losses,
-    training_loss,
-)
+from .losses import SETTLED, TRAINING_LOSSES, split_means, task_accuracies, task_losses
 from .model import Transformer, numerics, weight_type
 from .optim import UNTRACED, TracedHyperparameters, gradient_filter, optimiser
 from .probes import View, chosen_probes
@@ -114,8 +107,8 @@ def initial_state(config: Config, task: Task) -> TrainState:
 def objective(model: Transformer, problem: Problem, key: PRNGKeyArray) -> Float[Array, ""]:
     """Return the training loss under the dropout masks that a key draws."""
     logits = model(problem.digits, key=key, keep=problem.traced.keep)
-    chosen = stablemax_loss if problem.config.optim.loss == "stablemax" else training_loss
-    return chosen(logits, problem.targets, problem.loss_weights, problem.class_sizes)
+    loss = TRAINING_LOSSES[problem.config.optim.loss]
+    return loss(logits, problem.targets, problem.loss_weights, problem.class_sizes)
 
 
 def _slope(problem: Problem, state: TrainState) -> tuple[Float[Array, ""], Transformer]:
@@ -145,9 +138,7 @@ def advance(
     """Take steps inside one compiled loop; stop early where the loss is not finite.
 
     The number of steps is traced, so that one compilation serves every chunk.
-
-    Returns:
-        The new state, and the loss before its last step. The memory of the old one is reused.
+    Return the new state, which reuses the memory of the old one, and the loss before its last step.
     """
     last = state.epoch + n_epochs
 
@@ -160,49 +151,35 @@ def advance(
 
 @eqx.filter_jit
 def measure(problem: Problem, state: TrainState, wide: bool = False) -> dict[str, Array]:
-    """Measure every task on every split without dropout, and apply the narrow or the wide probes.
+    """Return what the narrow or the wide probes find over all inputs, without dropout.
 
-    Returns:
-        What the probes find; with the narrow ones also ``loss`` in nats and ``accuracy``, each
-        (split, task), NaN for an empty split.
+    With the narrow ones come ``loss`` in nats and ``accuracy``, each (split, task), NaN for an
+    empty split.
     """
-    view, members, found = _look(problem, state), problem.split_members, {}
-    if not wide:
-        right = task_accuracies(view.activations.logits, problem.all_targets, problem.class_sizes)
-        found = {
-            name: split_means(x, members)
-            for name, x in (("loss", view.losses), ("accuracy", right))
-        }
-    for probe in chosen_probes(problem.config.train, wide=wide):
-        found |= probe.measure(view)
-    return found
-
-
-def _look(problem: Problem, state: TrainState) -> View:
-    """Run all inputs, for what probes may look at."""
-    activations = state.model.activations(problem.all_digits)
+    activations, members = state.model.activations(problem.all_digits), problem.split_members
+    said = activations.logits, problem.all_targets, problem.class_sizes
+    losses = task_losses(*said)
 
     def gradients() -> tuple[Transformer, Transformer]:
         _, raw = _slope(problem, state)
         chosen = gradient_filter(problem.config.optim, problem.traced)
         return raw, chosen.update(raw, state.opt_state[0])[0]
 
-    return View(
-        model=state.model,
-        activations=activations,
-        losses=task_losses(activations.logits, problem.all_targets, problem.class_sizes),
-        split_members=problem.split_members,
-        gradients=gradients,
-    )
+    found = {}
+    if not wide:
+        right = task_accuracies(*said)
+        found = {"loss": split_means(losses, members), "accuracy": split_means(right, members)}
+    view = View(state.model, activations, losses, members, gradients)
+    for probe in chosen_probes(problem.config.train, wide=wide):
+        found |= probe.measure(view)
+    return found
 
 
 def fit(config: Config, task: Task, state: TrainState) -> Iterator[Progress]:
     """Train to the end: the last epoch, or until all tasks have been settled for long enough.
 
-    Args:
-        config: The experiment.
-        task: Data of the experiment, from `task_of`.
-        state: Where to start, `initial_state` or one saved earlier; its memory is reused.
+    The task is that of `task_of`. Training starts from `initial_state` or a state saved earlier,
+    and reuses its memory.
 
     Yields:
         Progress about once a second, and with metrics at each epoch to record.
@@ -235,10 +212,8 @@ def fit(config: Config, task: Task, state: TrainState) -> Iterator[Progress]:
 def settled_since(accuracies: Float[np.ndarray, " tasks"], before: int, epoch: int) -> int:
     """Return the epoch since which every record found all tasks settled; -1 if this one did not.
 
-    Args:
-        accuracies: Validation accuracies of the tasks that are trained on, at this record.
-        before: The answer at the record before.
-        epoch: The epoch of this record.
+    This one is of an epoch, and has validation accuracies of the tasks trained on; ``before`` is
+    the answer at the record before.
     """
     since = before if before >= 0 else epoch
     return since if (accuracies >= SETTLED).all() else -1

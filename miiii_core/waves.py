@@ -11,11 +11,10 @@ from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Bool, Float, Int
 
-from .fourier import matmul
+from .fourier import Tensor, matmul
 
-Tensor = np.ndarray | Array
 WORST_CONDITION = 1e10  # of a Gram matrix: above it a direction of the waves is mere rounding
 
 
@@ -78,24 +77,36 @@ def one_digit(waves: Waves, p: int) -> Waves:
     return Waves(*np.unique([q[k > 0], k[k > 0]], axis=1))  # of n mod p, x1 has none
 
 
-def interaction(grids: Float[Tensor, "*batch x0 x1"]) -> Float[Tensor, "*batch x0 x1"]:
-    """Return what is left of each grid once row and column means are taken out.
+def side_of(values: Float[Tensor, "n *rest"]) -> int:
+    """Return the base p of values over all p² numbers; ValueError if there are not p² of them."""
+    p = round(len(values) ** 0.5)
+    if p * p != len(values):
+        raise ValueError(f"{len(values)} rows were given; values over all inputs have p² of them")
+    return p
 
-    A function of one digit, or a sum of two such, cannot tell n mod q apart: only this can.
+
+def interaction(values: Float[Tensor, "n units"]) -> Float[Tensor, "n units"]:
+    """Return what each unit does with both digits together, less all functions of one digit.
+
+    Those, or a sum of two such, cannot tell n mod q apart: only this can. ValueError if there are
+    not p² rows.
     """
-    rows = grids - grids.mean(axis=-1, keepdims=True)
-    return rows - rows.mean(axis=-2, keepdims=True)
+    p = side_of(values)
+    grids = values.T.reshape(-1, p, p)  # axes unit, x1, x0
+    rows = grids - grids.mean(axis=2, keepdims=True)
+    return (rows - rows.mean(axis=1, keepdims=True)).reshape(-1, p * p).T
 
 
 def class_means(
-    values: Float[Tensor, "units n"], numbers: Int[Tensor, " n"], moduli: Sequence[int]
+    values: Float[Tensor, "units n"], moduli: Sequence[int]
 ) -> Float[Tensor, "units n_classes"]:
-    """Return the mean of each unit over all n of each residue class, modulus after modulus.
+    """Return the mean of each unit over all of 0..n-1 of each residue class, modulus by modulus.
 
-    Columns stand for the numbers n, among which every class of every modulus must be.
+    A modulus may be n at most.
     """
     modulus, residue = _classes(moduli)
     # Made from the numbers: as a constant it would be compiled in, 75 MB of it at p = 113.
+    numbers = values.__array_namespace__().arange(values.shape[1], dtype=np.int32)
     member = (numbers[:, None] % modulus[None] == residue[None]).astype(values.dtype)
     return matmul(values, member) / member.sum(axis=0)[None]
 
@@ -166,16 +177,13 @@ def project(values: Float[Tensor, "n units"], waves: Waves | Sequence[int]) -> P
     return Projection(coefficients, split, (rows**2).mean(axis=0))
 
 
-def remove(
-    values: Float[Tensor, "n units"], waves: Waves | Sequence[int]
-) -> Float[np.ndarray, "n units"]:
-    """Return values over 0..n-1 without what some waves, or all of some moduli, explain of them.
+def remove(values: Float[Tensor, "n units"], waves: Waves) -> Float[np.ndarray, "n units"]:
+    """Return values over 0..n-1 without what some waves explain of them.
 
     The mean stays. For a table of digits, such as W_E[:p], give the waves of `one_digit`.
     """
-    chosen = waves if isinstance(waves, Waves) else waves_of(waves)
-    coefficients, fit = project(values, chosen).coefficients, np.zeros(values.shape)
-    for q, some, own in _by_modulus(chosen):
+    coefficients, fit = project(values, waves).coefficients, np.zeros(values.shape)
+    for q, some, own in _by_modulus(waves):
         fit += (columns(some, np.arange(q)) @ coefficients[own])[np.arange(len(fit)) % q]
     return np.asarray(values, float) - (fit - fit.mean(axis=0))
 

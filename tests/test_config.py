@@ -90,7 +90,7 @@ def test_masking_every_task_is_refused():
 def test_json_that_is_no_config_is_refused():
     for text, complaint in {
         "{": "no JSON of sections", "[]": "no JSON of sections of fields",
-        '{"tusk": {}}': "unknown sections .*give task, model", '{"task": {"p": 4}}': "p=4",
+        '{"tusk": {"p": 5}}': "unknown fields .*tusk.p", '{"task": {"p": 4}}': "p=4",
         '{"task": {"q": 3}}': "unknown fields .*task.q", '{"optim": {"p": 31}}': "optim.p",
         '{"task": {"train_fraction": NaN}}': "train_fraction=nan",
     }.items():  # fmt: skip

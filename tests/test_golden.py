@@ -29,7 +29,7 @@ def measured(run):
     spectrum = fourier.singular_spectrum(table)
     grids = shares.unit_grids(task, neurons)
     varying = shares.varying(grids)
-    anova = shares.prime_anova(shares.interaction_of(neurons), moduli)
+    anova = shares.prime_anova(waves.interaction(neurons), moduli)
     fit = waves.project(neurons, moduli)
     pure = shares.compare(grids, moduli, np.random.default_rng(0), draws=0)
     splits = (task.train, task.validation, task.test)
@@ -47,7 +47,6 @@ def measured(run):
         "embedding_rank_90": fourier.ranks_for(spectrum.cumulative, 0.9),
         "embedding_power": fourier.frequency_power(table).sum(axis=1),
         "position_pearson": fourier.pearson(places[0], places[1]),
-        "position_cosine": fourier.cosine_similarity(places[0], places[1]),
         "neurons_varying": len(varying.numbers),
         "neuron_share_mean": fourier.neuron_frequency(grids).share[varying.numbers].mean(),
         "neuron_power": np.asarray(varying.power, float).mean(axis=0).sum(axis=0),

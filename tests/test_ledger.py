@@ -18,6 +18,7 @@ from miiii_core import runs
 from miiii_core.losses import NEVER
 from miiii_core.presets import preset
 from miiii_core.runs import Run, RunError
+from miiii_core.stored import Metrics
 from miiii_core.tasks import primes_below
 
 YES, NO, OPEN = Verdict
@@ -235,7 +236,7 @@ class TestTrainings:
     """What is stored of trainings in other bases."""
 
     run = Run(Path("nowhere"), {"epoch": 40}, TINY.replace(n_validation=5))
-    run.__dict__["metrics"] = runs.Metrics(
+    run.__dict__["metrics"] = Metrics(
         {"epoch": np.array([8]), "accuracy": np.ones((1, 3, 3))},
         {"epoch": ["epoch"], "accuracy": ["epoch", "split", "task"]},
     )

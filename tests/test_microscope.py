@@ -24,7 +24,7 @@ from miiii_core import cli, runs
 from miiii_core.interventions import ablate, logits_with
 from miiii_core.losses import task_accuracies
 from miiii_core.shares import prime_anova
-from miiii_core.waves import Waves, remove
+from miiii_core.waves import Waves, interaction, remove
 from tools import browser
 
 SHIPPED = browser.ROOT / "book" / "runs"

@@ -20,6 +20,7 @@ from tiny import TINY, assert_same_run
 
 from miiii_core import files, runs, stored
 from miiii_core.model import WEIGHT_NAMES
+from miiii_core.presets import preset
 from miiii_core.probes import metric_axes
 from miiii_core.runs import Interrupted, RunError, cached, load, verify
 from miiii_core.train import Progress, TrainingDiverged, initial_state, task_of
@@ -40,7 +41,7 @@ def rewrite(folder, change=None, **news):
     info = json.loads((folder / "run.json").read_text())
     del info["checksum"]
     info = (change or (lambda old: old))(info | news)
-    files.save_json(folder / "run.json", {**info, "checksum": stored._checksum(info)})
+    (folder / "run.json").write_text(json.dumps({**info, "checksum": stored._checksum(info)}))
 
 
 def edit(path, old, new):
@@ -50,7 +51,7 @@ def edit(path, old, new):
 @pytest.fixture
 def kept(root, tiny_run):
     """The tiny run, where the cache looks for it."""
-    return shutil.copytree(tiny_run.folder, runs.cache_folder(TINY)[0])
+    return shutil.copytree(tiny_run.folder, runs.cache_folder(TINY))
 
 
 @pytest.fixture
@@ -211,9 +212,12 @@ def test_a_damaged_run_is_refused_by_the_name_of_its_file(
         (fragile / name).write_bytes(whole)
 
 
-@pytest.mark.parametrize("content", ["[]", "3", "null", '{"format": 3}', "{", "", "{}"])
+NONE = [b"[]", b"3", b"null", b'{"format": 3}', b"{", b"", b"{}", b"\xff\xfe\x00"]
+
+
+@pytest.mark.parametrize("content", NONE)
 def test_a_run_file_that_is_none_is_refused(copy, content):
-    (copy / "run.json").write_text(content)
+    (copy / "run.json").write_bytes(content)
     with pytest.raises(RunError, match=r"run\.json is damaged"):
         load(copy)
 
@@ -600,7 +604,7 @@ def test_cached_moves_what_will_not_do_aside_and_trains_anew(
     assert contents(aside) == before and not kept.exists()
     (line,) = capsys.readouterr().err.splitlines()
     assert (name or "version 1") in line and f"moved to {aside}, and trained anew" in line
-    assert list(runs.find_runs(kept.parent)) == []
+    assert list(stored.find_runs(kept.parent)) == []
 
 
 def test_cached_resumes_what_was_interrupted(root, tiny_run, stop):
@@ -659,7 +663,7 @@ def test_cached_prefers_the_shipped_run_whatever_code_trained_it(
 
 
 def test_a_large_run_is_neither_trained_nor_moved_unasked(root, nothing_is_trained):
-    folder, config = runs.cache_folder("miiii", seed=3)
+    folder = runs.cache_folder(preset("miiii").replace(seed=3))
     with pytest.raises(RunError) as refused:
         cached("miiii", seed=3)
     said = str(refused.value)
@@ -706,11 +710,11 @@ def test_runs_are_found_with_the_damaged_among_them(tiny_run, tmp_path):
     (tmp_path / "c" / "metrics.npz").write_bytes(b"")
     (tmp_path / "d" / "weights.npz").write_bytes(b"")
     (tmp_path / "no run").mkdir()
-    a, b, c, d = runs.find_runs(tmp_path)
+    a, b, c, d = stored.find_runs(tmp_path)
     assert (a.folder, d.folder) == (tmp_path / "a", tmp_path / "d")
     assert isinstance(b, RunError) and str(tmp_path / "b") in str(b)
     assert isinstance(c, RunError) and "metrics.npz" in str(c)
-    *_, d = runs.find_runs(tmp_path, verified=True)
+    *_, d = stored.find_runs(tmp_path, verified=True)
     assert isinstance(d, RunError) and "weights.npz" in str(d)
 
 

@@ -3,10 +3,12 @@ import oracles
 import pytest
 
 from miiii_core import shares
-from miiii_core.shares import Pairs, centred_power, remainder_pairs
+from miiii_core.shares import Anova, centred_power, grid_purity
+from miiii_core.waves import turns, waves_of
 
 P, MODULI = 11, (2, 3, 5, 7)
 N, X = np.arange(P * P), np.arange(P)
+RIGHT = turns(waves_of(MODULI), np.array([1, P]))
 
 
 def noise(units=5):
@@ -52,32 +54,29 @@ def test_a_product_of_two_waves_fills_its_block_and_the_stronger_of_two_is_the_b
 
 
 def test_the_best_block_is_that_of_dense_least_squares():
-    right = remainder_pairs(MODULI, P)
-    (found,) = shares.purity(grids(), right)
-    nearest = shares.nearest_pair(grids(), right)
+    (found,) = shares.purity(grids(), *RIGHT)
     for index, grid in enumerate(grids()):
-        each = [oracles.block_shares(grid, *pair) for pair in zip(*right, strict=True)]
+        each = [oracles.block_shares(grid, *pair) for pair in zip(*RIGHT, strict=True)]
         whole, both = np.max(each, axis=0)
         assert found.whole[index] == pytest.approx(whole, abs=1e-8)
         assert found.both[index] == pytest.approx(both, abs=1e-8)
-        assert nearest.pair[index] == np.argmax(each, axis=0)[1]
-        assert nearest.share[index] == pytest.approx(both, abs=1e-8)
+        assert found.pair[index] == np.argmax(each, axis=0)[1]
 
 
 def test_many_neurons_are_measured_a_few_at_a_time():
-    right = remainder_pairs(MODULI, P)
-    (together,) = shares.purity(grids(shares.CHUNK + 1), right)
-    (last,) = shares.purity(grids(shares.CHUNK + 1)[-1:], right)
+    (together,) = shares.purity(grids(shares.CHUNK + 1), *RIGHT)
+    (last,) = shares.purity(grids(shares.CHUNK + 1)[-1:], *RIGHT)
     np.testing.assert_allclose(together.both[-1:], last.both)
     assert len(together.both) == shares.CHUNK + 1
 
 
 def test_pairs_at_frequencies_of_the_dft_are_those_of_its_power_map():
     k = np.arange(1, (P + 1) // 2) / P
-    (found,) = shares.purity(grids(), Pairs(k, k))
+    (found,) = shares.purity(grids(), k, k)
     expected = shares.grid_purity(centred_power(grids()), same=True)
     np.testing.assert_allclose(found.whole, expected.whole, atol=1e-10)
     np.testing.assert_allclose(found.both, expected.both, atol=1e-10)
+    np.testing.assert_array_equal(found.pair, expected.pair)
 
 
 def test_a_wave_of_a_remainder_is_all_in_the_block_of_its_pair():
@@ -90,10 +89,9 @@ def test_a_wave_of_a_remainder_is_all_in_the_block_of_its_pair():
 
 
 def test_no_wrong_pair_has_its_partner():
-    right = remainder_pairs(MODULI, P)
-    wrong = shares.wrong_pairs(right, np.random.default_rng(0))
-    assert (wrong.first == right.first).all() and (wrong.second != right.second).all()
-    np.testing.assert_array_equal(np.sort(wrong.second), np.sort(right.second))
+    wrong = shares.without_partners(RIGHT[1], np.random.default_rng(0))
+    assert (wrong != RIGHT[1]).all()
+    np.testing.assert_array_equal(np.sort(wrong), np.sort(RIGHT[1]))
 
 
 def test_half_a_cycle_has_a_cosine_only():
@@ -103,18 +101,53 @@ def test_half_a_cycle_has_a_cosine_only():
     np.testing.assert_allclose(waves.sum(axis=1), 0, atol=1e-12)
 
 
+def test_shuffling_keeps_values_and_rank_of_each_unit():
+    n_mod_7 = np.cos(2 * np.pi * N / 7)[:, None].repeat(3, axis=1)
+    mixed = shares.digits_shuffled(n_mod_7, np.random.default_rng(0))
+    for unit in range(3):
+        assert np.sort(mixed[:, unit]) == pytest.approx(np.sort(n_mod_7[:, unit]))
+        assert np.linalg.matrix_rank(mixed[:, unit].reshape(P, P), tol=1e-9) == 2
+    assert not np.allclose(mixed[:, 0], mixed[:, 1])
+
+
+def test_levels_are_quantiles_of_chance_by_sorting():
+    generator = np.random.default_rng(0)
+    primes, waves = generator.random((1001, 4)), generator.random((1001, 5))
+    found = shares.levels(Anova(np.arange(1001), np.ones(1001), primes, waves))
+    beyond = shares.FALSE_FINDS / 4
+    for column, level in zip(primes.T, found.primes, strict=True):
+        assert (column > level).mean() == pytest.approx(beyond, abs=1e-3)
+    assert (waves > found.waves).mean() == pytest.approx(shares.FALSE_FINDS / 5, abs=1e-3)
+
+
+def test_random_order_keeps_the_values_and_loses_the_period():
+    first, second = np.cos(2 * np.pi * 2 * X / P + 0.3), np.cos(2 * np.pi * 5 * X / P)
+    neuron = (first[:, None] + 3 * first[:, None] * second[None, :])[None]
+    mixed = shares.in_random_order(neuron, np.random.default_rng(0))
+    np.testing.assert_array_equal(np.sort(mixed, axis=None), np.sort(neuron, axis=None))
+    assert grid_purity(centred_power(neuron)).whole[0] == pytest.approx(1)
+    assert grid_purity(centred_power(mixed)).whole[0] < 0.9
+
+
+def test_even_perfect_neurons_do_not_fill_a_block():
+    neurons = shares.perfect_neurons([3, 5], P, np.random.default_rng(0))
+    assert neurons.shape == (2 + 4, P, P) and (neurons >= 0).all()
+    # max(0, cos a + cos b) repeats when a digit moves by q steps, as far as the grid goes.
+    np.testing.assert_allclose(neurons[:2, 3:], neurons[:2, :-3], atol=1e-12)
+    np.testing.assert_allclose(neurons[2:, :, 5:], neurons[2:, :, :-5], atol=1e-12)
+    assert (grid_purity(centred_power(neurons)).whole < 0.99).all()
+
+
 @pytest.mark.parametrize(
     "call, said",
     [
-        (lambda: shares.prime_anova(noise()[:-1], MODULI), "120 rows.*p² of them"),
-        (lambda: shares.wrong_pairs(remainder_pairs((3,), P), np.random.default_rng(0)), "1 pair"),
+        (lambda: shares.without_partners(RIGHT[1][:1], np.random.default_rng(0)), "1 pair"),
         (lambda: shares.digit_waves(P, np.array([1.0])), r"frequencies=\[1.\].*whole cycles"),
         (
-            lambda: shares.purity(
-                grids(), Pairs(np.array([0.5]), np.array([0.5])), Pairs(np.ones(1) / 3, np.ones(1))
-            ),
-            "same first",
+            lambda: shares.chance(np.ones((P * P, 2)), MODULI, np.random.default_rng(0)),
+            "no unit varies",
         ),
+        (lambda: shares.levels(Anova(*[np.zeros((0, 4))] * 4)), "no units"),
     ],
 )
 def test_wrong_input_is_named_and_what_is_accepted(call, said):

@@ -21,7 +21,7 @@ def noise(seed, *shape):
 
 
 def means_of(values):
-    return class_means(jnp.asarray(values, jnp.float32), jnp.asarray(N, jnp.int32), MODULI)
+    return class_means(jnp.asarray(values, jnp.float32), MODULI)
 
 
 def test_there_is_one_wave_for_each_cosine_and_its_sine():
@@ -63,7 +63,7 @@ def test_class_means_are_means_over_classes(seed):
     values = noise(seed, 3, P * P)
     expected = oracles.class_means(values.T, MODULI).T
     np.testing.assert_allclose(means_of(values), expected, rtol=1e-4, atol=1e-6)
-    np.testing.assert_allclose(class_means(values, N, MODULI), expected, atol=1e-12)
+    np.testing.assert_allclose(class_means(values, MODULI), expected, atol=1e-12)
 
 
 @given(seeds, st.sampled_from(MODULI))
@@ -102,11 +102,14 @@ def test_noise_has_as_much_of_each_modulus_as_chance_gives():
 @given(seeds)
 @few
 def test_the_interaction_is_what_sums_of_digit_functions_leave(seed):
-    grid, rows, columns = noise(seed, 2, P, P), noise(seed, P, 1), noise(seed + 1, 1, P)
-    left = waves.interaction(grid)
-    np.testing.assert_allclose(left.mean(axis=-1), 0, atol=1e-12)
-    np.testing.assert_allclose(left.mean(axis=-2), 0, atol=1e-12)
-    np.testing.assert_allclose(waves.interaction(grid + rows + columns), left, atol=1e-12)
+    values, of_x0, of_x1 = noise(seed, P * P, 2), noise(seed, P, 1), noise(seed + 1, P, 1)
+    left = waves.interaction(values)
+    np.testing.assert_allclose(left.reshape(P, P, 2).mean(axis=0), 0, atol=1e-12)
+    np.testing.assert_allclose(left.reshape(P, P, 2).mean(axis=1), 0, atol=1e-12)
+    shifted = values + of_x0[N % P] + of_x1[N // P]
+    np.testing.assert_allclose(waves.interaction(shifted), left, atol=1e-12)
+    with pytest.raises(ValueError, match="120 rows.*p² of them"):
+        waves.interaction(values[:-1])
 
 
 @pytest.mark.thorough

@@ -114,13 +114,13 @@ def spread_of(logits: Float[np.ndarray, "n n_classes"], task: Task) -> Float[np.
 
     Of T_divisible yes above no counts; else it is a task of remainders. Logits are of all inputs.
     """
-    used, numbers = [], np.arange(len(logits))
+    used = []
     for q, own in zip(task.moduli, task.columns, strict=True):
         each = np.asarray(logits[:, own], float)
         if task.config.name == "divisible":
-            profile = class_means((each[:, 1] - each[:, 0])[None], numbers, (q,))[0]
+            profile = class_means((each[:, 1] - each[:, 0])[None], (q,))[0]
         else:
-            profile = folded(each, numbers)
+            profile = folded(each, np.arange(len(each)))
         used.append(frequencies_used(np.asarray(profile)) / (q // 2))
     return np.array(used)
 

@@ -6,13 +6,12 @@ from itertools import combinations
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from miiii_core.chance import active, chance, levels
 from miiii_core.fourier import ranks_for
 from miiii_core.losses import GENERALISED
 from miiii_core.model import logit_map
 from miiii_core.runs import Run
-from miiii_core.shares import Purity, compare, interaction_of, prime_anova, unit_grids
-from miiii_core.waves import Projection, owners, project, waves_of
+from miiii_core.shares import chance, compare, levels, prime_anova, unit_grids
+from miiii_core.waves import Projection, interaction, owners, project, waves_of
 
 from ..products import remainder_clusters
 from ..rules import DRAWS, standing, standings, trial
@@ -55,20 +54,19 @@ def count_waves(
 
     Those above chance, ``active``; those above μ + 2σ of their neuron, ``by_rule``, which is the
     paper's (Fig. 16) with other waves; and those above chance in neurons in random order,
-    ``by_chance``: what is meant by none, and near `chance.FALSE_FINDS` if the levels are right.
+    ``by_chance``: what is meant by none, and near `shares.FALSE_FINDS` if the levels are right.
     Chance is known from `COUNTED` units in random order, and checked on as many others.
     """
-    parts = np.asarray(interaction_of(neurons))
+    parts = np.asarray(interaction(neurons))
     found = prime_anova(parts, moduli)
     if not len(found.numbers):
         return dict.fromkeys(("active", "by_rule", "by_chance"), 0.0)
     alive, units = parts[:, found.numbers], parts.shape[1]
     above = levels(chance(alive, moduli, draw, COUNTED))
-    fresh = active(chance(alive, moduli, draw, COUNTED), above).waves
-    waves = active(found, above).waves
+    fresh = chance(alive, moduli, draw, COUNTED).waves > above.waves
     mean, spread = (f(found.waves, axis=1, keepdims=True) for f in (np.mean, np.std))
     return {
-        "active": float(waves.sum() / units),
+        "active": float((found.waves > above.waves).sum() / units),
         "by_rule": float((found.waves > mean + 2 * spread).sum() / units),
         "by_chance": float(fresh.sum() / len(fresh)),
     }
@@ -112,7 +110,7 @@ def _purity(run: Run) -> Measured:
     grids = unit_grids(run.task, activations(run).neurons)
     found = compare(grids, run.task.moduli, np.random.default_rng(0), DRAWS)
     numbers = {}
-    for part in Purity._fields:
+    for part in ("whole", "both"):
         families = found.right, found.grid, *found.wrong
         right, grid, *wrong = (np.median(getattr(family, part)) for family in families)
         numbers[f"pairs of n mod q, {part}"] = right
@@ -135,10 +133,10 @@ def _counts(run: Run) -> Measured:
 
 
 def _service(run: Run) -> Measured:
-    parts = np.asarray(interaction_of(activations(run).neurons))
+    parts = np.asarray(interaction(activations(run).neurons))
     found = prime_anova(parts, run.task.moduli)
     above = levels(chance(parts, run.task.moduli, np.random.default_rng(0)))
-    many = active(found, above).primes.sum(axis=1)
+    many = (found.primes > above.primes).sum(axis=1)
     serving, largest = many > 0, found.primes.max(axis=1) / found.primes.sum(axis=1)
     return {
         "with a prime above chance": serving.sum(),
@@ -149,7 +147,7 @@ def _service(run: Run) -> Measured:
 
 def _spaces(run: Run) -> Measured:
     moduli, generator = run.task.moduli, np.random.default_rng(0)
-    stream = np.asarray(interaction_of(activations(run).resid_post))
+    stream = np.asarray(interaction(activations(run).resid_post))
     bases = task_spaces(project(stream, moduli), moduli)
     d, ranks = stream.shape[1], [len(basis) for basis in bases]
     drawn = [np.median(random_overlaps(ranks, d, generator)) for _ in range(DRAWS)]
