@@ -202,9 +202,13 @@ def measure_numbers(folders: Iterable[Path], path: Path) -> None:
     evidence = ledger.gather([*runs.shipped_runs(), *map(runs.load, folders)])
     here = {numbers.identity(run) for several in evidence.values() for run in several}
     rows = [row for row in numbers.stored_rows() if not set(row.runs.values()) <= here]
-    subjects: dict[str, numbers.Evidence] = {numbers.RUNS: evidence}
-    for control in (numbers.SHUFFLED, numbers.UNTRAINED):
-        subjects[control] = numbers.in_their_place(evidence, control)
+    subjects: dict[str, numbers.Evidence] = {
+        numbers.RUNS: evidence,
+        numbers.SHUFFLED: evidence | dict.fromkeys(numbers.PLACES, evidence.get("basis", [])),
+        numbers.UNTRAINED: {
+            kind: list(map(numbers.untrained, several)) for kind, several in evidence.items()
+        },
+    }
     for key, several in tqdm(MEASURES.items()):
         kinds = {kind for one in several for kind in one.kinds}
         for subject, taken in subjects.items():

@@ -71,10 +71,3 @@ def untrained(run: Run) -> Run:
     own = {"model": initial_state(run.config, run.task).model, "metrics": run.metrics.until(0)}
     blank.__dict__.update(own | {"task": run.task, "snapshot_epochs": ()})
     return blank
-
-
-def in_their_place(evidence: Evidence, subject: str) -> Evidence:
-    """Return the runs by kind with a control in the place of those that learned a rule."""
-    if subject == SHUFFLED:
-        return dict(evidence) | dict.fromkeys(PLACES, evidence.get("basis", ()))
-    return {kind: list(map(untrained, runs)) for kind, runs in evidence.items()}

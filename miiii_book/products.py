@@ -8,13 +8,13 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Array, Complex, Float, Int
 
+from miiii_core.addition import EXPLAINED, AdditionMeasures
 from miiii_core.model import logit_map
 from miiii_core.runs import Run
 from miiii_core.shares import TINY, digit_waves, purity, unit_grids
 from miiii_core.tasks import Task
 from miiii_core.waves import turns, waves_of
 
-from .addition import EXPLAINED, AdditionMeasures
 from .rules import remainder_moduli
 
 Tensor = np.ndarray | Array

@@ -4,8 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from miiii_book import addition
-from miiii_core import fourier
+from miiii_core import addition, fourier
 
 P, K, KEY = 11, 3, (1, 3)
 DRAW = np.random.default_rng(0)

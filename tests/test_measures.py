@@ -7,11 +7,11 @@ import pytest
 from tiny import untrained
 
 from miiii_book import circuits, products, rules, symmetry
-from miiii_book.addition import measures
 from miiii_book.circuits import BROKEN, HeldOut
 from miiii_book.claims import waves as spaces
 from miiii_book.claims.neurons import public_code_omega
 from miiii_book.results import Training
+from miiii_core.addition import measures
 from miiii_core.config import TaskConfig, is_prime
 from miiii_core.interventions import ablate, logits_with
 from miiii_core.model import logit_map

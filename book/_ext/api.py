@@ -16,7 +16,7 @@ PACKAGE = "miiii_core"
 FOLDER = "api"
 # The order in which a reader of the code meets them; others follow by name.
 STORY = """config presets tasks model losses optim probes train batch files stored runs
-fourier waves shares interventions cli""".split()
+fourier waves shares interventions addition cli""".split()
 PAGE = """---
 orphan: true
 ---

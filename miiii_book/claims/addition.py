@@ -6,9 +6,9 @@ They are wide on purpose: what is asked is whether the same kind of network come
 from math import inf
 from typing import NamedTuple
 
+from miiii_core.addition import Phases, measures
 from miiii_core.runs import Run
 
-from ..addition import Phases, measures
 from .claim import Measured, beside, require_course
 
 FORMS = "circuit formation: restricted loss and weights fall, excluded loss rises"

@@ -5,17 +5,17 @@ from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Float, Int
 
-from miiii_core import fourier
-from miiii_core.losses import cross_entropy
-from miiii_core.model import Transformer, logit_map
-from miiii_core.runs import Run
-from miiii_core.shares import TINY, unit_grids
-from miiii_core.tasks import Task
-from miiii_core.waves import Waves, columns
+from . import fourier
+from .fourier import Tensor
+from .losses import cross_entropy
+from .model import Transformer, logit_map
+from .shares import TINY, unit_grids
+from .stored import Run
+from .tasks import Task
+from .waves import Waves, columns
 
-Tensor = np.ndarray | Array
 Frequencies = Sequence[int] | Int[np.ndarray, " _"]
 EXPLAINED = 0.85  # share of variance from which a neuron counts as being of one frequency
 FORMING, SETTLED = 0.9, 0.01  # shares of the largest loss, and of that of guessing; see `Phases`
