@@ -11,7 +11,7 @@ UV ?= $(shell command -v uv 2>/dev/null)
 INSTALL = $(if $(UV),$(UV) pip install --python $(BIN)/python,$(BIN)/python -m pip install --disable-pip-version-check)
 SITE := _build/html/index.html
 PORT ?= 8000
-PYTEST_ARGS ?= -n logical --maxprocesses 4
+PYTEST_ARGS ?= -n logical --maxprocesses 4 --dist worksteal
 
 # The first Python of a supported version, unless PYTHON says which.
 PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \

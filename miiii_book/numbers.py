@@ -1,7 +1,4 @@
-"""Numbers of the ledger, stored beside the book: of its runs, of controls, and of other seeds.
-
-They take minutes to measure; ``python -m benchmarks.trainings numbers`` writes them.
-"""
+"""Numbers of the ledger, which ``python -m benchmarks.trainings numbers`` stores beside the book."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence

@@ -103,7 +103,10 @@ def find_repository(root: Path) -> Repository | None:
     """Return what ``$MIIII_REPOSITORY`` or the remote ``origin`` names, on the current branch."""
     branch, given = _git(root, "branch", "--show-current") or "main", os.environ.get(VARIABLE)
     if given is None:
-        return parse_address(_git(root, "config", "--get", "remote.origin.url"), branch)
+        # As it was set, since get-url may name a mirror; but it knows what a short form stands for.
+        asked = (["config", "--get", "remote.origin.url"], ["remote", "get-url", "origin"])
+        found = (parse_address(_git(root, *words), branch) for words in asked)
+        return next(filter(None, found), None)
     known = parse_address(given, branch) or parse_address(f"github.com/{given}", branch)
     if given and not known:
         raise ValueError(

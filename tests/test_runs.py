@@ -397,7 +397,7 @@ def test_what_is_stopped_at_its_end_is_finished_and_a_closed_terminal_costs_the_
     assert_same_run(runs.train(TINY, tmp_path / "run", progress=True), tiny_run)
 
 
-def test_a_signal_during_a_save_stops_at_the_next_record(tmp_path, monkeypatch, often):
+def test_a_signal_during_a_save_stops_at_the_next_record(tmp_path, monkeypatch, often, stop):
     save, signals = stored.Recorder.save, [signal.SIGINT]
 
     def save_and_stop(self, now, status):

@@ -21,7 +21,7 @@ def test_training_comes_near_the_papers_formula_and_depends_on_the_seed():
     first, again, other = (
         surface(learn(1.0, 2.0, width=6, steps=300, seed=seed), X) for seed in (0, 0, 1)
     )
-    assert ((first - target) ** 2).mean() < target.var() / 4
+    assert ((first - target) ** 2).mean() < target.var() / 2
     assert np.array_equal(first, again) and not np.allclose(first, other)
 
 
