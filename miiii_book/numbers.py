@@ -1,4 +1,4 @@
-"""Numbers of the ledger, which ``python -m benchmarks.trainings numbers`` stores beside the book."""
+"""Numbers of the ledger, stored beside the book: ``python -m benchmarks.trainings numbers``."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
