@@ -31,7 +31,6 @@ from . import kernel, page
 from .chapters import Chapter, assigned, names_runs, read_chapters
 
 PACKAGES = Path(__file__).parent.parent
-AT_ONCE = 2
 KEPT_EXECUTIONS = 6  # of a chapter, so that going back to earlier parameters costs nothing
 LIBRARIES = ("jax", "jaxlib", "numpy", "scipy", "equinox", "optax", "optuna", "matplotlib")
 
@@ -86,7 +85,7 @@ def execute_stale(executions: Sequence[Execution]) -> dict[str, Path]:
     stale = [execution for execution in executions if not execution.result.is_file()]
     kernels: list[AsyncKernelManager] = []
     failures = []
-    with ThreadPoolExecutor(AT_ONCE) as pool:
+    with ThreadPoolExecutor(2) as pool:
         jobs = {pool.submit(execute, each.chapter, each.given, kernels): each for each in stale}
         try:
             for count, job in enumerate(as_completed(jobs), start=1):

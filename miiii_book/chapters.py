@@ -70,7 +70,10 @@ def find_root() -> Path:
 
 def read_pages(root: Path) -> tuple[str, ...]:
     """Return the names of all pages of the table of contents, in its order."""
-    return tuple(page.removesuffix(".md") for page in parse_toc_yaml(root / "_toc.yml"))
+    pages = tuple(page.removesuffix(".md") for page in parse_toc_yaml(root / "_toc.yml"))
+    if missing := [page for page in pages if not (root / f"{page}.md").is_file()]:
+        raise FileNotFoundError(f"_toc.yml names {missing}; write these pages, or take them out")
+    return pages
 
 
 def read_chapters(root: Path) -> tuple[Chapter, ...]:

@@ -11,16 +11,15 @@ from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Bool, Float, Int
 
 from miiii_core.losses import GENERALISED
 from miiii_core.model import Activations
 from miiii_core.runs import Run
 from miiii_core.tasks import Task
 
-from .rules import DRAWS, SAMPLE, scoring_rows
+from .rules import DRAWS, SAMPLE, Tensor, scoring_rows
 
-Tensor = np.ndarray | Array
 Units = Int[np.ndarray, " _"]
 Basis = Float[np.ndarray, "_ d_model"]  # orthonormal directions of the stream
 Parts = Units | Basis  # to take out

@@ -106,7 +106,8 @@ class Ledger:
         if little := sum(found.says_little for found in self.findings):
             said += f"; of those that hold, {little} say little"
         lines = tabulate(rows, tablefmt="plain", disable_numparse=True)
-        return f"{lines}\n\n{len(self.findings)} claims: {said}"
+        why = "".join(f"{f.claim.key}: {f.reason}\n" for f in self.findings if f.reason)
+        return f"{lines}\n\n{why}{len(self.findings)} claims: {said}"
 
     def _repr_html_(self) -> str:
         head = "".join(f"<th>{name}</th>" for name in COLUMNS)
@@ -209,7 +210,8 @@ def measured(
 ) -> list[Row]:
     """Take a measure from the runs of each seed, and from what is stored of their other seeds.
 
-    Nothing is taken where a kind has no run; CannotTell where a run lacks what it takes.
+    Nothing is taken where a kind has no run; CannotTell where a run lacks what it takes,
+    or kinds share no base.
     """
     several = MEASURES[key]
     kinds = [kind for one in several for kind in one.kinds]

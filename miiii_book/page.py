@@ -58,8 +58,8 @@ def fill(notebook: NotebookNode) -> None:
         if GLUED in output.get("data", {})
     }
     for cell in notebook.cells:
-        image = cell.metadata.get("mystnb", {}).get("image", {"alt": ""})
-        text = image["alt"]
+        image = cell.metadata.get("mystnb", {}).get("image", {})
+        text = image.get("alt", "")
         try:
             image["alt"] = text.format_map(values)
         except LookupError as error:

@@ -6,7 +6,7 @@ A wave is one complex number z, which stands for $|z| \cos(w x + \arg z)$ in an 
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Array, Complex, Float, Int
+from jaxtyping import Complex, Float, Int
 
 from miiii_core.addition import EXPLAINED, AdditionMeasures
 from miiii_core.model import logit_map
@@ -15,9 +15,8 @@ from miiii_core.shares import TINY, digit_waves, purity, unit_grids
 from miiii_core.tasks import Task
 from miiii_core.waves import turns, waves_of
 
-from .rules import remainder_moduli
+from .rules import Tensor, remainder_moduli
 
-Tensor = np.ndarray | Array
 Phasors = Complex[np.ndarray, " neurons"]
 PURE = 0.5  # share of a neuron's interaction part in one pair, so that it belongs to no second one
 

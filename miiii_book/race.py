@@ -115,7 +115,7 @@ def race(
     if storage is None and root and (path := root.parent / "results" / FILE).is_file():
         shipped = _journal(path)
         for entrant in entrants:
-            with suppress(KeyError):  # there is no such study
+            with suppress(KeyError, ValueError):  # no such study, or no trial in it
                 stored.append(_place(course, entrant, shipped))
     found = [one for one in stored if one.n_trials >= n_trials and set(seeds) <= set(one.outcomes)]
     known = [place.entrant for place in found]

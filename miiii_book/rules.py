@@ -6,15 +6,14 @@ It is fitted on inputs held out: where answers are known by heart, any network l
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Float, Int
 
-from miiii_core.fourier import effective_rank
+from miiii_core.fourier import Tensor, effective_rank
 from miiii_core.runs import Run
 from miiii_core.shares import TINY
 from miiii_core.tasks import Task
 from miiii_core.waves import turns, waves_of
 
-Tensor = np.ndarray | Array
 Ints = Int[np.ndarray, " _"]
 DRAWS = 20  # number of random controls
 USED = 0.95  # share of what all cosines explain of a task that the ones it is said to use hold

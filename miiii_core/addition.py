@@ -67,7 +67,10 @@ class Moment(NamedTuple):
 
 
 def moment(model: Transformer, task: Task, key: Frequencies, draws: int) -> Moment:
-    """Compute the progress measures of a model by the key frequencies of the trained one."""
+    """Compute the progress measures of a model by the key frequencies of the trained one.
+
+    Beside them stand so many random sets of as many other frequencies.
+    """
     logits = model.activations(jnp.asarray(task.digits)).logits
     tables = model.W_E[: task.p], logit_map(model).T
     generator, spare = np.random.default_rng(0), np.setdiff1d(np.arange(1, (task.p + 1) // 2), key)
@@ -111,7 +114,10 @@ def phases(
     unseen: Float[np.ndarray, " records"],
     guessing: float,
 ) -> Phases:
-    """Place the phases by losses in nats: at snapshots, at all records, and that of guessing."""
+    """Place the phases by losses in nats: at snapshots, at all records, and that of guessing.
+
+    The epochs ascend.
+    """
 
     def bracket(ends: Sequence[int] | np.ndarray) -> Bracket:
         return Bracket(*map(float, ends)) if len(ends) == 2 else Bracket(np.nan, np.nan)

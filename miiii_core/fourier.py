@@ -94,7 +94,7 @@ def neuron_frequency(neurons: Float[np.ndarray, "neurons x0 x1"]) -> NeuronFrequ
     return NeuronFrequency(np.where(alive, blocks.argmax(axis=1) + 1, 0), share)
 
 
-def active_frequencies(power: Real[Tensor, "*batch k0 k1"]) -> Bool[Tensor, "*batch k0 k1"]:
+def active_frequencies(power: Float[Tensor, "*batch k0 k1"]) -> Bool[Tensor, "*batch k0 k1"]:
     """Return which entries of each `frequency_power_2d` stand out: power > μ + 2σ.
 
     μ and σ are taken over the map without its constant entry [0, 0], which is never active.

@@ -101,7 +101,7 @@ def grokfast_ma(lam: Number, window: int = 100) -> optax.GradientTransformation:
 
     $$g_t \leftarrow g_t + \frac{\lambda}{w} \sum_{i=0}^{w-1} g_{t-i}$$
 
-    Nothing is added until w gradients, at least 1, have come. The state holds the last w.
+    Nothing is added until w gradients have come, w at least 1. The state holds the last w.
 
     Source: Lee et al. (2024), Algorithm 1, with their warm-up.
     """

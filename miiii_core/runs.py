@@ -137,7 +137,8 @@ def cached(which: str | int | Path | Config, *, progress: bool = True, **overrid
 def cache_folder(config: Config) -> Path:
     """Return where `cached` keeps a run, whatever its nearest preset was when it was trained."""
     usual = runs_root() / f"{nearest_preset(config)[0]}-{config.digest}"
-    return min(runs_root().glob(f"[!.]*-{config.digest}"), default=usual)
+    others = runs_root().glob(f"[!.]*-{config.digest}")
+    return usual if usual.exists() else min(others, default=usual)
 
 
 def runs_root() -> Path:

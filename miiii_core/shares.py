@@ -44,9 +44,9 @@ def prime_anova(values: Values, moduli: Sequence[int]) -> Anova:
     """Compute the shares of every unit's variance that are functions of n mod q, for each modulus.
 
     Rows are the numbers 0..n-1, ascending. Give the `waves.interaction` of neurons, as most of
-    what they vary is a function of one digit.
+    what they vary is a function of one digit. ValueError if there are not p² rows.
     """
-    rows, n = jnp.asarray(values).T, len(values)
+    rows, n = jnp.asarray(values).T, side_of(values) ** 2
     floor = rounding((rows**2).mean(axis=1))
     rows = rows - rows.mean(axis=1, keepdims=True)
     energy, means = (rows**2).mean(axis=1), class_means(rows, moduli)
@@ -153,7 +153,7 @@ class Purity(NamedTuple):
 
     whole: Float[np.ndarray, " neurons"]  #: Of its variance, in all eight directions of a block
     both: Float[np.ndarray, " neurons"]  #: Of its interaction part, in the four of both digits
-    pair: Int[np.ndarray, " neurons"]  #: Index of the pair whose block that is
+    pair: Int[np.ndarray, " neurons"]  #: Index of the pair that `both` is of
 
 
 def grid_purity(power: Float[np.ndarray, "neurons k0 k1"], *, same: bool = False) -> Purity:
@@ -163,7 +163,7 @@ def grid_purity(power: Float[np.ndarray, "neurons k0 k1"], *, same: bool = False
     total, interaction = power.sum(axis=(1, 2)), product.sum(axis=(1, 2))
     if same:
         product, block = (np.diagonal(x, axis1=1, axis2=2) for x in (product, block))
-    product, block = (x.reshape(len(x), -1) for x in (product, block))
+    product, block = (x.reshape(len(x), np.prod(x.shape[1:])) for x in (product, block))
     both = product.max(axis=1) / np.maximum(interaction, TINY)
     return Purity(block.max(axis=1) / total, both, product.argmax(axis=1))
 
@@ -185,17 +185,20 @@ def digit_waves(p: int, frequencies: Frequencies) -> Float[np.ndarray, "waves p 
     return np.stack([cos, np.where(there, sin / np.where(there, length, 1), 0)], axis=2)
 
 
-def purity(neurons: Grids, first: Frequencies, *seconds: Frequencies) -> list[Purity]:
+def purity(
+    neurons: Grids, first: Frequencies, second: Frequencies, *others: Frequencies
+) -> list[Purity]:
     """Find the best block of each neuron, for one family of pairs of frequencies after another.
 
-    A pair is a frequency of x0 and the one at the same place in the seconds of its family, of x1.
+    A pair is a frequency of x0 and the one at the same place among those of x1 of its family.
     The pairs of n mod q are ``turns(waves_of(moduli), np.array([1, p]))``.
     """
     p = neurons.shape[1]
     one = digit_waves(p, first).astype(neurons.dtype)
-    others = np.stack([digit_waves(p, each).astype(neurons.dtype) for each in seconds], axis=2)
+    seconds = [digit_waves(p, each).astype(neurons.dtype) for each in (second, *others)]
+    families = np.stack(seconds, axis=2)
     chunks = (neurons[start : start + CHUNK] for start in range(0, max(len(neurons), 1), CHUNK))
-    parts = zip(*(_best_blocks(chunk, one, others) for chunk in chunks), strict=True)
+    parts = zip(*(_best_blocks(chunk, one, families) for chunk in chunks), strict=True)
     return [Purity(*each) for each in zip(*(np.hstack(part) for part in parts), strict=True)]
 
 

@@ -91,6 +91,8 @@ def interaction(values: Float[Tensor, "n units"]) -> Float[Tensor, "n units"]:
     Those, or a sum of two such, cannot tell n mod q apart: only this can. ValueError if there are
     not p² rows.
     """
+    if values.ndim != 2:
+        raise ValueError(f"values of shape {values.shape} were given; give axes (p² inputs, units)")
     p = side_of(values)
     grids = values.T.reshape(-1, p, p)  # axes unit, x1, x0
     rows = grids - grids.mean(axis=2, keepdims=True)

@@ -138,6 +138,11 @@ def test_even_perfect_neurons_do_not_fill_a_block():
     assert (grid_purity(centred_power(neurons)).whole < 0.99).all()
 
 
+def test_where_no_neuron_varies_nothing_is_pure():
+    for same in (False, True):
+        assert grid_purity(np.zeros((0, 4, 4)), same=same).whole.shape == (0,)
+
+
 @pytest.mark.parametrize(
     "call, said",
     [
@@ -148,6 +153,7 @@ def test_even_perfect_neurons_do_not_fill_a_block():
             "no unit varies",
         ),
         (lambda: shares.levels(Anova(*[np.zeros((0, 4))] * 4)), "no units"),
+        (lambda: shares.prime_anova(np.zeros((120, 2)), MODULI), "120 rows"),
     ],
 )
 def test_wrong_input_is_named_and_what_is_accepted(call, said):

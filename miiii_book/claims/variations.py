@@ -25,7 +25,7 @@ def order_of(epochs: ArrayLike, moduli: ArrayLike) -> tuple[float, float]:
 
     A task never learned counts as learned after all others; of equal epochs they are 0 and 1.
     """
-    if len(np.unique(epochs)) < 2:
+    if np.size(epochs) < 3 or len(np.unique(epochs)) < 2:
         return 0.0, 1.0
     found = spearmanr(moduli, epochs)
     return float(found.statistic), float(found.pvalue)

@@ -20,14 +20,13 @@ from .neurons import generalising, records_at
 from .variations import order_of
 
 EPOCHS, PREFIX = "snapshot_epoch", "counts/"  # what a run records: the epochs, and the counts
-Epochs = Int[np.ndarray, " moments"]
 Pairs = Float[np.ndarray, " pairs"]
 COUNTED = 256  # units in random order that tell chance
 LARGE = 60  # primes above it are learned last
 SHARE = 0.9  # share of the energy of a task's waves that counts as all of it
 
 
-def wave_history(run: Run) -> tuple[Epochs, dict[str, Float[np.ndarray, " moments"]]]:
+def wave_history(run: Run) -> tuple[Int[np.ndarray, " t"], dict[str, Float[np.ndarray, " t"]]]:
     """Return the epochs at which the waves of a run are known, and each of `count_waves` there.
 
     A shipped run brings the counts along, as its snapshots would take 57 MB. Of another the

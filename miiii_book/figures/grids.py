@@ -61,7 +61,7 @@ def heat_maps(
 ) -> Figure:
     """Draw matrices as colours on one scale; if they are not square, they are stretched.
 
-    Colours diverge from 0 if `signed`, and span `limits`, or all that occurs; `names` are those of
+    Colours diverge from 0 if `signed`, else span `limits`, or all that occurs; `names` are those of
     the rows and of the columns, numbers by default.
     """
     arrays = checked_all(maps, "maps", "row", "column")
