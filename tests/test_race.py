@@ -76,6 +76,7 @@ def test_one_that_diverges_has_lost_every_epoch():
     assert found.lost == COURSE.train.epochs and set(found.reached) == {NEVER}
 
 
+@pytest.mark.thorough
 def test_a_race_goes_on_where_it_stopped_and_trains_nothing_twice(monkeypatch):
     trained, run = [], race.run
     monkeypatch.setattr(race, "run", lambda config: trained.append(config) or run(config))
@@ -101,6 +102,7 @@ def test_a_seed_that_is_done_stays_done_while_another_machine_is_at_it_again():
     assert race._missing(study, setting, (1, 2, 3)) == [3, 2]
 
 
+@pytest.mark.thorough
 def test_what_comes_with_the_book_is_read_and_not_written(tmp_path, monkeypatch):
     [mine] = raced(entrant("AdamW"), seeds=(1,))
     (tmp_path / "book" / "results").mkdir(parents=True)

@@ -88,6 +88,7 @@ def scripted(monkeypatch, losses):
     monkeypatch.setattr(search, "fit", fit)
 
 
+@pytest.mark.thorough
 def test_trials_behind_the_median_of_their_elders_are_pruned(storage, monkeypatch):
     scripted(monkeypatch, lambda rate, epoch: rate - epoch / 100)
     rates = tuple(float(r) for r in np.geomspace(0.1, 10, 30))
