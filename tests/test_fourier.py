@@ -52,8 +52,10 @@ def test_wrong_input_is_named_and_what_is_accepted(call, said):
 @given(odd, seeds)
 @few
 def test_transforms_keep_energy_and_are_undone(p, seed):
-    values = noise(seed, p, 3)
+    values, grids = noise(seed, p, 3), noise(seed, 2, p, p)
     line, basis = fourier.fourier_1d(values), fourier.fourier_basis(p)
+    power = fourier.frequency_power_2d(grids)
+    np.testing.assert_allclose(power.sum((1, 2)), (grids**2).sum((1, 2)))
     np.testing.assert_allclose((line**2).sum(0), (values**2).sum(0))
     np.testing.assert_allclose(basis.T @ line, values, atol=1e-12)
 

@@ -47,6 +47,7 @@ def measured(run):
         "embedding_rank_90": fourier.ranks_for(spectrum.cumulative, 0.9),
         "embedding_power": fourier.frequency_power(table).sum(axis=1),
         "position_pearson": fourier.pearson(places[0], places[1]),
+        "position_cosine": places[0] @ places[1] / np.prod(np.linalg.norm(places[:2], axis=1)),
         "neurons_varying": len(varying.numbers),
         "neuron_share_mean": fourier.neuron_frequency(grids).share[varying.numbers].mean(),
         "neuron_power": np.asarray(varying.power, float).mean(axis=0).sum(axis=0),
