@@ -316,6 +316,7 @@ class TestPage:
             "little",
         ]  # fmt: skip
         assert "own-neurons" in lines[2] and lines[2].endswith(OPEN)
+        assert lines[-2] == "own-neurons: needs a run of kind miiii"
         assert lines[-1] == "2 claims: 1 hold, 1 are undecided; of those that hold, 1 say little"
 
     def test_a_page_has_one_number_a_cell_and_folds_the_rest(self):
