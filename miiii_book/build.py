@@ -1,5 +1,6 @@
 """Execute the chapters that are stale, two at a time, and keep the results."""
 
+import ast
 import hashlib
 import json
 import logging
@@ -31,12 +32,17 @@ from . import kernel, page
 from .chapters import Chapter, assigned, names_runs, read_chapters
 
 PACKAGES = Path(__file__).parent.parent
+GLUED = "application/papermill.record/text/plain"  # where `glue(..., display=False)` puts a value
 KEPT_EXECUTIONS = 6  # of a chapter, so that going back to earlier parameters costs nothing
 LIBRARIES = ("jax", "jaxlib", "numpy", "scipy", "equinox", "optax", "optuna", "matplotlib")
 
 
 class BuildError(click.ClickException):
     """Chapters did not run to their end, or Sphinx had something to complain about."""
+
+
+class FigureError(ValueError):
+    """A figure lacks its picture, or its alternative text a value that it names."""
 
 
 class Execution(NamedTuple):
@@ -93,7 +99,7 @@ def execute_stale(executions: Sequence[Execution]) -> dict[str, Path]:
                 print(f"chapter {count} of {len(stale)}: {chapter.name}", file=sys.stderr)
                 try:
                     _keep(jobs[job].result, job.result())
-                except (PapermillExecutionError, page.FigureError) as error:
+                except (PapermillExecutionError, FigureError) as error:
                     failures.append(f"chapter {chapter.name} ({chapter.path}): {error}")
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
@@ -111,8 +117,7 @@ def execute(
 ) -> NotebookNode:
     """Run a chapter in its folder, by the Python that runs this; return it with its outputs.
 
-    The kernel is added to the list before it starts. Where parameters are given, a figure may lack
-    its picture.
+    The kernel joins the list before it starts. With parameters given, a figure may be empty.
     """
     profile = TemporaryDirectory(ignore_cleanup_errors=True)
 
@@ -134,8 +139,8 @@ def execute(
         ensure_event_loop().close()  # one was opened for this thread
         profile.cleanup()
     if not given:
-        page.check_pictures(executed)
-    page.fill(executed)
+        check_pictures(executed)
+    fill(executed)
     for cell in executed.cells:
         if page.MARK in str(cell.get("outputs")):  # of a cell that is hidden, show the banner
             cell.metadata.tags = ["remove-input"]
@@ -143,6 +148,35 @@ def execute(
         for name in ("papermill", "execution", "widgets"):
             part.metadata.pop(name, None)
     return executed
+
+
+def fill(notebook: NotebookNode) -> None:
+    """Put glued values into the alternative texts of a notebook, which have them in braces."""
+    values = {
+        output.metadata["scrapbook"]["name"]: _read(output.data[GLUED])
+        for cell in notebook.cells
+        for output in cell.get("outputs", ())
+        if GLUED in output.get("data", {})
+    }
+    for cell in notebook.cells:
+        image = cell.metadata.get("mystnb", {}).get("image", {})
+        text = image.get("alt", "")
+        try:
+            image["alt"] = text.format_map(values)
+        except LookupError as error:
+            raise FigureError(f"the alt text {text!r} names {error}, which nothing glues") from None
+        except ValueError as error:
+            raise FigureError(f"the alt text {text!r} will not do: {error}") from error
+
+
+def check_pictures(notebook: NotebookNode) -> None:
+    """Raise a FigureError if the cell of a figure has drawn nothing."""
+    for cell in notebook.cells:
+        figure = cell.metadata.get("mystnb", {}).get("figure")
+        kinds = [kind for output in cell.get("outputs", ()) for kind in output.get("data", ())]
+        if figure and not any(kind.startswith("image/") for kind in kinds):
+            shown = ", ".join(kinds) or "nothing"
+            raise FigureError(f"{figure['name']} shows {shown}; its cell must end with a figure")
 
 
 def _run_files(parameters: Mapping[str, Any], shelf: Path) -> Iterable[Path]:
@@ -170,3 +204,8 @@ def _keep(result: Path, executed: NotebookNode) -> None:
     by_age = sorted(result.parent.glob("*.ipynb"), key=lambda path: -path.stat().st_mtime)
     for path in by_age[KEPT_EXECUTIONS:]:
         path.unlink()
+
+
+def _read(written: str) -> Any:
+    """Return a value as Python writes it; nan and inf, which are no literals, too."""
+    return float(written) if written in ("nan", "inf", "-inf") else ast.literal_eval(written)

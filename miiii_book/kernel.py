@@ -17,6 +17,7 @@ FOLDERS = ("MIIII_RUNS", "MIIII_SHIPPED")  # meant from here, not from the chapt
 OURS = {
     "MATPLOTLIBRC": str(Path(matplotlib.get_data_path(), "matplotlibrc")),
     "MPLBACKEND": "module://matplotlib_inline.backend_inline",
+    "OPENBLAS_NUM_THREADS": "1",  # of two kernels at once, each would wait for the other's cores
     "PYTHONHASHSEED": "0",
     "PYTHONUTF8": "1",
     "XLA_PYTHON_CLIENT_PREALLOCATE": "false",  # no chapter takes all memory of a GPU

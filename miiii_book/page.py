@@ -1,6 +1,5 @@
-"""What a chapter stands on: values in its prose and alternative texts, verdicts, pictures."""
+"""What a chapter says of itself: values for its prose and alternative texts, and verdicts."""
 
-import ast
 import functools
 import re
 from typing import Any
@@ -8,7 +7,6 @@ from typing import Any
 from IPython.core.getipython import get_ipython
 from IPython.display import HTML, display
 from myst_nb import glue
-from nbformat import NotebookNode
 
 INJECTED = "# Parameters\n"  # how papermill begins the cell that gives a chapter other parameters
 MARK = "other-runs"  # class of the banner
@@ -16,11 +14,6 @@ BANNER = f"""<div class="admonition warning {MARK}"><p>The prose of this page sp
 runs that come with the book. Here they are others, so that numbers and figures may not agree with
 its sentences.</p></div>"""
 MOST_WORDS = 4  # of a published text: a name, no sentence
-GLUED = "application/papermill.record/text/plain"  # where `glue(..., display=False)` puts a value
-
-
-class FigureError(ValueError):
-    """A figure lacks its picture, or its alternative text a value that it names."""
 
 
 def publish(**values: Any) -> None:
@@ -49,35 +42,6 @@ def expects(claim: str, verdict: str) -> None:
         )
 
 
-def fill(notebook: NotebookNode) -> None:
-    """Put glued values into the alternative texts of a notebook, which have them in braces."""
-    values = {
-        output.metadata["scrapbook"]["name"]: _read(output.data[GLUED])
-        for cell in notebook.cells
-        for output in cell.get("outputs", ())
-        if GLUED in output.get("data", {})
-    }
-    for cell in notebook.cells:
-        image = cell.metadata.get("mystnb", {}).get("image", {})
-        text = image.get("alt", "")
-        try:
-            image["alt"] = text.format_map(values)
-        except LookupError as error:
-            raise FigureError(f"the alt text {text!r} names {error}, which nothing glues") from None
-        except ValueError as error:
-            raise FigureError(f"the alt text {text!r} will not do: {error}") from error
-
-
-def check_pictures(notebook: NotebookNode) -> None:
-    """Raise a FigureError if the cell of a figure has drawn nothing."""
-    for cell in notebook.cells:
-        figure = cell.metadata.get("mystnb", {}).get("figure")
-        kinds = [kind for output in cell.get("outputs", ()) for kind in output.get("data", ())]
-        if figure and not any(kind.startswith("image/") for kind in kinds):
-            shown = ", ".join(kinds) or "nothing"
-            raise FigureError(f"{figure['name']} shows {shown}; its cell must end with a figure")
-
-
 @functools.cache
 def _show_banner(shell: int) -> None:
     """Show the banner, once in each notebook."""
@@ -95,8 +59,3 @@ def _plain(name: str, value: Any) -> Any:
             raise ValueError(f"{name} is the text {value!r}; sentences are written by hand")
         return str(value)
     raise TypeError(f"{name} is of type {type(value).__name__}; publish numbers and texts")
-
-
-def _read(written: str) -> Any:
-    """Return a value as Python writes it; nan and inf, which are no literals, too."""
-    return float(written) if written in ("nan", "inf", "-inf") else ast.literal_eval(written)

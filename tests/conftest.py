@@ -5,6 +5,9 @@ import shutil
 import tempfile
 from pathlib import Path
 
+# Before NumPy loads: products of several processes at once would wait for each other's cores.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 import jax
 import matplotlib
 import pytest

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from tiny_book import PLAIN, REPOSITORY, WAVES, write_book
 
-from miiii_book import build, chapters, page
+from miiii_book import build, chapters
 
 # What the real chapters run with here: long enough to record, too short to learn.
 TINY = {"p": 13, "epochs": 24, "d_model": 16, "seed": 3, "live_epochs": 24}
@@ -279,7 +279,7 @@ def figure(outputs=(), alt="a wave", **values):
     shown = [nbformat.v4.new_output("display_data", data={kind: ""}) for kind in outputs]
     cells = [nbformat.v4.new_code_cell(metadata=metadata, outputs=shown)]
     for name, value in values.items():
-        data, own = {page.GLUED: repr(value)}, {"scrapbook": {"name": name}}
+        data, own = {build.GLUED: repr(value)}, {"scrapbook": {"name": name}}
         output = nbformat.v4.new_output("display_data", data=data, metadata=own)
         cells.append(nbformat.v4.new_code_cell(outputs=[output]))
     return nbformat.v4.new_notebook(cells=cells)
@@ -290,7 +290,7 @@ def test_alt_texts_are_filled_in_with_their_formats():
         alt="{what}: {share:.0%} of {count:,}, {none:.1f}", what="waves", share=0.2, count=1451,
         none=np.nan,
     )  # fmt: skip
-    page.fill(notebook)
+    build.fill(notebook)
     assert notebook.cells[0].metadata.mystnb.image.alt == "waves: 20% of 1,451, nan"
 
 
@@ -299,14 +299,14 @@ def test_alt_texts_are_filled_in_with_their_formats():
     [("{share} of all", "names 'share', which"), ("{what:.2f}", "{what:.2f}' will not do: .*'f'")],
 )
 def test_an_alt_text_that_cannot_be_filled_is_refused(alt, why):
-    with pytest.raises(page.FigureError, match=why):
-        page.fill(figure(alt=alt, what="waves"))
+    with pytest.raises(build.FigureError, match=why):
+        build.fill(figure(alt=alt, what="waves"))
 
 
 def test_a_figure_without_a_picture_fails_unless_parameters_are_given(root):
-    page.check_pictures(figure(["text/plain", "image/png"]))
-    with pytest.raises(page.FigureError, match="fig-x shows text/plain"):
-        page.check_pictures(figure(["text/plain"]))
+    build.check_pictures(figure(["text/plain", "image/png"]))
+    with pytest.raises(build.FigureError, match="fig-x shows text/plain"):
+        build.check_pictures(figure(["text/plain"]))
     text = WAVES.replace("figure, axes = plt", "if p == 7: plt = None\nfigure, axes = plt")
     text = text.replace("figure, axes = plt.subplots()\naxes.plot", "print").replace("));", "))")
     (root / "book" / "waves.md").write_text(text)

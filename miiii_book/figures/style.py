@@ -19,7 +19,6 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, NullFormatter
 from numpy.typing import ArrayLike
 from PIL import Image
-from scipy.optimize import isotonic_regression
 
 Groups = Mapping[str, ArrayLike]  # arrays by the name of their line, row or panel
 WIDTH = 6.4  # inches: at 390 px on a phone, 12 pt type is 10 px high
@@ -167,6 +166,8 @@ def name_ticks(axis: Axis, names: Sequence[Any] | np.ndarray) -> None:
 def name_ends(axes: Axes, lines: Sequence[Line2D]) -> None:
     """Write the name of each line at the right edge, moved apart where names would touch."""
     left, to_axes = axes.get_xlim()[0], axes.transData + axes.transAxes.inverted()
+    from scipy.optimize import isotonic_regression  # slow to load, and few figures need it
+
     ends = {}
     for line in lines:
         heights = np.asarray(line.get_ydata(), float)
