@@ -53,8 +53,7 @@ def claims(named: tuple[str, ...], keys: tuple[str, ...], as_json: bool, measure
     found = [runs.cached(run) for run in named] or runs.shipped_runs()
     stored = [] if measure else numbers.stored_rows()
     page = ledger.examine_all(ledger.gather(found), keys or None, stored)
-    said = json.dumps(page.to_json(), indent=2, ensure_ascii=False) if as_json else repr(page)
-    click.echo(said)
+    click.echo(json.dumps(page.to_json(), indent=2, ensure_ascii=False) if as_json else page)
 
 
 @click.command()

@@ -199,10 +199,15 @@ def examine_all(
     return page
 
 
+@cache
+def _shipped() -> Evidence:
+    return gather(shipped_runs())
+
+
 @cache  # chapters ask for several claims
 def examine_shipped(key: str) -> Finding:
     """Put one claim to the runs and the numbers that come with the book."""
-    return examine_all(gather(shipped_runs()), [key], stored_rows())[key]
+    return examine_all(_shipped(), [key], stored_rows())[key]
 
 
 def measured(
@@ -260,8 +265,7 @@ def _sets(measure: Measure, kinds: Sequence[str], evidence: Evidence) -> list[li
 def _relevant(claim: Claim, rows: Sequence[Row]) -> list[Row]:
     """Return the rows that have a number which decides, or stands for the others."""
     text = f"{claim.holds}; {claim.given}; {claim.number}"
-    own = [row for row in rows if row.measure == claim.measure]
-    return [row for row in own if any(name in text for name in row.numbers)]
+    return [r for r in rows if r.measure == claim.measure and any(n in text for n in r.numbers)]
 
 
 def _by_seed(rows: Sequence[Row], instead: Sequence[Row] = ()) -> dict[int, dict[str, float]]:
@@ -279,8 +283,7 @@ def _by_seed(rows: Sequence[Row], instead: Sequence[Row] = ()) -> dict[int, dict
 
 def ours(found: Finding) -> str:
     """Show the number that stands for the others: the median, and the range over seeds."""
-    many = found.spread.get(found.claim.number, ())
-    if not many:
+    if not (many := found.spread.get(found.claim.number)):
         return ""
     low, high = _number(min(many)), _number(max(many))
     return _number(np.median(many)) + (f" ({low} to {high})" if low != high else "")
@@ -314,12 +317,10 @@ def _numbers(found: Finding) -> str:
 
 def _number(value: float | np.floating | str | None) -> str:
     """Show a number in four significant digits, or what is said in its place."""
-    if isinstance(value, str):
-        return value
-    if value is None or np.isnan(value):
-        return ""
-    if value == NEVER:
-        return "never"
+    if value is None or isinstance(value, str):
+        return value or ""
+    if not np.isfinite(value):
+        return "never" if value == NEVER else ""
     return f"{value:,.0f}" if float(value).is_integer() else f"{value:.4g}"
 
 

@@ -33,8 +33,7 @@ def expects(claim: str, verdict: str) -> None:
     shell = get_ipython()
     if shell and any(cell.startswith(INJECTED) for cell in shell.user_ns["In"]):
         return _show_banner(id(shell))
-    found = str(examine_shipped(claim).verdict)
-    if verdict != found:
+    if verdict != (found := str(examine_shipped(claim).verdict)):
         raise AssertionError(
             f"the prose takes the claim {claim!r} ({statement}) to be {verdict!r}, but the runs "
             f"that come with the book say {found!r}: rewrite the paragraphs that speak of it, then "

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Bool, Float
 from numpy.typing import ArrayLike
-from scipy.stats import spearmanr
 
 from miiii_core.losses import GENERALISED
 from miiii_core.runs import Run
@@ -25,6 +24,8 @@ def order_of(epochs: ArrayLike, moduli: ArrayLike) -> tuple[float, float]:
 
     A task never learned counts as learned after all others; of equal epochs they are 0 and 1.
     """
+    from scipy.stats import spearmanr  # takes a second to load
+
     if np.size(epochs) < 3 or len(np.unique(epochs)) < 2:
         return 0.0, 1.0
     found = spearmanr(moduli, epochs)
