@@ -171,8 +171,8 @@ def _starts(class_sizes: Sizes) -> Int[np.ndarray, "1 tasks"]:
 def _guesses(logits: Logits, class_sizes: Sizes) -> tuple[Int[Array, "n tasks"], PerTask]:
     """Return the class of each task's largest logit, and that logit; a tie goes to the lower class.
 
-    A task's first class fills up its row: one gather for all tasks compiles twenty times as fast as
-    a slice for each.
+    A task's first class fills up its row: one gather for all tasks compiles far sooner than a
+    slice for each.
     """
     offsets, starts = np.arange(max(class_sizes))[None], _starts(class_sizes)
     columns = starts.T + np.where(offsets < np.array(class_sizes)[:, None], offsets, 0)
