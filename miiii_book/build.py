@@ -10,7 +10,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from importlib.metadata import version
 from pathlib import Path
-from signal import SIGKILL
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
@@ -76,8 +75,7 @@ def plan(root: Path, names: Sequence[str], parameters: Mapping[str, Any]) -> lis
     executions = []
     for chapter, given in zip(chapters, assigned(chapters, names, wanted), strict=True):
         both = {**chapter.defaults, **given}
-        files = [*common, *_run_files(both, shelf)]
-        name = digest_of([chapter.content(), both, tools], files)[:16]
+        name = digest_of([chapter.content(), both, tools], [*common, *_run_files(both, shelf)])[:16]
         result = root / "_run" / "executed" / chapter.name / f"{name}.ipynb"
         executions.append(Execution(chapter, given, result))
     return executions
@@ -99,13 +97,13 @@ def execute_stale(executions: Sequence[Execution]) -> dict[str, Path]:
                 print(f"chapter {count} of {len(stale)}: {chapter.name}", file=sys.stderr)
                 try:
                     _keep(jobs[job].result, job.result())
-                except (PapermillExecutionError, FigureError) as error:
+                except (PapermillExecutionError, RuntimeError, FigureError) as error:
                     failures.append(f"chapter {chapter.name} ({chapter.path}): {error}")
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             for each in kernels:
-                if each.has_kernel and (pid := getattr(each.provisioner, "pid", None)):
-                    os.kill(pid, SIGKILL)
+                if process := getattr(each.provisioner, "process", None):
+                    process.kill()
             raise
     if failures:
         raise BuildError("\n\n".join(failures))
@@ -123,9 +121,11 @@ def execute(
 
     class Kernel(AsyncKernelManager):
         kernel_spec = KernelSpec(argv=kernel.COMMAND)
+        transport = "ipc"
 
         async def start_kernel(self, **options: Any) -> None:  # type: ignore[override]
             kernels.append(self)
+            self.ip = f"{profile.name}/kernel"  # a port could be taken before the kernel has it
             await super().start_kernel(**options, env=kernel.environment(profile.name))
 
     try:
