@@ -1,5 +1,6 @@
 """The transformer: one block, no biases, no layer norm, read at the last token."""
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
@@ -108,13 +109,16 @@ class Transformer(eqx.Module):
             "W_in": ((d, d_mlp), d), "W_out": ((d_mlp, d), d_mlp),
             "W_U": ((d, n_classes), n_tasks * d),
         }  # fmt: skip
+        largest = max(math.prod(shape) for shape, _ in shapes_and_fans.values())
         keys = jax.random.split(key, len(WEIGHT_NAMES))
         for name, subkey in zip(WEIGHT_NAMES, keys, strict=True):
             shape, fan_in = shapes_and_fans[name]
             if config.init == "nanda":
                 fan_in = 2 * (n_classes if name == "W_U" else d)
-            # Drawn in float32 for any precision, so that all start from the same weights.
-            weight = jax.random.normal(subkey, shape, jnp.float32) * (2 / fan_in) ** 0.5
+            # Drawn in float32 for any precision, so that all start from the same weights; and as
+            # many for each, which one compiled program does, as the first are the same then.
+            drawn = jax.random.normal(subkey, (largest,), jnp.float32)[: math.prod(shape)]
+            weight = drawn.reshape(shape) * (2 / fan_in) ** 0.5
             setattr(self, name, weight.astype(weight_type(config)))
         self.config = config
 

@@ -62,6 +62,14 @@ class TestWeights:
             assert weight.dtype == np.float32
             assert weight.std() == pytest.approx(expected[name], rel=rounding + five_sigma + 1e-3)
 
+    def test_each_is_drawn_by_a_key_of_its_own(self):
+        model = make_model(5)
+        keys = jax.random.split(jax.random.key(5), len(WEIGHT_NAMES))
+        drawn = jax.random.normal(keys[-1], model.W_U.shape) * (2 / (TASKS * 12)) ** 0.5
+        assert (model.W_U == drawn).all()
+        drawn = jax.random.normal(keys[1], model.W_pos.shape) * (2 / 3) ** 0.5
+        assert (model.W_pos == drawn).all()
+
     def test_initial_scales_of_nanda(self):
         model = make_model(p=31, n_tasks=1, n_classes=31, d_model=128, n_heads=4, init="nanda")
         for name, weight in model.weights.items():
