@@ -304,7 +304,8 @@ def _finite(now: Progress) -> bool:
     """Whether a last step from a finite loss led to numbers that may be saved."""
     loss = [] if now.metrics is None else [now.metrics["loss"][0]]
     weights = now.state.model.weights.values()
-    return all(bool(jnp.isfinite(numbers).all()) for numbers in (*weights, *loss))
+    # By NumPy, here and in `_save_weights`: JAX compiles a program for each shape.
+    return all(np.isfinite(np.asarray(numbers)).all() for numbers in (*weights, *loss))
 
 
 def _checksum(content: Mapping[str, Any] | bytes) -> str:
@@ -326,9 +327,10 @@ def _snapshots(folder: Path) -> list[str]:
 
 def _save_weights(path: Path, model: Transformer, dtype: type[np.floating]) -> None:
     """Write the nine matrices by name, in single precision where half cannot hold them."""
-    largest = max(float(jnp.abs(weight).max()) for weight in model.weights.values())
+    weights = {name: np.asarray(weight) for name, weight in model.weights.items()}
+    largest = max(float(np.abs(weight).max()) for weight in weights.values())
     kind = dtype if largest <= float(np.finfo(dtype).max) else np.float32
-    files.save_arrays(path, {name: np.asarray(w).astype(kind) for name, w in model.weights.items()})
+    files.save_arrays(path, {name: weight.astype(kind) for name, weight in weights.items()})
 
 
 def _save_state(path: Path, config: Config, state: TrainState) -> None:
