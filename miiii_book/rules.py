@@ -63,7 +63,7 @@ def fit_formulas(logits: Float[Tensor, "n n_classes"], task: Task, rows: Ints) -
     """
     found = []
     for q, own in zip(remainder_moduli(task), task.columns, strict=True):
-        values = np.asarray(logits[:, own], float)[rows]
+        values = np.asarray(logits)[rows, own].astype(float)
         centred = values - values.mean(axis=0)
         size = (1 if q == 2 else 2) / centred.size
         cos = size * folded(centred, rows) @ _cosines(q)
@@ -86,10 +86,10 @@ def trial(logits: Float[Tensor, "n n_classes"], task: Task) -> Trial:
     held_out, found = scoring_rows(task, len(task.digits)), []
     fitted, scored = held_out[::2], held_out[1::2]
     for i, formula in enumerate(fit_formulas(logits, task, fitted)):
-        own, right = np.asarray(logits[scored, task.columns[i]], float), task.targets[scored, i]
-        said = formula.of(scored)
+        own, said = np.asarray(logits)[scored, task.columns[i]].astype(float), formula.of(scored)
         share = 1 - (own - said).var(axis=0).sum() / max(own.var(axis=0).sum(), TINY)
-        found.append((share, *((each.argmax(axis=1) == right).mean() for each in (own, said))))
+        right = (np.array([own, said]).argmax(axis=2) == task.targets[scored, i]).mean(axis=1)
+        found.append((share, *right))
     return Trial(*map(np.array, zip(*found, strict=True)))
 
 
@@ -107,7 +107,7 @@ def standing(logits: Float[Tensor, "n n_classes"], task: Task) -> Standing:
     """Part each task's logits, packed and of all inputs, into rule, memory and the rest."""
     found, unseen = [], scoring_rows(task, len(task.digits))
     for _, own in zip(remainder_moduli(task), task.columns, strict=True):
-        values = by_gap(logits[:, own], np.arange(len(logits)))
+        values = by_gap(np.asarray(logits)[:, own], np.arange(len(logits)))
         values -= values.mean(axis=1, keepdims=True)
         rule = values[unseen].mean(axis=0)
         rest = (values[unseen] - rule).std()
