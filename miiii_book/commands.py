@@ -93,7 +93,7 @@ def search(base: str, trials: int, storage: str | None, study: str | None,
     import jax
 
     with _installed("search"):
-        from miiii_core.runs import find_device
+        from miiii_core.batch import find_device
 
         from . import search as searching
         from .spaces import SMALL, TABLE_1

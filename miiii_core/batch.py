@@ -1,9 +1,12 @@
-"""Many runs at once: those that differ in a few hyperparameters train as one program."""
+"""Many runs at once: one program for those that differ in a few fields, its device and memory."""
 
+import os
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal
 
 import equinox as eqx
 import jax
@@ -13,12 +16,16 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Bool, Float, Int
 
 from . import train
-from .config import Config, batch_fields, differences
-from .model import numerics
+from .config import BATCHABLE, Config, differences
+from .model import numerics, weight_type
 from .optim import TracedHyperparameters
+from .tasks import primes_below
 from .train import Problem, Progress, TrainingDiverged, TrainState, initial_state, task_of
 
 News = dict[int, Progress | TrainingDiverged]
+OVERHEAD = 700_000_000  # bytes of Python, JAX and its compiler; measured on a CPU: 610 MB
+CONTAINER_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
+DeviceName = Literal["auto", "cpu", "gpu"]
 
 
 def fit_many(configs: Sequence[Config], devices: Sequence[jax.Device] = ()) -> Iterator[News]:
@@ -47,6 +54,63 @@ def fit_many(configs: Sequence[Config], devices: Sequence[jax.Device] = ()) -> I
             news = batch.advance(n)
             chunk = train.next_chunk(n, time.perf_counter() - began)
             news |= batch.record(epoch) if epoch == tick else batch.progress(epoch)
+
+
+def batch_fields(configs: Sequence[Config]) -> tuple[str, ...]:
+    """Return the fields in which runs that train as one program differ, as in `BATCHABLE`.
+
+    ValueError if there are no runs, or for a field that is not among these.
+    """
+    if not configs:
+        raise ValueError("got no configurations; a batch takes at least one")
+    found = {name for other in configs for name, _, _ in differences(other, configs[0])}
+    if fixed := sorted(found - set(BATCHABLE)):
+        raise ValueError(
+            f"runs of a batch differ in {', '.join(fixed)}; give each of these one value, as they "
+            f"may differ only in {', '.join(BATCHABLE)}"
+        )
+    return tuple(name for name in BATCHABLE if name in found)
+
+
+def find_device(name: DeviceName) -> jax.Device:
+    """Return a device of a kind, for ``auto`` the best there is; ValueError if JAX has none."""
+    try:
+        return jax.devices(None if name == "auto" else name)[0]
+    except (RuntimeError, AssertionError) as error:
+        asked = os.environ.get("JAX_PLATFORMS")
+        unset = f", unset JAX_PLATFORMS={asked}" if asked else ""
+        raise ValueError(
+            f"device={name!r} is not there: {str(error) or 'JAX found none'}; choose auto or cpu"
+            f"{unset}, or install JAX for a GPU with pip install 'miiii-core[gpu]'"
+        ) from error
+
+
+def estimate_memory(config: Config, runs: int = 1) -> int:
+    """Return the bytes that a process needs at its peak to train, a little generously.
+
+    Counted are the activations of a step on the training inputs, or of an evaluation on all,
+    whichever is more; the weights, their gradient, copies and moments; what the filter keeps.
+    """
+    p, model, optim = config.task.p, config.model, config.optim
+    moduli = (p,) if config.task.name == "nanda" else primes_below(p)
+    classes = 2 * len(moduli) if config.task.name == "divisible" else sum(moduli)
+    weights = model.d_model * (p + 4 + 4 * model.d_model + 2 * model.d_mlp + classes)
+    kept = {"ema": 1, "ma": optim.grokfast_window, "none": 0}[optim.grokfast]
+    width = 4 * classes + 4 * model.d_mlp + 16 * model.d_model + 6 * p
+    numbers = max(2 * config.task.n_train, p**2) * width + weights * (8 + kept)
+    return OVERHEAD + weight_type(model).itemsize * numbers * runs
+
+
+def available_memory(device: jax.Device) -> int:
+    """Return the bytes that a device can hold: its own limit, or that of machine or container."""
+    stats = device.memory_stats() if device.platform != "cpu" else None
+    if stats and "bytes_limit" in stats:
+        return int(stats["bytes_limit"])
+    physical = sys.maxsize  # not told on Windows
+    if hasattr(os, "sysconf"):
+        physical = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    texts = [path.read_text().strip() for path in map(Path, CONTAINER_LIMITS) if path.is_file()]
+    return min([physical, *(int(text) for text in texts if text.isdigit())])
 
 
 class _Batch:

@@ -56,7 +56,8 @@ class Commands(click.Group):
         except Exception as error:
             from jax.errors import JaxRuntimeError
 
-            from .runs import RunError, find_device
+            from .batch import find_device
+            from .runs import RunError
 
             known = (RunError, OSError, FloatingPointError, MemoryError, JaxRuntimeError)
             if isinstance(error, known):

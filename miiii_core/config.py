@@ -5,7 +5,7 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
@@ -277,22 +277,6 @@ def differences(config: Config, usual: Config) -> list[tuple[str, Any, Any]]:
     """List the fields in which two configurations differ, as (name, own value, usual value)."""
     mine, theirs = config.values, usual.values
     return [(field, mine[field], theirs[field]) for field in mine if mine[field] != theirs[field]]
-
-
-def batch_fields(configs: Sequence[Config]) -> tuple[str, ...]:
-    """Return the fields in which runs that train as one program differ, as in `BATCHABLE`.
-
-    ValueError if there are no runs, or for a field that is not among these.
-    """
-    if not configs:
-        raise ValueError("got no configurations; a batch takes at least one")
-    found = {name for other in configs for name, _, _ in differences(other, configs[0])}
-    if fixed := sorted(found - set(BATCHABLE)):
-        raise ValueError(
-            f"runs of a batch differ in {', '.join(fixed)}; give each of these one value, as they "
-            f"may differ only in {', '.join(BATCHABLE)}"
-        )
-    return tuple(name for name in BATCHABLE if name in found)
 
 
 def describe(kind: Any) -> str:

@@ -12,30 +12,25 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import jax
 from tqdm import tqdm
 
-from . import files
+from . import batch, files
 from . import train as training
-from .batch import News, fit_many
-from .config import Config, Precision, batch_fields
+from .config import Config, Precision
 from .files import RunError, held
-from .model import numerics, weight_type
+from .model import numerics
 from .optim import optimiser
 from .presets import PRESETS, nearest_preset, train_command
 from .probes import metric_axes
 from .stored import Recorder, Run, first_info, load, load_state, provenance, verify
-from .tasks import primes_below
 from .train import TrainingDiverged, TrainState
 
 SAVE_SECONDS = 20.0  # least time between two saves of the state
 LARGE_P = 100  # from this p on a training can take hours, and is never started unasked
-OVERHEAD = 700_000_000  # bytes of Python, JAX and its compiler; measured on a CPU: 610 MB
-CONTAINER_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 STOPPING = [getattr(signal, n) for n in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, n)]
-DeviceName = Literal["auto", "cpu", "gpu"]
 
 
 class Interrupted(KeyboardInterrupt):
@@ -45,7 +40,7 @@ class Interrupted(KeyboardInterrupt):
 
 
 def train(
-    config: Config, folder: Path | str, *, device: DeviceName = "auto", progress: bool = True
+    config: Config, folder: Path | str, *, device: batch.DeviceName = "auto", progress: bool = True
 ) -> Run:
     """Train a run into a new or empty folder; a bar shows accuracies, speed and time left.
 
@@ -60,7 +55,7 @@ def train(
 
 
 def train_many(
-    configs: Mapping[Path, Config], *, device: DeviceName = "auto", progress: bool = True
+    configs: Mapping[Path, Config], *, device: batch.DeviceName = "auto", progress: bool = True
 ) -> list[Run]:
     """Train new runs at once as one program, spread over all devices of a kind.
 
@@ -69,22 +64,22 @@ def train_many(
     diverges has that status and its last good state, and raises nothing; all other errors are
     those of `train`.
     """
-    targets = jax.devices(find_device(device).platform)
-    batch_fields(list(configs.values()))
+    targets = jax.devices(batch.find_device(device).platform)
+    batch.batch_fields(list(configs.values()))
     with ExitStack() as locks:
         for folder in configs:
             locks.enter_context(held(folder))
         return _start(configs, targets, progress)
 
 
-def resume(folder: Path | str, *, device: DeviceName = "auto", progress: bool = True) -> Run:
+def resume(folder: Path | str, *, device: batch.DeviceName = "auto", progress: bool = True) -> Run:
     """Go on with a run that was interrupted or killed; the result is the uninterrupted one's.
 
     Raises what `train` raises, and `RunError` if there is no run or none that can go on.
     """
     load(folder)  # before a lock is put beside a folder that holds no run
     with held(Path(folder)):
-        return _go_on(load(folder), find_device(device), progress)
+        return _go_on(load(folder), batch.find_device(device), progress)
 
 
 def cached(which: str | int | Path | Config, *, progress: bool = True, **overrides: Any) -> Run:
@@ -129,9 +124,9 @@ def cached(which: str | int | Path | Config, *, progress: bool = True, **overrid
             beside.parent.mkdir(exist_ok=True)
             print(f"{why}; moved to {folder.rename(beside)}, and trained anew", file=sys.stderr)
         if not folder.exists():
-            return _start({folder: config}, [find_device("auto")], progress)[0]
+            return _start({folder: config}, [batch.find_device("auto")], progress)[0]
         run = load(folder)
-        return run if run.finished else _go_on(run, find_device("auto"), progress)
+        return run if run.finished else _go_on(run, batch.find_device("auto"), progress)
 
 
 def cache_folder(config: Config) -> Path:
@@ -158,35 +153,6 @@ def shipped_runs() -> list[Run]:
     return [load(path.parent) for path in sorted(root.glob("[!.]*/run.json"))] if root else []
 
 
-def find_device(name: DeviceName) -> jax.Device:
-    """Return a device of a kind, for ``auto`` the best there is; ValueError if JAX has none."""
-    try:
-        return jax.devices(None if name == "auto" else name)[0]
-    except (RuntimeError, AssertionError) as error:
-        asked = os.environ.get("JAX_PLATFORMS")
-        unset = f", unset JAX_PLATFORMS={asked}" if asked else ""
-        raise ValueError(
-            f"device={name!r} is not there: {str(error) or 'JAX found none'}; choose auto or cpu"
-            f"{unset}, or install JAX for a GPU with pip install 'miiii-core[gpu]'"
-        ) from error
-
-
-def estimate_memory(config: Config, runs: int = 1) -> int:
-    """Return the bytes that a process needs at its peak to train, a little generously.
-
-    Counted are the activations of a step on the training inputs, or of an evaluation on all,
-    whichever is more; the weights, their gradient, copies and moments; what the filter keeps.
-    """
-    p, model, optim = config.task.p, config.model, config.optim
-    moduli = (p,) if config.task.name == "nanda" else primes_below(p)
-    classes = 2 * len(moduli) if config.task.name == "divisible" else sum(moduli)
-    weights = model.d_model * (p + 4 + 4 * model.d_model + 2 * model.d_mlp + classes)
-    kept = {"ema": 1, "ma": optim.grokfast_window, "none": 0}[optim.grokfast]
-    width = 4 * classes + 4 * model.d_mlp + 16 * model.d_model + 6 * p
-    numbers = max(2 * config.task.n_train, p**2) * width + weights * (8 + kept)
-    return OVERHEAD + weight_type(model).itemsize * numbers * runs
-
-
 def _start(configs: Mapping[Path, Config], devices: list[jax.Device], progress: bool) -> list[Run]:
     """Train new runs, a single one by the program that `resume` goes on with."""
     every = list(configs.values())
@@ -201,7 +167,7 @@ def _start(configs: Mapping[Path, Config], devices: list[jax.Device], progress: 
     _make_room(configs, devices)
     recorders = [Recorder(*own, first_info(own[1], devices[0])) for own in configs.items()]
     with jax.default_device(devices[0]), numerics(every[0].model):
-        news = _alone(every[0]) if len(every) == 1 else fit_many(every, devices=devices)
+        news = _alone(every[0]) if len(every) == 1 else batch.fit_many(every, devices=devices)
         _record(recorders, news, progress)
     return [load(folder) for folder in configs]
 
@@ -232,7 +198,7 @@ def _go_on(run: Run, device: jax.Device, progress: bool) -> Run:
 def _make_room(configs: Mapping[Path, Config], devices: Sequence[jax.Device]) -> None:
     """Refuse what does not fit into memory, or a folder that takes no files."""
     config, at_once = next(iter(configs.values())), -(-len(configs) // len(devices))
-    need, there = estimate_memory(config, at_once), _available_memory(devices[0])
+    need, there = batch.estimate_memory(config, at_once), batch.available_memory(devices[0])
     if need > there:
         raise ValueError(
             f"{at_once} at p={config.task.p} and d_model={config.model.d_model} needs about "
@@ -243,7 +209,7 @@ def _make_room(configs: Mapping[Path, Config], devices: Sequence[jax.Device]) ->
         files.make_folder(folder)
 
 
-def _alone(config: Config, state: TrainState | None = None) -> Iterator[News]:
+def _alone(config: Config, state: TrainState | None = None) -> Iterator[batch.News]:
     """Train one run, from its first state if none is given, as a batch of one."""
     task = training.task_of(config)
     try:
@@ -253,7 +219,7 @@ def _alone(config: Config, state: TrainState | None = None) -> Iterator[News]:
         yield {0: error}
 
 
-def _record(recorders: Sequence[Recorder], news: Iterable[News], progress: bool) -> None:
+def _record(recorders: Sequence[Recorder], news: Iterable[batch.News], progress: bool) -> None:
     """Train runs to their ends, saving on the way; raises what `train` raises."""
     first, many = recorders[0], len(recorders) > 1
     where = first.folder.parent if many else first.folder
@@ -373,15 +339,3 @@ def _unusable(folder: Path) -> str:
         return str(error)
     found, ours = run.info["training_version"], training.TRAINING_VERSION
     return "" if found == ours else f"{folder} is of training version {found}, and this code {ours}"
-
-
-def _available_memory(device: jax.Device) -> int:
-    """Bytes that a device can hold: its own limit, or that of the machine or container."""
-    stats = device.memory_stats() if device.platform != "cpu" else None
-    if stats and "bytes_limit" in stats:
-        return int(stats["bytes_limit"])
-    physical = sys.maxsize  # not told on Windows
-    if hasattr(os, "sysconf"):
-        physical = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    texts = [path.read_text().strip() for path in map(Path, CONTAINER_LIMITS) if path.is_file()]
-    return min([physical, *(int(text) for text in texts if text.isdigit())])

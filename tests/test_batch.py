@@ -12,8 +12,8 @@ import pytest
 from counting import compilations
 
 from miiii_core import train
-from miiii_core.batch import fit_many
-from miiii_core.config import BATCHABLE, Config, batch_fields
+from miiii_core.batch import batch_fields, fit_many
+from miiii_core.config import BATCHABLE, Config
 from miiii_core.model import numerics
 from miiii_core.train import TrainingDiverged
 
@@ -137,7 +137,7 @@ FOUR = """
 import json
 import jax
 from miiii_core import batch
-from miiii_core.config import batch_fields
+from miiii_core.batch import batch_fields
 from test_batch import TINY
 
 configs = [TINY.replace(seed=s, grokfast_lambda=s / 4, epochs=9) for s in range(6)]

@@ -12,7 +12,7 @@ import jax
 import pytest
 from tiny import OTHER
 
-from miiii_core import cli, runs, stored
+from miiii_core import batch, cli, runs, stored
 from miiii_core.config import Config
 from miiii_core.presets import PRESETS, train_command
 from miiii_core.runs import Interrupted, RunError
@@ -257,7 +257,7 @@ def test_a_run_is_shown(command, tiny_run):
 
 
 def test_a_run_killed_before_its_first_save_is_listed_and_shown(command, tmp_path, tiny_run):
-    first = stored.first_info(tiny_run.config, runs.find_device("cpu"))
+    first = stored.first_info(tiny_run.config, batch.find_device("cpu"))
     (tmp_path / "run").mkdir()
     stored.Recorder(tmp_path / "run", tiny_run.config, first)
     code, out, _ = command("runs", "--root", tmp_path, "--verify")

@@ -18,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny import TINY, assert_same_run
 
-from miiii_core import files, runs, stored
+from miiii_core import batch, files, runs, stored
 from miiii_core.model import WEIGHT_NAMES
 from miiii_core.presets import preset
 from miiii_core.probes import metric_axes
@@ -93,7 +93,7 @@ def nothing_is_trained(monkeypatch):
 
     for name in ("fit", "initial_state", "task_of"):
         monkeypatch.setattr(runs.training, name, fail)
-    monkeypatch.setattr(runs, "fit_many", fail)
+    monkeypatch.setattr(runs.batch, "fit_many", fail)
 
 
 def train(folder, config=TINY, **options):
@@ -316,15 +316,15 @@ def test_too_little_memory_is_found_first(tmp_path, nothing_is_trained):
 
 def test_memory_is_what_machine_or_container_allows(tmp_path, monkeypatch):
     cpu, physical = (
-        runs.find_device("cpu"),
+        batch.find_device("cpu"),
         os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"),
     )
-    monkeypatch.setattr(runs, "CONTAINER_LIMITS", (str(tmp_path / "max"), str(tmp_path / "gone")))
+    monkeypatch.setattr(batch, "CONTAINER_LIMITS", (str(tmp_path / "max"), str(tmp_path / "gone")))
     for text, allowed in {"max\n": physical, "1000000\n": 10**6, f"{10**18}": physical}.items():
         (tmp_path / "max").write_text(text)
-        assert runs._available_memory(cpu) == allowed
+        assert batch.available_memory(cpu) == allowed
     monkeypatch.delattr("os.sysconf")  # as on Windows: what the system does not tell, it allows
-    assert runs._available_memory(cpu) == 10**18
+    assert batch.available_memory(cpu) == 10**18
 
 
 MEASURE = """
@@ -348,17 +348,17 @@ def test_the_estimate_of_memory_covers_the_measured_peak():
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     estimate, double = (
-        runs.estimate_memory(c) for c in (config, config.replace(precision="float64"))
+        batch.estimate_memory(c) for c in (config, config.replace(precision="float64"))
     )
     assert int(done.stdout) < estimate < 3 * int(done.stdout)
-    assert double - runs.OVERHEAD == 2 * (estimate - runs.OVERHEAD)
+    assert double - batch.OVERHEAD == 2 * (estimate - batch.OVERHEAD)
 
 
 def test_an_absent_gpu_is_named_with_what_there_is():
-    assert runs.find_device("auto") == jax.devices()[0]
+    assert batch.find_device("auto") == jax.devices()[0]
     if jax.devices()[0].platform == "cpu":
         with pytest.raises(ValueError, match=r"device='gpu' .*cpu.*choose auto or cpu.*\[gpu\]"):
-            runs.find_device("gpu")
+            batch.find_device("gpu")
 
 
 # Stopped and gone on with
