@@ -66,15 +66,15 @@ def curve_of(row: Row) -> Curve:
     return Curve(np.array(epochs, int), np.array(accuracy, float))
 
 
-def curves_of(run: Run) -> dict[int, Curve]:
-    """Return the curves of a run and of those that differ from it in the seed alone, by seed."""
-
-    def parse(row: Row) -> tuple[Config, Curve]:
-        return config_of(row), Curve(np.array(row["epochs"]), np.array(row["accuracy"]))
-
-    found, first = read_results("curves.jsonl", parse), run.config.train.seed
-    alike = {own.train.seed: c for own, c in found if own.replace(seed=first) == run.config}
-    return alike | {first: Curve.of(run)}
+def curves_of(run: Run, **changes: Any) -> dict[int, Curve]:
+    """Return the known curves of a run's settings, or of these with changes, by seed."""
+    first, wanted = run.config.train.seed, run.config.replace(**changes)
+    found = read_results(
+        "curves.jsonl",
+        lambda row: (config_of(row), Curve(*(np.array(row[name]) for name in Curve._fields))),
+    )
+    alike = {own.train.seed: c for own, c in found if own.replace(seed=first) == wanted}
+    return alike if changes else alike | {first: Curve.of(run)}
 
 
 def stored_neighbours(config: Config) -> dict[tuple[str, Any], list[Curve]]:

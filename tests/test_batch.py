@@ -78,7 +78,7 @@ ROUNDED = {"precision": "bfloat16", "grokfast_start": "first", "name": "basis"}
 COMMON = [
     ({"precision": "float64", "probes": Config().train.probes, "epochs": 3}, 1e-12),
     (FAST | WINDOW, 1e-5),
-    pytest.param(ROUNDED, 2**-8, marks=pytest.mark.thorough),
+    (ROUNDED, 2**-8),
 ]
 
 
@@ -94,6 +94,7 @@ class TestEachRunIsTheOneAlone:
         lost = [isinstance(now, TrainingDiverged) for now in together[3]]
         assert lost == [False] * (len(lost) - 1) + [True], "it is said once"
 
+    @pytest.mark.thorough
     @pytest.mark.parametrize("changes, rtol", COMMON)
     def test_whatever_they_have_in_common(self, changes, rtol):
         base = TINY.replace(**changes)
@@ -157,6 +158,7 @@ print(json.dumps([places, losses(devices[:1]), losses(devices)]))
 """
 
 
+@pytest.mark.thorough
 def test_over_four_devices_the_numbers_are_those_of_one():
     flags = "--xla_force_host_platform_device_count=4"
     paths = os.pathsep.join([str(ROOT), str(ROOT / "tests")])

@@ -302,6 +302,7 @@ BARE = {
 }
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("changes", "reasons"),
     [

@@ -184,6 +184,9 @@ class TestStored:
             assert curve.epochs[-1] == run.epoch and curve.reached(0.9) < NEVER
         assert curves[0].reached(2.0) == NEVER
         assert list(results.curves_of(runs.cached("nanda-small"))) == [0]
+        assert sorted(results.curves_of(run, grokfast="none")) == [1, 2, 3]
+        assert results.curves_of(runs.cached("miiii-fast"), dropout=0.0)[0].reached(0.9) == NEVER
+        assert results.curves_of(run, dropout=0.7) == {}
 
 
 def listed(name="miiii-small", **changes):

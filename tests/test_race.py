@@ -127,6 +127,7 @@ def test_the_books_race_is_whole_so_that_its_page_trains_nothing(monkeypatch):
     assert found[0].entrant == "Muon"  # as the page says
 
 
+@pytest.mark.thorough
 def test_an_entrant_of_three_lines_from_outside_is_in_the_table(command, tmp_path, monkeypatch):
     (tmp_path / "my_rules.py").write_text(
         "import optax\n"

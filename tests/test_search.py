@@ -34,6 +34,7 @@ def loss_of(trial):
     return trial.user_attrs["scores"][0]
 
 
+@pytest.mark.thorough
 def test_trials_have_the_validation_losses_of_their_configurations(storage):
     study = searched(storage, 4)
     found = search.results(study)
