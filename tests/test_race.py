@@ -71,6 +71,7 @@ def test_an_outcome_is_read_off_the_curve(monkeypatch):
     assert found.lost == pytest.approx(10 * 1.0 + 10 * 0.4 + 10 * 0.05)
 
 
+@pytest.mark.thorough
 def test_one_that_diverges_has_lost_every_epoch():
     found = race.run(COURSE.replace(learning_rate=1e30))
     assert found.lost == COURSE.train.epochs and set(found.reached) == {NEVER}

@@ -102,6 +102,7 @@ def test_trials_behind_the_median_of_their_elders_are_pruned(storage, monkeypatc
     assert np.median(list(map(loss_of, pruned))) > np.median(list(map(loss_of, complete)))
 
 
+@pytest.mark.thorough
 def test_a_trial_that_diverges_is_last_and_stops_nothing(storage):
     study = searched(storage, 6, space={"learning_rate": (1e30, 1e-2)})
     assert len(search.finished(study)) == 6

@@ -51,6 +51,7 @@ def test_the_site_is_whole_and_built_once_and_offers_sources(root, monkeypatch):
         make(root)
 
 
+@pytest.mark.thorough
 def test_where_the_address_is_known_there_are_buttons(root, monkeypatch):
     monkeypatch.setenv("MIIII_REPOSITORY", "ada/engine")
     (root / "notebooks").mkdir()

@@ -208,6 +208,7 @@ class TestFit:
         assert list(fitted(config, resumed.state)) == []
 
 
+@pytest.mark.thorough
 def test_weights_masks_and_data_are_the_same_in_each_precision_and_losses_full():
     ended = {}
     for precision in ("float32", "bfloat16", "float64"):
