@@ -115,8 +115,8 @@ class Transformer(eqx.Module):
             shape, fan_in = shapes_and_fans[name]
             if config.init == "nanda":
                 fan_in = 2 * (n_classes if name == "W_U" else d)
-            # Drawn in float32 for any precision, so that all start from the same weights; and as
-            # many for each, which one compiled program does, as the first are the same then.
+            # Drawn in float32 for any precision, so that all start from the same weights. A draw
+            # depends on its key and place alone: one length for all needs one compiled program.
             drawn = jax.random.normal(subkey, (largest,), jnp.float32)[: math.prod(shape)]
             weight = drawn.reshape(shape) * (2 / fan_in) ** 0.5
             setattr(self, name, weight.astype(weight_type(config)))
