@@ -16,16 +16,16 @@ from contextlib import suppress
 from functools import partial
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
+from typing import Any, Literal, get_args, get_origin
 
 import click
 from tabulate import tabulate
 
+from . import runs, stored
 from .config import BATCHABLE, Config, field_type, fields
+from .files import RunError
 from .presets import PRESETS, nearest_preset, preset
-
-if TYPE_CHECKING:
-    from .runs import Run, RunError
+from .stored import Run
 
 COLUMNS = ("run", "task", "p", "status", "epoch", "validation", "worst", "seconds", "device")
 FOLDER = click.Path(path_type=Path)
@@ -57,7 +57,6 @@ class Commands(click.Group):
             from jax.errors import JaxRuntimeError
 
             from .batch import find_device
-            from .runs import RunError
 
             known = (RunError, OSError, FloatingPointError, MemoryError, JaxRuntimeError)
             if isinstance(error, known):
@@ -167,8 +166,6 @@ def train(base: str, out: Path | None, device: Any, quiet: bool, **given: Any) -
     values, such as --seed 0,1,2, every combination is trained, each into a folder below --out.
     Ctrl-C saves, and `miiii resume` goes on.
     """
-    from . import runs
-
     changes = {name: value for name, value in given.items() if value is not None}
     found = {}
     for name, config in _combinations(preset(base), changes):
@@ -186,8 +183,6 @@ def train(base: str, out: Path | None, device: Any, quiet: bool, **given: Any) -
 @quiet_option
 def resume(folder: Path, device: Any, quiet: bool) -> None:
     """Go on with a run that was stopped or killed."""
-    from . import runs
-
     run = runs.resume(folder, device=device, progress=not quiet)
     if not quiet:
         click.echo(run_page(run))
@@ -202,8 +197,6 @@ def resume(folder: Path, device: Any, quiet: bool) -> None:
 @click.pass_context
 def list_runs(ctx: click.Context, root: Path | None, verify: bool) -> None:
     """List the runs in a folder of runs, or the book's and those shipped with it."""
-    from . import runs, stored
-
     whole = True
     for place in filter(None, [root] if root else [runs.runs_root(), runs.shipped_root()]):
         found = list(stored.find_runs(place, verified=verify))
@@ -216,8 +209,6 @@ def list_runs(ctx: click.Context, root: Path | None, verify: bool) -> None:
 @click.argument("folder", metavar="RUN", type=FOLDER)
 def show(folder: Path) -> None:
     """Say what a run was, and what it learned when."""
-    from . import runs
-
     click.echo(run_page(runs.load(folder)))
 
 
@@ -238,7 +229,7 @@ def _combinations(base: Config, changes: dict[str, Any]) -> Iterator[tuple[str, 
 # Runs in words
 
 
-def runs_table(found: Sequence["Run | RunError"]) -> str:
+def runs_table(found: Sequence[Run | RunError]) -> str:
     """Return a line for each run; validation and worst are the mean and least last accuracy."""
     rows, damaged = [COLUMNS], []
     for run in found:
@@ -253,7 +244,7 @@ def runs_table(found: Sequence["Run | RunError"]) -> str:
     return "\n".join([columns(rows), *damaged])
 
 
-def run_page(run: "Run") -> str:
+def run_page(run: Run) -> str:
     """Say what a run is and, task by task, what it has learned and when."""
     from .losses import MASTERED, NEVER, first_epoch
 

@@ -15,6 +15,7 @@ import numpy as np
 BATCHABLE = (
     "seed", "learning_rate", "weight_decay", "grokfast_lambda", "grokfast_alpha", "dropout",
 )  # fmt: skip
+SPLITS = ("train", "validation", "test")
 LARGEST_P = 46337  # the largest prime whose square, the number of inputs, fits an int32
 TaskName = Literal["miiii", "nanda", "basis", "masked", "divisible"]
 Shuffle = Literal["joint", "per-task"]

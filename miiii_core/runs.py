@@ -1,7 +1,10 @@
 """Runs: train one into a folder, or several at once, resume it, or get it from the cache.
 
-What a run is once it is read, and what lies in its folder, is told in `stored`.
+What a run is once it is read, and what lies in its folder, is told in `stored`. Neither imports
+JAX before something is computed, so that runs are found and listed at once.
 """
+
+from __future__ import annotations
 
 import os
 import shlex
@@ -12,21 +15,25 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
-import jax
 from tqdm import tqdm
 
-from . import batch, files
-from . import train as training
+from . import OnFirstUse, files
 from .config import Config, Precision
 from .files import RunError, held
-from .model import numerics
-from .optim import optimiser
 from .presets import PRESETS, nearest_preset, train_command
-from .probes import metric_axes
 from .stored import Recorder, Run, first_info, load, load_state, provenance, verify
-from .train import TrainingDiverged, TrainState
+
+if TYPE_CHECKING:
+    import jax
+
+    from . import batch, optim, probes
+    from . import model as network
+    from . import train as training
+else:
+    jax, network, training = map(OnFirstUse, ("jax", ".model", ".train"))
+    batch, optim, probes = map(OnFirstUse, (".batch", ".optim", ".probes"))
 
 SAVE_SECONDS = 20.0  # least time between two saves of the state
 LARGE_P = 100  # from this p on a training can take hours, and is never started unasked
@@ -163,10 +170,10 @@ def _start(configs: Mapping[Path, Config], devices: list[jax.Device], progress: 
                 if not load(folder).finished:
                     advice += f", or go on with the run in it: {_resume_command(folder)}"
             raise RunError(f"{folder} is not empty, and nothing there is overwritten; {advice}")
-        optimiser(configs[folder].optim, 1)  # an update rule that is not there is told before
+        optim.optimiser(configs[folder].optim, 1)  # an update rule that is not there is told before
     _make_room(configs, devices)
     recorders = [Recorder(*own, first_info(own[1], devices[0])) for own in configs.items()]
-    with jax.default_device(devices[0]), numerics(every[0].model):
+    with jax.default_device(devices[0]), network.numerics(every[0].model):
         news = _alone(every[0]) if len(every) == 1 else batch.fit_many(every, devices=devices)
         _record(recorders, news, progress)
     return [load(folder) for folder in configs]
@@ -182,11 +189,11 @@ def _go_on(run: Run, device: jax.Device, progress: bool) -> Run:
         end = "its end may not be that of an uninterrupted run"
         print(f"{text} {training.TRAINING_VERSION}: {end}", file=sys.stderr)
     _make_room({run.folder: config}, [device])
-    with jax.default_device(device), numerics(config.model):
+    with jax.default_device(device), network.numerics(config.model):
         state = load_state(run)
         epoch = int(state.epoch)
         before = run.metrics.until(epoch) if epoch else None
-        if before and (other := set(before) ^ set(metric_axes(config))):
+        if before and (other := set(before) ^ set(probes.metric_axes(config))):
             text = f"{run.folder} was begun by code that does not record the same"
             raise RunError(f"{text}: {', '.join(sorted(other))}; train it anew elsewhere")
         sessions = {"sessions": [*run.info["sessions"], provenance(device, epoch)]}
@@ -209,13 +216,13 @@ def _make_room(configs: Mapping[Path, Config], devices: Sequence[jax.Device]) ->
         files.make_folder(folder)
 
 
-def _alone(config: Config, state: TrainState | None = None) -> Iterator[batch.News]:
+def _alone(config: Config, state: training.TrainState | None = None) -> Iterator[batch.News]:
     """Train one run, from its first state if none is given, as a batch of one."""
     task = training.task_of(config)
     try:
         for now in training.fit(config, task, state or training.initial_state(config, task)):
             yield {0: now}
-    except TrainingDiverged as error:
+    except training.TrainingDiverged as error:
         yield {0: error}
 
 
@@ -253,7 +260,7 @@ def _record(recorders: Sequence[Recorder], news: Iterable[batch.News], progress:
     if first.diverged and not many:
         kept_there = f"the state of epoch {first.info['epoch']} is kept in {where}"
         advice = "Try a smaller learning_rate or a larger eps"
-        raise TrainingDiverged(f"{first.diverged}; {kept_there}. {advice}")
+        raise training.TrainingDiverged(f"{first.diverged}; {kept_there}. {advice}")
 
 
 class _Screen:

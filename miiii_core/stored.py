@@ -14,6 +14,8 @@ A save writes metrics, then the state, then ``run.json``. A process that is kill
 leaves a state that knows its own epoch, and perhaps rows beyond it, which are recorded anew.
 """
 
+from __future__ import annotations
+
 import hashlib
 import io
 import json
@@ -28,23 +30,27 @@ from datetime import UTC, datetime
 from functools import cache, cached_property
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import equinox as eqx
-import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from . import files
-from . import train as training
-from .config import Config
+from . import OnFirstUse, files
+from .config import SPLITS, Config
 from .files import RunError
-from .losses import GENERALISED, first_epoch
-from .model import WEIGHT_NAMES, Activations, Transformer, numerics
-from .probes import metric_axes
-from .tasks import SPLITS, Task
-from .train import Progress, TrainingDiverged, TrainState
+
+if TYPE_CHECKING:
+    import equinox as eqx
+    import jax
+    import jax.numpy as jnp
+
+    from . import losses, probes, tasks
+    from . import model as network
+    from . import train as training
+else:
+    eqx, jax, jnp = map(OnFirstUse, ("equinox", "jax", "jax.numpy"))
+    losses, probes, tasks = map(OnFirstUse, (".losses", ".probes", ".tasks"))
+    network, training = OnFirstUse(".model"), OnFirstUse(".train")
 
 FORMAT = 3
 SNAPSHOT = "snapshots/{:08d}.npz"
@@ -72,7 +78,7 @@ class Metrics(dict[str, np.ndarray]):
             raise ValueError(f"split={split!r} is none of {', '.join(SPLITS)}")
         return self[name][:, SPLITS.index(split)]
 
-    def until(self, epoch: int) -> "Metrics":
+    def until(self, epoch: int) -> Metrics:
         """Return only what was recorded up to an epoch."""
         early = {n: a[self[self.axes[n][0]] <= epoch] for n, a in self.items()}
         return Metrics(early, self.axes)
@@ -97,7 +103,7 @@ class Run:
         return int(self.info["epoch"])
 
     @cached_property
-    def task(self) -> Task:
+    def task(self) -> tasks.Task:
         """The data, split as in training; `RunError` if this version of JAX draws another split."""
         task = training.task_of(self.config)
         if self.info.get("data", found := _data_digest(task)) != found:
@@ -118,11 +124,11 @@ class Run:
         return Metrics(arrays, self.info["axes"])
 
     @cached_property
-    def model(self) -> Transformer:
+    def model(self) -> network.Transformer:
         """The trained weights; of an unfinished run, those of its last save."""
         return self._weights("weights.npz") if self.finished else load_state(self).model
 
-    def activations(self) -> Activations:
+    def activations(self) -> network.Activations:
         """Compute what the trained model does with every input; 0.3 GB at the paper's size."""
         return self.model.activations(jnp.asarray(self.task.digits))
 
@@ -133,29 +139,33 @@ class Run:
         names = self.info["files"] if self.finished else _snapshots(self.folder)
         return tuple(sorted(end | {int(Path(n).stem) for n in names if n.startswith("snapshots")}))
 
-    def snapshot(self, epoch: int) -> Transformer:
+    def snapshot(self, epoch: int) -> network.Transformer:
         """Return the weights as they were at one of `snapshot_epochs`; `RunError` at others."""
         if epoch not in self.snapshot_epochs:
             raise RunError(f"no snapshot of epoch {epoch}; there are {self.snapshot_epochs}")
         return self.model if epoch == self.epoch else self._weights(SNAPSHOT.format(epoch))
 
-    def learned_at(self, level: float = GENERALISED) -> Float[np.ndarray, " tasks"]:
-        """Return the epoch at which each task's validation accuracy reached a level, or `NEVER`."""
+    def learned_at(self, level: float | None = None) -> Float[np.ndarray, " tasks"]:
+        """Return the epoch at which each task's validation accuracy reached a level, or `NEVER`.
+
+        Without a level it is `losses.GENERALISED`.
+        """
+        level = losses.GENERALISED if level is None else level
         epochs, accuracy = self.metrics["epoch"], self.metrics.split("accuracy", "validation")
-        return np.array([first_epoch(epochs, task, level) for task in accuracy.T])
+        return np.array([losses.first_epoch(epochs, task, level) for task in accuracy.T])
 
     def _arrays(self, name: str) -> dict[str, np.ndarray]:
         return files.load_arrays(self.folder / name, self.info["files"].get(name))
 
-    def _weights(self, name: str) -> Transformer:
+    def _weights(self, name: str) -> network.Transformer:
         arrays, blank = self._arrays(name), _blank(self).model
-        for own in [own for own in WEIGHT_NAMES if f"{own}.scale" in arrays]:
+        for own in [own for own in network.WEIGHT_NAMES if f"{own}.scale" in arrays]:
             scale = arrays.pop(f"{own}.scale")[..., None]
             arrays[own] = arrays[own].astype(np.float32) * scale
-        shapes = {own: getattr(blank, own).shape for own in WEIGHT_NAMES}
+        shapes = {own: getattr(blank, own).shape for own in network.WEIGHT_NAMES}
         if (found := {own: array.shape for own, array in arrays.items()}) != shapes:
             raise RunError(f"{self.folder / name} has {found}, and its model is of {shapes}")
-        weights = [jnp.asarray(arrays[own], jnp.float32) for own in WEIGHT_NAMES]
+        weights = [jnp.asarray(arrays[own], jnp.float32) for own in network.WEIGHT_NAMES]
         return eqx.tree_at(lambda model: [getattr(model, own) for own in shapes], blank, weights)
 
 
@@ -202,10 +212,10 @@ def verify(run: Run) -> None:
         files.read_whole(run.folder / name, sha256)
 
 
-def load_state(run: Run) -> TrainState:
+def load_state(run: Run) -> training.TrainState:
     """Return the state that an unfinished run goes on from; `RunError` if that is not whole."""
     path = run.folder / "state.eqx"
-    with numerics(run.config.model):
+    with network.numerics(run.config.model):
         if run.epoch == 0 and not path.exists():
             return training.initial_state(run.config, run.task)
         try:
@@ -226,19 +236,20 @@ class Recorder:
     ) -> None:
         """Begin a ``run.json`` in a folder, after what was recorded before if a run goes on."""
         self.folder, self.config, self.info = folder, config, info
-        self.rows = {name: [before[name]] if before else [] for name in metric_axes(config)}
-        self.diverged: TrainingDiverged | None = None
+        self.rows = {name: [before[name]] if before else [] for name in probes.metric_axes(config)}
+        self.diverged: training.TrainingDiverged | None = None
         self.began = time.perf_counter() - info["wall_seconds"]
         (folder / "snapshots").mkdir(exist_ok=True)
         self.note(status="running")
 
-    def take(self, now: Progress | TrainingDiverged) -> Progress | None:
+    def take(self, now: training.Progress | training.TrainingDiverged) -> training.Progress | None:
         """Keep what is new, and the weights if a snapshot is due; None if the run diverged."""
         if self.diverged:
             return None
-        if isinstance(now, Progress) and not _finite(now):
-            now = TrainingDiverged(f"loss or weights stopped being finite at epoch {now.epoch}")
-        if isinstance(now, TrainingDiverged):
+        if isinstance(now, training.Progress) and not _finite(now):
+            text = f"loss or weights stopped being finite at epoch {now.epoch}"
+            now = training.TrainingDiverged(text)
+        if isinstance(now, training.TrainingDiverged):
             self.diverged = now
             self.note(status="diverged")
             return None
@@ -249,7 +260,7 @@ class Recorder:
                 _save_weights(self.folder / SNAPSHOT.format(now.epoch), now.state.model, np.float16)
         return now
 
-    def save(self, now: Progress, status: str) -> None:
+    def save(self, now: training.Progress, status: str) -> None:
         """Write everything, in the order that the module's docstring gives."""
         arrays = {name: np.concatenate(rows) for name, rows in self.rows.items()}
         files.save_arrays(self.folder / "metrics.npz", arrays, compress=True)
@@ -281,7 +292,8 @@ def first_info(config: Config, device: jax.Device) -> dict[str, Any]:
         "wall_seconds": 0.0, "digest": config.digest, "config": json.loads(config.to_json()),
         "data": _data_digest(training.task_of(config)),
         **{name: session[name] for name in ("training_version", "device", "started")},
-        "sessions": [session], "axes": metric_axes(config), "snapshots": "float16", "files": {},
+        "sessions": [session], "axes": probes.metric_axes(config), "snapshots": "float16",
+        "files": {},
     }  # fmt: skip
 
 
@@ -300,7 +312,7 @@ def provenance(device: jax.Device, epoch: int) -> dict[str, Any]:
     }
 
 
-def _finite(now: Progress) -> bool:
+def _finite(now: training.Progress) -> bool:
     """Whether a last step from a finite loss led to numbers that may be saved."""
     loss = [] if now.metrics is None else [now.metrics["loss"][0]]
     weights = now.state.model.weights.values()
@@ -314,7 +326,7 @@ def _checksum(content: Mapping[str, Any] | bytes) -> str:
     return hashlib.sha256(text).hexdigest()
 
 
-def _data_digest(task: Task) -> str:
+def _data_digest(task: tasks.Task) -> str:
     """Return a digest of the answers and of the split, which are drawn anew for each reading."""
     drawn = (task.targets, task.train, task.validation, task.test)
     return _checksum(b"".join(np.ascontiguousarray(each, np.int32).tobytes() for each in drawn))
@@ -325,7 +337,7 @@ def _snapshots(folder: Path) -> list[str]:
     return sorted(f"snapshots/{path.name}" for path in folder.glob("snapshots/[0-9]*.npz"))
 
 
-def _save_weights(path: Path, model: Transformer, dtype: type[np.floating]) -> None:
+def _save_weights(path: Path, model: network.Transformer, dtype: type[np.floating]) -> None:
     """Write the nine matrices by name, in single precision where half cannot hold them."""
     weights = {name: np.asarray(weight) for name, weight in model.weights.items()}
     largest = max(float(np.abs(weight).max()) for weight in weights.values())
@@ -333,7 +345,7 @@ def _save_weights(path: Path, model: Transformer, dtype: type[np.floating]) -> N
     files.save_arrays(path, {name: weight.astype(kind) for name, weight in weights.items()})
 
 
-def _save_state(path: Path, config: Config, state: TrainState) -> None:
+def _save_state(path: Path, config: Config, state: training.TrainState) -> None:
     """Write a line of JSON that tells whose state it is, then the leaves of the state."""
     leaves = io.BytesIO()
     eqx.tree_serialise_leaves(leaves, state)
@@ -341,7 +353,7 @@ def _save_state(path: Path, config: Config, state: TrainState) -> None:
     files.write_atomic(path, json.dumps(header).encode() + b"\n" + leaves.getvalue())
 
 
-def _blank(run: Run) -> TrainState:
+def _blank(run: Run) -> training.TrainState:
     """Shapes and types of a run's state, nothing computed."""
     return eqx.filter_eval_shape(training.initial_state, run.config, run.task)
 

@@ -9,8 +9,6 @@ from jaxtyping import Bool, Float, Int, PRNGKeyArray, Shaped
 
 from .config import TaskConfig, is_prime
 
-SPLITS = ("train", "validation", "test")
-
 
 def primes_below(p: int) -> tuple[int, ...]:
     """Return all primes below p, ascending."""

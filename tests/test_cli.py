@@ -116,18 +116,22 @@ def test_commands_of_other_packages_stand_beside_our_own(command, refused, added
     assert refused("more", "--fail") == (1, "miiii: nothing more\n")
 
 
-def test_help_and_version_do_not_load_jax():
+@pytest.mark.parametrize("typed, words", [
+    ("--help", "Commands:"), ("--version", "miiii, version "), ("runs --root {}", "finished"),
+])  # fmt: skip
+def test_what_computes_nothing_does_not_load_jax(typed, words, tiny_run):
     script = """
 import sys
 from miiii_core import cli
 try:
-    cli.main([sys.argv[1]])
+    cli.main(sys.argv[1:])
 finally:
-    assert not {'jax', 'matplotlib', 'papermill', 'optuna'} & set(sys.modules), 'slow'
+    heavy = {'jax', 'equinox', 'optax', 'matplotlib', 'IPython', 'papermill', 'optuna'}
+    assert not heavy & set(sys.modules), heavy & set(sys.modules)
 """
-    for option, words in {"--help": "Commands:", "--version": "miiii, version "}.items():
-        done = subprocess.run([sys.executable, "-c", script, option], capture_output=True)
-        assert done.returncode == 0 and words in done.stdout.decode(), done.stderr
+    arguments = typed.format(tiny_run.folder.parent).split()
+    done = subprocess.run([sys.executable, "-c", script, *arguments], capture_output=True)
+    assert done.returncode == 0 and words in done.stdout.decode(), done.stderr
 
 
 # Wrong input

@@ -18,7 +18,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny import TINY, assert_same_run
 
-from miiii_core import batch, files, runs, stored
+from miiii_core import batch, files, probes, runs, stored
+from miiii_core import train as training
 from miiii_core.model import WEIGHT_NAMES
 from miiii_core.presets import preset
 from miiii_core.probes import metric_axes
@@ -92,8 +93,8 @@ def nothing_is_trained(monkeypatch):
         raise AssertionError("training was set up")
 
     for name in ("fit", "initial_state", "task_of"):
-        monkeypatch.setattr(runs.training, name, fail)
-    monkeypatch.setattr(runs.batch, "fit_many", fail)
+        monkeypatch.setattr(training, name, fail)
+    monkeypatch.setattr(batch, "fit_many", fail)
 
 
 def train(folder, config=TINY, **options):
@@ -472,7 +473,7 @@ def stopped(tmp_path, stop):
 
 
 def test_going_on_with_other_code_is_said(stopped, capsys, monkeypatch, tiny_run):
-    monkeypatch.setattr(runs.training, "TRAINING_VERSION", 7)
+    monkeypatch.setattr(training, "TRAINING_VERSION", 7)
     run = resume(stopped)
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(f"{stopped} was begun by training version 1") and "version 7" in line
@@ -481,7 +482,7 @@ def test_going_on_with_other_code_is_said(stopped, capsys, monkeypatch, tiny_run
 
 def test_what_is_recorded_by_other_names_is_refused_and_untouched(stopped, monkeypatch):
     before = contents(stopped)
-    monkeypatch.setattr(runs, "metric_axes", lambda config: metric_axes(config) | {"new": ()})
+    monkeypatch.setattr(probes, "metric_axes", lambda config: metric_axes(config) | {"new": ()})
     with pytest.raises(RunError, match="does not record the same: new; train it anew"):
         resume(stopped)
     assert contents(stopped) == before
@@ -595,7 +596,7 @@ def test_cached_moves_what_will_not_do_aside_and_trains_anew(
     """What is damaged, and where no file is, what code of another version trained."""
     monkeypatch.setattr(runs, "_start", lambda *_: [tiny_run])
     if name is None:
-        monkeypatch.setattr(runs.training, "TRAINING_VERSION", 7)
+        monkeypatch.setattr(training, "TRAINING_VERSION", 7)
     else:
         (kept / name).write_bytes((kept / name).read_bytes()[:-30])
     before = contents(kept)
@@ -650,7 +651,7 @@ def test_cached_knows_no_other_names(root):
 def test_cached_prefers_the_shipped_run_whatever_code_trained_it(
     shelved, nothing_is_trained, monkeypatch
 ):
-    monkeypatch.setattr(runs.training, "TRAINING_VERSION", 7)
+    monkeypatch.setattr(training, "TRAINING_VERSION", 7)
     shutil.copytree(shelved, shelved.parent / "zebra")
     assert [run.folder.name for run in runs.shipped_runs()] == ["tiny", "zebra"]
     shutil.rmtree(shelved.parent / "zebra")
