@@ -2,8 +2,8 @@
 
 Exit codes: 0 done; 1 something failed (a damaged run, a full disk, a loss that diverged);
 2 what was typed is not accepted; 130 stopped with Ctrl-C, 143 and 129 by other signals. Commands
-of other packages come by the entry points ``miiii.commands``. JAX is imported inside commands, so
-that help is quick.
+of other packages come by the entry points ``miiii.commands``. JAX is imported once
+something is computed, so that help is quick.
 """
 
 import io
