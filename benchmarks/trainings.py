@@ -40,6 +40,10 @@ FORKS: tuple[dict[str, Any], ...] = (
     {"grokfast": "ma"}, {"grokfast": "none"}, {"init": "nanda"}, {"weight_decay": 1 / 3},
     {"train_fraction": 0.7}, {"precision": "bfloat16"},
 )  # fmt: skip
+FAST_FORKS: tuple[dict[str, Any], ...] = (
+    {"dropout": 0.0}, {"train_fraction": 0.3}, {"weight_decay": 0.0},
+    {"dropout": 0.0, "weight_decay": 0.0}, {"epochs": 8192}, {"epochs": 8192, "cooldown": 0.8},
+)  # fmt: skip
 
 
 class Group(NamedTuple):
@@ -67,6 +71,12 @@ def _neighbours(seed: int) -> list[Config]:
     return list(neighbours(center).values())
 
 
+def _curves(seed: int) -> list[Config]:
+    common = [preset(name) for name in ("miiii", "no-grokfast", "miiii-fast")]
+    several = common * (seed > 0) + [common[-1].replace(**fork) for fork in FAST_FORKS]
+    return [one.replace(seed=seed, precision="bfloat16") for one in several]
+
+
 GROUPS: dict[str, Group] = {
     "bases": Group("when each task is learned in other bases", _bases, until_learned=True),
     "renamed": Group(
@@ -82,6 +92,7 @@ GROUPS: dict[str, Group] = {
     ),
     "forks": Group("what a reading of the paper costs, at p = 41", _forks),
     "neighbours": Group("one step from the paper's settings", _neighbours),
+    "curves": Group("other seeds at p = 113, and what the fast recipe can do without", _curves),
 }  # fmt: skip
 
 
@@ -175,7 +186,7 @@ def row(
     """The line that a training becomes, of accuracies (split, task) by epoch.
 
     A point of the curve is the epoch, mean accuracies in training and validation, and the least
-    in validation with its modulus.
+    in validation with its modulus; then the validation accuracy of each task at the end.
     """
     curve = []
     for epoch, (trained, validation, *_) in records.items():
@@ -188,6 +199,7 @@ def row(
         "learned": learned_at(records),
         "last": curve[-1][0],
         "curve": curve,
+        "ends": [round(float(x), 5) for x in [*records.values()][-1][1]],
         "seconds": round(seconds, 1),
         "device": jax.devices()[0].device_kind,
         "training_version": train.TRAINING_VERSION,

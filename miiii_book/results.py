@@ -27,16 +27,18 @@ FREE = ("p", "seed", "epochs", "settled_share", "eval_every", *RECORDING)
 
 
 class Curve(NamedTuple):
-    """How one training came along: epochs recorded, and mean validation accuracy there."""
+    """How one training came along on unseen inputs."""
 
-    epochs: Int[np.ndarray, " ticks"]
-    accuracy: Float[np.ndarray, " ticks"]
+    epochs: Int[np.ndarray, " ticks"]  #: Epochs recorded
+    accuracy: Float[np.ndarray, " ticks"]  #: Validation accuracy there, mean over tasks
+    least: Float[np.ndarray, " ticks"]  #: That of the weakest task; not a number: unknown
+    ends: Float[np.ndarray, " tasks"] = np.zeros(0)  #: That of each task at the end; or none
 
     @classmethod
     def of(cls, run: Run) -> "Curve":
         """Return the curve of a run."""
         accuracy = run.metrics.split("accuracy", "validation")
-        return cls(run.metrics["epoch"], accuracy.mean(axis=1))
+        return cls(run.metrics["epoch"], accuracy.mean(axis=1), accuracy.min(axis=1), accuracy[-1])
 
     def reached(self, level: float) -> float:
         """Return the first epoch at which the mean had a level; `NEVER` for not at all."""
@@ -62,17 +64,15 @@ def config_of(row: Row) -> Config:
 
 def curve_of(row: Row) -> Curve:
     """Return how the training of a row came along."""
-    epochs, _, accuracy, *_ = zip(*row["curve"], strict=True)
-    return Curve(np.array(epochs, int), np.array(accuracy, float))
+    epochs, _, accuracy, least, _ = zip(*row["curve"], strict=True)
+    values = (np.array(of, float) for of in (accuracy, least, row.get("ends", ())))
+    return Curve(np.array(epochs, int), *values)
 
 
 def curves_of(run: Run, **changes: Any) -> dict[int, Curve]:
     """Return the known curves of a run's settings, or of these with changes, by seed."""
     first, wanted = run.config.train.seed, run.config.replace(**changes)
-    found = read_results(
-        "curves.jsonl",
-        lambda row: (config_of(row), Curve(*(np.array(row[name]) for name in Curve._fields))),
-    )
+    found = read_results("curves.jsonl", lambda row: (config_of(row), curve_of(row)))
     alike = {own.train.seed: c for own, c in found if own.replace(seed=first) == wanted}
     return alike if changes else alike | {first: Curve.of(run)}
 

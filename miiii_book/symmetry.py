@@ -31,8 +31,8 @@ class Lead(NamedTuple):
     symmetric: int  #: Number of tasks with symmetric digits, over all bases
 
 
-def lead_of(bases: Mapping[int, Training]) -> Lead | None:
-    r"""Compare the same q in bases where its digits are symmetric and in bases where they are not.
+def lead_of(bases: Mapping[int, Training], first: int = FIRST) -> Lead | None:
+    r"""Compare each q, from a first one, where its digits are symmetric and in other bases.
 
     Least squares on $\log_2$ of the epoch with one term for each base (its training is faster or
     slower as a whole), one for each q (its classes are many or few) and one for symmetry, which is
@@ -47,7 +47,7 @@ def lead_of(bases: Mapping[int, Training]) -> Lead | None:
     trainings = sorted(bases.items())
     base, modulus = np.array([(p, q) for p, _ in trainings for q in primes_below(p)]).T
     octave = np.log2(np.concatenate([np.clip(one.learned, 1, one.last) for _, one in trainings]))
-    base, modulus, octave = (each[modulus >= FIRST] for each in (base, modulus, octave))
+    base, modulus, octave = (each[modulus >= first] for each in (base, modulus, octave))
     symmetric, generator = symmetric_digits(base, modulus), np.random.default_rng(0)
     drawn = np.repeat(symmetric[:, None], 1 + DRAWS, axis=1)  # the first column stays as it is
     for column in drawn.T[1:]:

@@ -258,7 +258,9 @@ def two_bases(_):
 def made_up_neighbours(config, higher=()):
     """Three seeds of every neighbour, which learn all or, most of them, nothing."""
     ends = {step: float(step in higher) for step in neighbours(config)}
-    return {step: [Curve(np.array([0]), np.array([end]))] * 3 for step, end in ends.items()}
+    return {
+        step: [Curve(np.array([0]), *np.array([[end], [end]]))] * 3 for step, end in ends.items()
+    }
 
 
 @every_claim
