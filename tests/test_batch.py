@@ -114,6 +114,7 @@ class TestEachRunIsTheOneAlone:
         assert not compiled
 
 
+@pytest.mark.thorough
 def test_a_run_that_has_settled_stays_as_it_is_and_the_others_go_on(monkeypatch):
     measure = train.measure
 

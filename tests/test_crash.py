@@ -90,7 +90,7 @@ def go_on(tmp_path):
     driver.communicate(timeout=60)
 
 
-@pytest.mark.parametrize("enough", [2, pytest.param(20, marks=pytest.mark.thorough)])
+@pytest.mark.parametrize("enough", [1, pytest.param(20, marks=pytest.mark.thorough)])
 def test_killed_at_random_moments_a_run_goes_on_to_the_same_end(tmp_path, go_on, enough):
     assert go_on(tmp_path / "compiling")[0] == 0
     ended, news, seconds = go_on(tmp_path / "whole")

@@ -52,6 +52,7 @@ def test_trials_have_the_validation_losses_of_their_configurations(storage):
         assert trial.state == TrialState.COMPLETE and trial.value == loss_of(trial)
 
 
+@pytest.mark.thorough
 def test_a_search_goes_on_where_it_stopped_and_repeats_no_training(storage, monkeypatch):
     space, trained, fit = {"learning_rate": (1e-2, 1e-3)}, [], search.fit
     monkeypatch.setattr(search, "fit", lambda c, *rest: trained.append(c) or fit(c, *rest))
