@@ -18,7 +18,7 @@ from .waves import Waves, columns
 
 Frequencies = Sequence[int] | Int[np.ndarray, " _"]
 EXPLAINED = 0.85  # share of variance from which a neuron counts as being of one frequency
-FORMING, SETTLED = 0.9, 0.01  # shares of the largest loss, and of that of guessing; see `Phases`
+FORMING, CLEANED = 0.9, 0.01  # shares of the largest loss, and of that of guessing; see `Phases`
 
 
 def class_waves(p: int, frequencies: Frequencies) -> Float[np.ndarray, "classes waves"]:
@@ -129,7 +129,7 @@ def phases(
     return Phases(
         bracket(snapshots[lowest - 1 : lowest + 2 : 2]),  # the first and the last lack a neighbour
         last(unseen >= FORMING * unseen.max()),
-        last(unseen > SETTLED * guessing),
+        last(unseen > CLEANED * guessing),
     )
 
 

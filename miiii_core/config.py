@@ -204,7 +204,7 @@ class TrainConfig(Section):
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """One experiment. Equal configurations train equal runs."""
+    """One experiment. Equal configurations train equal runs, if rules of your own stay the same."""
 
     task: TaskConfig = dataclasses.field(default_factory=TaskConfig)
     model: ModelConfig = dataclasses.field(default_factory=ModelConfig)
@@ -285,7 +285,7 @@ def describe(kind: Any) -> str:
     if get_origin(kind) is Literal:
         return "one of " + ", ".join(get_args(kind))
     if get_origin(kind) is tuple:
-        return f"a list without repetition, each item {describe(get_args(kind)[0])}"
+        return f"a tuple without repetition, each item {describe(get_args(kind)[0])}"
     return {int: "a whole number", float: "a finite number", str: "a name"}[kind]
 
 

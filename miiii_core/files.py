@@ -3,6 +3,7 @@
 import hashlib
 import io
 import os
+import secrets
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -23,14 +24,12 @@ class RunError(Exception):
 
 def write_atomic(path: Path, content: bytes) -> None:
     """Write a file so that a crash, or a full disk's OSError, leaves the old or the new, whole."""
-    descriptor, part = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=LEFTOVER)
+    part = path.with_name(f".{path.name}.{secrets.token_hex(4)}{LEFTOVER}")
     try:
-        with os.fdopen(descriptor, "wb") as file:
+        with open(part, "xb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        with suppress(PermissionError):  # some file systems have no modes to change
-            os.chmod(part, 0o644)
         os.replace(part, path)
         with suppress(OSError):  # the name as well, on systems that sync folders
             folder = os.open(path.parent, os.O_RDONLY)
@@ -41,7 +40,7 @@ def write_atomic(path: Path, content: bytes) -> None:
     except OSError as error:
         raise OSError(error.errno, error.strerror, str(path)) from error
     finally:
-        Path(part).unlink(missing_ok=True)
+        part.unlink(missing_ok=True)
 
 
 def read_whole(path: Path, sha256: str | None = None) -> bytes:
@@ -53,11 +52,6 @@ def read_whole(path: Path, sha256: str | None = None) -> bytes:
     if sha256 is not None and hashlib.sha256(content).hexdigest() != sha256:
         raise RunError(f"{path} was altered: its SHA-256 is not that in run.json; {RESTORE}")
     return content
-
-
-def is_leftover(path: Path) -> bool:
-    """Return whether a process left the file that was killed in `write_atomic`."""
-    return path.name.startswith(".") and path.name.endswith(LEFTOVER)
 
 
 def save_arrays(path: Path, arrays: Mapping[str, np.ndarray], *, compress: bool = False) -> None:
@@ -87,7 +81,7 @@ def make_folder(folder: Path) -> None:
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for path in filter(is_leftover, folder.rglob(f"*{LEFTOVER}")):
+        for path in folder.rglob(f".*{LEFTOVER}"):
             path.unlink(missing_ok=True)
         with tempfile.TemporaryFile(dir=folder) as file:
             file.write(b"miiii")

@@ -15,11 +15,10 @@ import numpy as np
 from jax.tree_util import Partial
 from jaxtyping import Array, Float, Int
 
+from .fourier import Tensor
 from .losses import task_accuracies, task_losses
 from .model import SITES, Activations, Edit, Transformer
 from .tasks import Task
-
-Tensor = np.ndarray | Array
 
 
 class Scores(NamedTuple):
@@ -51,18 +50,18 @@ def ablate(
     Activations are over all inputs, the site is one of `model.SITES`, and units are numbers of
     heads, neurons or coordinates, on its second axis. At the site ``attention`` a head's pattern
     is held: what it reads still varies, its choice of digit does not. ValueError for another
-    site, or for what is no number of a unit.
+    site, or for what is no number of a unit, such as a mask.
     """
     if site not in SITES:
         raise ValueError(f"site={site!r} was given; give one of {', '.join(SITES)}")
     values = np.asarray(getattr(activations, site))
-    count = values.shape[1]
-    if wrong := [u for u in units if isinstance(u, bool | np.bool_) or not 0 <= u < count]:
+    count, numbers = values.shape[1], np.asarray(units)
+    if numbers.size and not _within(numbers, count):
         raise ValueError(
-            f"no unit of {site} is {wrong}; the {count} units are 0 to {count - 1}, and those of "
-            "a mask are np.flatnonzero(mask)"
+            f"units={units} are not all units of {site}; the {count} units are 0 to {count - 1}, "
+            "and those of a mask are np.flatnonzero(mask)"
         )
-    chosen = np.isin(np.arange(count), units).reshape(1, -1, *[1] * (values.ndim - 2))
+    chosen = np.isin(np.arange(count), numbers).reshape(1, -1, *[1] * (values.ndim - 2))
     instead = values.mean(axis=0, keepdims=True)
     return {site: Partial(_set_to, jnp.asarray(chosen), jnp.asarray(instead))}
 
@@ -80,11 +79,16 @@ def logits_with(
 
 def _inputs(task: Task, rows: Int[Tensor, " rows"] | None) -> Int[np.ndarray, " rows"]:
     """Return the numbers of some inputs, or of all; ValueError for none, or one that is not."""
-    last = len(task.digits) - 1
-    chosen = np.arange(last + 1) if rows is None else np.asarray(rows)
-    if not len(chosen) or not 0 <= chosen.min() <= chosen.max() <= last:
-        raise ValueError(f"rows={chosen} were given; give one or more inputs, 0 to {last}")
+    count = len(task.digits)
+    chosen = np.arange(count) if rows is None else np.asarray(rows)
+    if not chosen.size or not _within(chosen, count):
+        raise ValueError(f"rows={chosen} were given; give one or more inputs, 0 to {count - 1}")
     return chosen
+
+
+def _within(numbers: np.ndarray, count: int) -> bool:
+    """Return whether all are whole numbers from 0 to below a count; a mask is none."""
+    return numbers.dtype.kind in "iu" and bool(0 <= numbers.min() <= numbers.max() < count)
 
 
 def _set_to(chosen: Array, instead: Array, values: Array) -> Array:

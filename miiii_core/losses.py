@@ -18,7 +18,7 @@ PerTask = Float[Array, "n tasks"]
 Sizes = tuple[int, ...]
 GENERALISED = 0.9  # accuracy on held-out inputs from which a task counts as generalised
 MASTERED = 0.99  # accuracy from which next to nothing is left to learn
-SETTLED = 0.999  # validation accuracy of every task from which a run counts as settled
+SETTLED = 0.999  # validation accuracy of all tasks trained on from which a run is settled
 NEVER = math.inf  # stands for the epoch of what did not happen
 
 

@@ -194,7 +194,7 @@ class Transformer(eqx.Module):
     ) -> dict[str, Array]:
         """The one forward pass: every array of `Activations` by name.
 
-        Unless ``head_out`` is asked for or edited, one product writes all heads to the stream.
+        Without ``per_head``, as in training, one product writes all heads to the stream.
         """
         if unknown := set(edit) - set(SITES):
             raise ValueError(f"no site is called {sorted(unknown)}; edit any of {', '.join(SITES)}")
@@ -209,7 +209,7 @@ class Transformer(eqx.Module):
             return found[site]
 
         mixed, resid_pre = self._attend(digits, at)
-        if per_head or "head_out" in edit:
+        if per_head:
             each = jnp.einsum("nhe,hed->nhd", mixed, self.W_O, precision="highest")
             out = at("head_out", each).sum(axis=1)
         else:
@@ -225,7 +225,8 @@ class Transformer(eqx.Module):
     ) -> tuple[Float[Array, "n heads d_head"], Float[Array, " d_model"]]:
         """What attention mixes for the read-out token, and that token's embedding (Eq. 8)."""
         p, (x0, x1) = self.p, digits.T
-        scores, values, resid_pre = self.tables()
+        with jax.default_matmul_precision("highest"):  # a GPU would round float32 to TF32
+            scores, values, resid_pre = self.tables()
 
         def per_place(table: Float[Array, "tokens *rest"]) -> tuple[Array, Array, Array]:
             return _lookup(table[:p], x0), _lookup(table[p : 2 * p], x1), table[2 * p :]
@@ -248,9 +249,7 @@ class Transformer(eqx.Module):
 
 @eqx.filter_jit
 def _activations(model: Transformer, digits: Int[Array, "n 2"], edit: Edit) -> Activations:
-    # For what `tables` multiplies; left to itself a GPU would round float32 to TF32.
-    with jax.default_matmul_precision("highest"):
-        return Activations(**model._forward(digits, "float32", edit, per_head=True))
+    return Activations(**model._forward(digits, "float32", edit, per_head=True))
 
 
 def logit_map(model: Transformer) -> Float[np.ndarray, "neurons n_classes"]:

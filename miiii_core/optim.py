@@ -1,8 +1,10 @@
 """Grokfast filters as optax transformations, and the update rules that they precede."""
 
+import hashlib
 import importlib
 from collections.abc import Callable
 from math import prod
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -188,7 +190,7 @@ def update_rule(config: OptimConfig, rate: Rate, decay: Number) -> optax.Gradien
 
     ``module:function`` is a function of somebody else's, such as ``optax:lion``. It is called with
     ``learning_rate``, a number or a function of the epoch, and ``weight_decay``. ValueError if it
-    is not found, or is no function.
+    is not found, takes other arguments, or returns something else.
 
     Source: Loshchilov & Hutter (2019) for AdamW, here with decay on every weight.
     """
@@ -198,12 +200,23 @@ def update_rule(config: OptimConfig, rate: Rate, decay: Number) -> optax.Gradien
     module, _, function = config.update.partition(":")
     try:
         rule = getattr(importlib.import_module(module), function)
-    except (ImportError, AttributeError) as error:
-        raise ValueError(f"update={config.update!r} was not found: {error}") from error
-    if not callable(rule):
-        raise ValueError(f"update={config.update!r} is {rule!r}, and no function")
-    updates: optax.GradientTransformation = rule(learning_rate=rate, weight_decay=decay)
+        updates = rule(learning_rate=rate, weight_decay=decay)
+    except (ImportError, AttributeError, TypeError) as error:
+        text = "was not found, or cannot be called with learning_rate and weight_decay"
+        raise ValueError(f"update={config.update!r} {text}: {error}") from error
+    if not isinstance(updates, optax.GradientTransformation):
+        raise ValueError(f"update={config.update!r} gave {updates!r}, and no optax transformation")
     return updates
+
+
+def rule_digest(config: OptimConfig) -> str:
+    """Return the SHA-256 of the file of somebody else's rule; empty if it is ours, or not here."""
+    module, _, function = config.update.partition(":")
+    try:
+        file = importlib.import_module(module).__file__ if function else ""
+    except ImportError:
+        return ""
+    return hashlib.sha256(Path(file).read_bytes()).hexdigest() if file else ""
 
 
 def optimiser(

@@ -57,7 +57,8 @@ def _zero_loss(view: View) -> dict[str, Array]:
 def _neuron_spectrum(view: View) -> dict[str, Array]:
     """Where on the p-DFT the post-ReLU neurons have their variance.
 
-    Each neuron's power map is divided by its sum, so that all that vary count alike.
+    Each neuron's power map is divided by its sum, so that all that vary count alike. Means are
+    over all neurons, and one that does not vary counts 0.
     """
     p, neurons = view.model.p, view.activations.neurons
     energy = jnp.asarray(frequency_power_2d(neurons.T.reshape(-1, p, p).swapaxes(1, 2)))

@@ -92,10 +92,10 @@ def resume(folder: Path | str, *, device: batch.DeviceName = "auto", progress: b
 def cached(which: str | int | Path | Config, *, progress: bool = True, **overrides: Any) -> Run:
     """Return a finished run: loaded if it is there, else trained once and kept.
 
-    A shipped run is taken in whatever precision it was trained, unless one is asked for. Others
-    are kept in `runs_root` by digest: resumed if interrupted, and trained again if damaged or
-    of another training version; the old one is moved to ``replaced`` first. At a p of 100 or
-    more nothing is trained unasked, and nothing is moved.
+    A shipped run is taken in whatever precision it was trained, unless one is asked for, or the
+    configuration has another than float32. Others are kept in `runs_root` by digest: resumed if
+    interrupted, and trained again if damaged or of other code; the old one is moved to
+    ``replaced`` first. At a p of 100 or more nothing is trained unasked, and nothing is moved.
 
     Args:
         which: A configuration, a preset's name, or else the folder of a run.
@@ -116,7 +116,8 @@ def cached(which: str | int | Path | Config, *, progress: bool = True, **overrid
     if isinstance(which, Path):
         return _finished(load(which), changes)
     config = which.replace(**changes)
-    if shipped := _find_shipped(config, rounded="precision" not in changes):
+    asked = "precision" in changes or config.model.precision != Config().model.precision
+    if shipped := _find_shipped(config, rounded=not asked):
         return shipped
     folder = cache_folder(config)
     if config.task.p >= LARGE_P:
@@ -164,7 +165,7 @@ def _start(configs: Mapping[Path, Config], devices: list[jax.Device], progress: 
     """Train new runs, a single one by the program that `resume` goes on with."""
     every = list(configs.values())
     for folder in configs:
-        if folder.is_file() or any(not files.is_leftover(path) for path in folder.glob("*")):
+        if folder.is_file() or any(folder.glob("[!.]*")):
             advice = "choose a new folder"
             with suppress(RunError):
                 if not load(folder).finished:
@@ -181,13 +182,12 @@ def _start(configs: Mapping[Path, Config], devices: list[jax.Device], progress: 
 
 def _go_on(run: Run, device: jax.Device, progress: bool) -> Run:
     """Train a run from its last saved state to its end."""
-    config, begun_by = run.config, run.info["training_version"]
+    config = run.config
     if run.finished:
         raise RunError(f"{run.folder} is finished at epoch {run.epoch}: there is nothing to resume")
-    if begun_by != training.TRAINING_VERSION:
-        text = f"{run.folder} was begun by training version {begun_by}, and this code is version"
-        end = "its end may not be that of an uninterrupted run"
-        print(f"{text} {training.TRAINING_VERSION}: {end}", file=sys.stderr)
+    verify(run)
+    if why := _other_code(run):
+        print(f"{why}: its end may not be that of an uninterrupted run", file=sys.stderr)
     _make_room({run.folder: config}, [device])
     with jax.default_device(device), network.numerics(config.model):
         state = load_state(run)
@@ -344,5 +344,14 @@ def _unusable(folder: Path) -> str:
         verify(run := load(folder))
     except RunError as error:
         return str(error)
+    return _other_code(run)
+
+
+def _other_code(run: Run) -> str:
+    """By what other code a run was begun; nothing if by this, or a rule that is not here."""
     found, ours = run.info["training_version"], training.TRAINING_VERSION
-    return "" if found == ours else f"{folder} is of training version {found}, and this code {ours}"
+    if found != ours:
+        return f"{run.folder} is of training version {found}, and this code of {ours}"
+    rule = optim.rule_digest(run.config.optim)
+    text = f"{run.folder} was begun by another text of {run.config.optim.update}"
+    return text if rule and run.info.get("rule", rule) != rule else ""

@@ -44,7 +44,8 @@ def prime_anova(values: Values, moduli: Sequence[int]) -> Anova:
     """Compute the shares of every unit's variance that are functions of n mod q, for each modulus.
 
     Rows are the numbers 0..n-1, ascending. Give the `waves.interaction` of neurons, as most of
-    what they vary is a function of one digit. ValueError if there are not p² rows.
+    what they vary is a function of one digit. A unit varies by more than rounding of the values
+    given. ValueError if there are not p² rows.
     """
     rows, n = jnp.asarray(values).T, side_of(values) ** 2
     floor = rounding((rows**2).mean(axis=1))

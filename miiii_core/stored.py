@@ -37,19 +37,19 @@ from jaxtyping import Float
 
 from . import OnFirstUse, files
 from .config import SPLITS, Config
-from .files import RunError
+from .files import RESTORE, RunError
 
 if TYPE_CHECKING:
     import equinox as eqx
     import jax
     import jax.numpy as jnp
 
-    from . import losses, probes, tasks
+    from . import losses, optim, probes, tasks
     from . import model as network
     from . import train as training
 else:
     eqx, jax, jnp = map(OnFirstUse, ("equinox", "jax", "jax.numpy"))
-    losses, probes, tasks = map(OnFirstUse, (".losses", ".probes", ".tasks"))
+    losses, optim, probes, tasks = map(OnFirstUse, (".losses", ".optim", ".probes", ".tasks"))
     network, training = OnFirstUse(".model"), OnFirstUse(".train")
 
 FORMAT = 3
@@ -143,15 +143,13 @@ class Run:
         """Return the weights as they were at one of `snapshot_epochs`; `RunError` at others."""
         if epoch not in self.snapshot_epochs:
             raise RunError(f"no snapshot of epoch {epoch}; there are {self.snapshot_epochs}")
-        return self.model if epoch == self.epoch else self._weights(SNAPSHOT.format(epoch))
+        last = self.finished and epoch == self.epoch
+        return self.model if last else self._weights(SNAPSHOT.format(epoch))
 
-    def learned_at(self, level: float | None = None) -> Float[np.ndarray, " tasks"]:
-        """Return the epoch at which each task's validation accuracy reached a level, or `NEVER`.
-
-        Without a level it is `losses.GENERALISED`.
-        """
-        level = losses.GENERALISED if level is None else level
+    def learned_at(self) -> Float[np.ndarray, " tasks"]:
+        """Return when each task's validation accuracy was `losses.GENERALISED`, or `NEVER`."""
         epochs, accuracy = self.metrics["epoch"], self.metrics.split("accuracy", "validation")
+        level = losses.GENERALISED
         return np.array([losses.first_epoch(epochs, task, level) for task in accuracy.T])
 
     def _arrays(self, name: str) -> dict[str, np.ndarray]:
@@ -207,6 +205,9 @@ def find_runs(root: Path, *, verified: bool = False) -> Iterator[Run | RunError]
 def verify(run: Run) -> None:
     """Read every file that a run should have by now; raise `RunError` at the first damaged one."""
     if not run.finished:
+        due = {epoch for epoch in run.config.train.snapshots if epoch <= run.epoch}
+        if lacking := due - set(run.snapshot_epochs):
+            raise RunError(f"{run.folder} lacks the snapshots of {sorted(lacking)}; {RESTORE}")
         _ = run.metrics, run.model, [run.snapshot(epoch) for epoch in run.snapshot_epochs]
     for name, sha256 in run.info["files"].items():
         files.read_whole(run.folder / name, sha256)
@@ -290,7 +291,7 @@ def first_info(config: Config, device: jax.Device) -> dict[str, Any]:
     return {
         "format": FORMAT, "status": "running", "epoch": 0, "settled_since": -1,
         "wall_seconds": 0.0, "digest": config.digest, "config": json.loads(config.to_json()),
-        "data": _data_digest(training.task_of(config)),
+        "data": _data_digest(training.task_of(config)), "rule": optim.rule_digest(config.optim),
         **{name: session[name] for name in ("training_version", "device", "started")},
         "sessions": [session], "axes": probes.metric_axes(config), "snapshots": "float16",
         "files": {},
@@ -334,7 +335,8 @@ def _data_digest(task: tasks.Task) -> str:
 
 def _snapshots(folder: Path) -> list[str]:
     """Names of the snapshots in a folder, by epoch; other files are passed over."""
-    return sorted(f"snapshots/{path.name}" for path in folder.glob("snapshots/[0-9]*.npz"))
+    epochs = [path.stem for path in folder.glob("snapshots/*.npz") if path.stem.isdecimal()]
+    return [SNAPSHOT.format(epoch) for epoch in sorted(map(int, epochs))]
 
 
 def _save_weights(path: Path, model: network.Transformer, dtype: type[np.floating]) -> None:

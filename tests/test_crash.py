@@ -117,7 +117,7 @@ def test_killed_at_random_moments_a_run_goes_on_to_the_same_end(tmp_path, go_on,
                 assert_same_run(run, whole)
                 folder = next(folders)
         elif folder.exists():
-            assert all(map(files.is_leftover, folder.iterdir()))
+            assert all(path.match(f".*{files.LEFTOVER}") for path in folder.iterdir())
     if not (folder / "run.json").exists() or not runs.load(folder).finished:
         assert go_on(folder)[0] == 0
     assert_same_run(runs.load(folder), whole)

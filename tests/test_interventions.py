@@ -79,12 +79,9 @@ def test_other_parts_of_the_same_kind_compile_nothing(small):
 @pytest.mark.parametrize(
     ("ask", "told"),
     [
-        (lambda t, m, a: interventions.ablate(a, "neurons", [0, 16, -1]), ["[16, -1]", "0 to 15"]),
+        (lambda t, m, a: interventions.ablate(a, "neurons", [0, 16, -1]), ["16, -1]", "0 to 15"]),
         (lambda t, m, a: interventions.ablate(a, "heads", [0]), ["'heads'", "head_out"]),
-        (
-            lambda t, m, a: interventions.ablate(a, "neurons", [False, True]),
-            ["0 to 15", "flatnonzero"],
-        ),
+        (lambda t, m, a: interventions.ablate(a, "neurons", [False, True]), ["flatnonzero"]),
         (lambda t, m, a: interventions.logits_with(m, t, {}, np.array([49])), ["[49]", "to 48"]),
         (lambda t, m, a: m.activations(np.array([[7, 3]])), ["(1, 2)", "range(7)"]),
         (lambda t, m, a: interventions.score(a.logits, t, np.array([-1])), ["[-1]", "0 to 48"]),
@@ -99,3 +96,8 @@ def test_bad_input_is_refused_by_name(small, ask, told):
     with pytest.raises(ValueError) as refused:
         ask(*small[:3])
     assert all(part in str(refused.value) for part in told), refused.value
+
+
+@pytest.mark.parametrize("units", [np.arange(9) > 7, jnp.arange(9) > 7, [0.5], [9], [-1]])
+def test_a_mask_is_no_list_of_units(units):
+    assert not interventions._within(np.asarray(units), 9)

@@ -229,7 +229,8 @@ def test_a_rule_of_ones_own_is_called_with_rate_and_decay_behind_the_filter(tiny
         np.testing.assert_allclose(update, -0.5 * (1.01 * g + 0.25 * w), rtol=1e-4, atol=1e-6)
     for name, why in (
         ("no_such_module:plain", "not found"), ("test_optim:no_such_rule", "not found"),
-        ("optax:__version__", "no function"),
+        ("optax:__version__", "cannot be called with learning_rate and weight_decay: .*callable"),
+        ("math:floor", "cannot be called"), ("builtins:dict", "no optax transformation"),
     ):  # fmt: skip
         with pytest.raises(ValueError, match=why):
             optimiser(OptimConfig(update=name), 8)
