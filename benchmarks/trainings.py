@@ -2,7 +2,6 @@
 
     python -m benchmarks.trainings                    # the groups, and how much of each is stored
     python -m benchmarks.trainings bases              # train what is not stored yet
-    python -m benchmarks.trainings forks --seeds 3    # with three seeds of each
     python -m benchmarks.trainings bases --run my-127 # store a finished run instead
     python -m benchmarks.trainings numbers RUN ...    # measure what the ledger asks, of RUN too
 
@@ -117,7 +116,10 @@ def main(
         return
     path = out or RESULTS / f"{group}.jsonl"
     if kept:
-        append(path, [row_of_run(runs.load(folder)) for folder in kept])
+        if GROUPS[group].renamed:
+            raise click.ClickException(f"a run has its tokens in order, and those of {group} not")
+        found = {row["digest"]: row for row in map(row_of_run, map(runs.load, kept))}
+        append(path, [row for digest, row in found.items() if digest not in digests(path)])
         return
     wanted = [config for seed in range(seeds) for config in GROUPS[group].configs(seed)]
     known = digests(path)
@@ -170,7 +172,8 @@ def row_of_run(run: runs.Run) -> dict[str, Any]:
     if run.config.task.name != "miiii" or not run.finished:
         raise click.ClickException(f"{run.folder} is not a finished run of T_miiii")
     records = zip(map(int, run.metrics["epoch"]), run.metrics["accuracy"], strict=True)
-    return row(run.config, run.task, dict(records), run.info["wall_seconds"])
+    own = {name: run.info[name] for name in ("device", "training_version")}
+    return row(run.config, run.task, dict(records), run.info["wall_seconds"]) | own
 
 
 def learned_at(records: Mapping[int, np.ndarray]) -> list[int | None]:
@@ -194,7 +197,6 @@ def row(
         curve.append([epoch, *means, task.moduli[int(np.argmin(validation))]])
     return {
         "digest": config.digest,
-        "seed": config.train.seed,
         "config": json.loads(config.to_json()),
         "learned": learned_at(records),
         "last": curve[-1][0],
@@ -224,10 +226,9 @@ def measure_numbers(folders: Iterable[Path], path: Path) -> None:
     for key, several in tqdm(MEASURES.items()):
         kinds = {kind for one in several for kind in one.kinds}
         for subject, taken in subjects.items():
-            if subject == numbers.SHUFFLED and not kinds & set(numbers.PLACES):
-                continue
-            if subject != numbers.SHUFFLED and several[0].together:
-                continue  # it is measured whenever it is asked for
+            unplaced, together = not kinds & set(numbers.PLACES), several[0].together
+            if unplaced if subject == numbers.SHUFFLED else together:
+                continue  # what is of several runs together is measured when it is asked for
             try:
                 rows += ledger.measured(key, taken, subject=subject)
             except CannotTell as why:

@@ -33,7 +33,7 @@ from .chapters import Chapter, assigned, names_runs, read_chapters
 PACKAGES = Path(__file__).parent.parent
 GLUED = "application/papermill.record/text/plain"  # where `glue(..., display=False)` puts a value
 KEPT_EXECUTIONS = 6  # of a chapter, so that going back to earlier parameters costs nothing
-LIBRARIES = ("jax", "jaxlib", "numpy", "scipy", "equinox", "optax", "optuna", "matplotlib")
+LIBRARIES = "jax jaxlib numpy scipy equinox optax optuna matplotlib pillow tabulate myst-nb".split()
 
 
 class BuildError(click.ClickException):
@@ -70,8 +70,10 @@ def plan(root: Path, names: Sequence[str], parameters: Mapping[str, Any]) -> lis
     tools = [sys.version_info[:2], os.environ.get("XLA_FLAGS"), *map(version, LIBRARIES)]
     shelf = runs.shipped_root() or root
     # Any chapter may read nearly all of it: `page` asks the ledger, which measures anything.
-    code = [path for ending in ("py", "toml") for path in PACKAGES.glob(f"miiii_*/**/*.{ending}")]
-    common = [*code, *(root / "book" / "results").rglob("*"), *shelf.glob("*/run.json")]
+    code = [
+        path for ending in ("py", "toml", "ttf") for path in PACKAGES.glob(f"miiii_*/**/*.{ending}")
+    ]
+    common = [*code, *(shelf.parent / "results").rglob("*"), *shelf.glob("*/run.json")]
     executions = []
     for chapter, given in zip(chapters, assigned(chapters, names, wanted), strict=True):
         both = {**chapter.defaults, **given}

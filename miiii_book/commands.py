@@ -118,7 +118,7 @@ def search(base: str, trials: int, storage: str | None, study: str | None,
 @click.option("--entry", "entries", multiple=True, metavar="MODULE:FUNCTION",
               help="an update rule of your own, beside the others; repeatable")  # fmt: skip
 @click.option("--only", multiple=True, metavar="NAME", help="only this entrant; repeatable")
-@click.option("--trials", type=MANY, help="settings that each may try  [24; small: 6]")
+@click.option("--trials", type=MANY, help="trials of each one's search  [24; small: 6]")
 @click.option("--seeds", type=MANY, help="fresh seeds of the best setting  [5; small: 3]")
 @click.option("--storage", help="any Optuna storage URL  [a file among the runs]")
 @cli.quiet_option
@@ -136,6 +136,8 @@ def race(
     """
     with _installed("search"):
         from . import race as racing
+    if small and course != "miiii":
+        raise ValueError("--small is a course of its own, of T_miiii; leave out --course")
     config, usual = racing.COURSES["small" if small else course], (6, 3) if small else (24, 5)
     known = racing.ENTRANTS | {path: racing.entrant_of(path) for path in entries}
     if unknown := set(only) - set(known):

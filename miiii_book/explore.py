@@ -6,7 +6,6 @@ Of W_Q and W_K a page gets what the read-out token looks for: its query is alway
 """
 
 import base64
-import hashlib
 import html
 import json
 import re
@@ -28,13 +27,15 @@ from miiii_core.runs import Run
 from miiii_core.tasks import Task
 from miiii_core.train import initial_state
 
+from .build import digest_of
+
 FOLDER = Path(__file__).parent / "microscope"
 VIEWS = ("ask", "waves", "break", "neurons", "wind")
 SCRIPTS = ("weights", "measure", "views", "state", *VIEWS)  # in the order of their loading
 STORED = tuple(name for name in WEIGHT_NAMES if name not in ("W_Q", "W_K"))
 MOST_SNAPSHOTS = 12
 MOST_CHANGED = 0.001  # share of answers, over all inputs and tasks, that rounding may change
-FALLBACK = "Here a trained network answers in your browser; that takes JavaScript, which is off."
+FALLBACK = "Here a trained network answers in your browser; that takes JavaScript."
 
 
 def chosen_epochs(run: Run, most: int = MOST_SNAPSHOTS) -> list[int]:
@@ -150,8 +151,8 @@ def lay_out(folder: Path, runs: Sequence[Run], shelf: Path) -> None:
     others = shutil.ignore_patterns("page.html", "lab.js")
     shutil.copytree(FOLDER, folder, ignore=others, dirs_exist_ok=True)
     for run in runs:
-        made_of = (run.folder / "run.json").read_bytes() + Path(__file__).read_bytes()
-        kept = shelf / f"{name_of(run)}-{hashlib.sha256(made_of).hexdigest()[:16]}"
+        made_of = [run.folder / "run.json", *(FOLDER.parents[1] / "miiii_core").glob("*.py")]
+        kept = shelf / f"{name_of(run)}-{digest_of(None, [Path(__file__), *made_of])[:16]}"
         if not kept.is_dir():
             part = shelf / f"{kept.name}.part"
             part.mkdir(parents=True, exist_ok=True)
@@ -187,11 +188,12 @@ def show(run: Run, *others: Run, on_state: Callable[[dict[str, str]], Any] | Non
         frame = f'<iframe srcdoc="{text}" style="width: 100%; height: 80vh; border: 0"></iframe>'
         stage.children = [widgets.HTML(frame)]
 
-    def say(_: Any) -> None:
-        said.value = urlencode({"epoch": epoch.value, "off": ",".join(off.value)}, safe=",")
+    def say(change: Any) -> None:  # of the control that changed: the page may know more of others
+        own = {"epoch": epoch.value} if change["owner"] is epoch else {"off": ",".join(off.value)}
+        said.value = urlencode(own, safe=",")
 
     def hear(change: Any) -> None:
-        state = dict(parse_qsl(change["new"]))
+        state, said.value = dict(parse_qsl(change["new"])), ""
         epoch.unobserve(say, "value")
         epoch.value = int(state.get("epoch", epoch.value))
         epoch.observe(say, "value")

@@ -171,7 +171,7 @@ def examine_all(
     def examine(claim: Claim) -> Finding:
         (rows, reason), several = found(claim.measure), MEASURES[claim.measure]
         own = _relevant(claim, rows)
-        by_seed = _by_seed(own)
+        by_seed = _by_seed(own, claim.number)
         lacking = [kind for one in several for kind in one.kinds if not evidence.get(kind)]
         if lacking and not reason and not claim.told(by_seed):
             reason = f"needs a run of kind {', '.join(lacking)}"
@@ -181,6 +181,7 @@ def examine_all(
             SHUFFLED: [row for row in here if row.subject == SHUFFLED and {*row.runs} <= {*PLACES}],
             UNTRAINED: [row for row in here if row.subject == UNTRAINED],
         }
+        kinds = [[*row.runs] for row in own]
         # A measure of several bases says itself how many they are.
         measured_here = [] if several[0].together else [i for r in own for i in r.runs.values()]
         return Finding(
@@ -189,9 +190,11 @@ def examine_all(
             bases=tuple(sorted({there[run] for run in measured_here if run in there})),
             reason=reason,
             controls={
-                name: claim.judge(_by_seed(some, own)) for name, some in controls.items() if some
+                name: claim.judge(_by_seed(some, "", own))
+                for name, some in controls.items()
+                if some
             },
-            beside={n: x for row in rows if row not in own for n, x in row.numbers.items()},
+            beside={n: x for r in rows if [*r.runs] not in kinds for n, x in r.numbers.items()},
         )
 
     page = Ledger(list(map(examine, LEDGER if keys is None else map(find_claim, keys))))
@@ -268,16 +271,18 @@ def _relevant(claim: Claim, rows: Sequence[Row]) -> list[Row]:
     return [r for r in rows if r.measure == claim.measure and any(n in text for n in r.numbers)]
 
 
-def _by_seed(rows: Sequence[Row], instead: Sequence[Row] = ()) -> dict[int, dict[str, float]]:
-    """Return all numbers of each seed; of a kind without a run of it, those of the kind's first.
+def _by_seed(rows: Sequence[Row], number: str, instead: Sequence[Row] = ()) -> dict[int, Values]:
+    """Return all numbers of each seed that has some number, or of all seeds if none has it.
 
-    Of a kind that has no row at all they are those of the first in its stead.
+    Of a kind without a run of the seed they are those of the kind's first, or of the first in its
+    stead if it has no row at all.
     """
+    numbered = [row for row in rows if number in row.numbers] or rows
     first = {tuple(row.runs): row.numbers for row in reversed([*rows, *instead])}
     own = {(tuple(row.runs), row.seed): row.numbers for row in rows}
     return {
         seed: {n: x for k in reversed(first) for n, x in own.get((k, seed), first[k]).items()}
-        for seed in sorted({row.seed for row in rows})
+        for seed in sorted({row.seed for row in numbered})
     }
 
 

@@ -11,13 +11,14 @@ from myst_nb import glue
 INJECTED = "# Parameters\n"  # how papermill begins the cell that gives a chapter other parameters
 MARK = "other-runs"  # class of the banner
 BANNER = f"""<div class="admonition warning {MARK}"><p>The prose of this page speaks of the
-runs that come with the book. Here they are others, so that numbers and figures may not agree with
-its sentences.</p></div>"""
+runs that come with the book. Here parameters are others, so that numbers and figures may not agree
+with its sentences.</p></div>"""
 MOST_WORDS = 4  # of a published text: a name, no sentence
 
 
 def publish(**values: Any) -> None:
     """Let prose and alt texts show numbers and texts by name, as in ``{glue:text}`share:.0%```."""
+    _has_other_parameters(id(get_ipython()))
     for name, value in values.items():
         glue(name, _plain(name, value), display=False)
 
@@ -25,14 +26,13 @@ def publish(**values: Any) -> None:
 def expects(claim: str, verdict: str) -> None:
     """Fail if the runs that come with the book no longer say of a claim what the prose says.
 
-    On other parameters than the chapter's own nothing fails: a banner is shown, once.
+    On other parameters than the chapter's own nothing fails.
     """
     from .ledger import examine_shipped, find_claim
 
     statement = find_claim(claim).statement
-    shell = get_ipython()
-    if shell and any(cell.startswith(INJECTED) for cell in shell.user_ns["In"]):
-        return _show_banner(id(shell))
+    if _has_other_parameters(id(get_ipython())):
+        return
     if verdict != (found := str(examine_shipped(claim).verdict)):
         raise AssertionError(
             f"the prose takes the claim {claim!r} ({statement}) to be {verdict!r}, but the runs "
@@ -42,9 +42,12 @@ def expects(claim: str, verdict: str) -> None:
 
 
 @functools.cache
-def _show_banner(shell: int) -> None:
-    """Show the banner, once in each notebook."""
-    display(HTML(BANNER))
+def _has_other_parameters(shell: int) -> bool:
+    """Return whether a notebook has other parameters than its own, after it was shown a banner."""
+    cells = shell_now.user_ns["In"] if (shell_now := get_ipython()) else []
+    if others := any(cell.startswith(INJECTED) for cell in cells):
+        display(HTML(BANNER))
+    return others
 
 
 def _plain(name: str, value: Any) -> Any:

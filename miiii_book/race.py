@@ -21,9 +21,10 @@ from tqdm import tqdm
 
 from miiii_core.config import Config
 from miiii_core.losses import MASTERED, NEVER, first_epoch
+from miiii_core.model import numerics
 from miiii_core.presets import preset
 from miiii_core.runs import runs_root, shipped_root
-from miiii_core.train import TrainingDiverged, fit, initial_state, task_of
+from miiii_core.train import Problem, TrainingDiverged, advance, fit, initial_state, task_of
 
 from .search import choose, finished, open_storage, open_study, search, study_name
 from .spaces import RECORDING, Space
@@ -83,7 +84,6 @@ class Outcome(NamedTuple):
     #: First recorded epochs at which the mean had each of `LEVELS`, and at which every task had
     #: the last of them; `NEVER` for not at all
     reached: tuple[float, ...]
-    seconds: float  #: Time of one epoch
 
 
 class Place(NamedTuple):
@@ -91,8 +91,9 @@ class Place(NamedTuple):
 
     entrant: str
     setting: dict[str, Any]
-    n_trials: int  #: Settings that it has tried
+    n_trials: int  #: Trials of its search, in which a setting may come twice
     outcomes: dict[int, Outcome]  #: By seed
+    seconds: float  #: Time of an epoch, by `pace`; not a number: not taken
     state: float  #: Numbers that the optimiser keeps for each weight
 
     @property
@@ -129,10 +130,9 @@ def race(
 
 def run(config: Config) -> Outcome:
     """Train until every task has `MASTERED`, or to the end; what diverges has learned nothing."""
-    task, curve, began = task_of(config), [(0, 0.0, 0.0)], 0.0
+    task, curve = task_of(config), [(0, 0.0, 0.0)]
     try:
         for now in fit(config, task, initial_state(config, task)):
-            began = began or time.perf_counter()  # compiled by now
             if now.metrics is not None:
                 accuracy = now.metrics["accuracy"][1]
                 curve.append((now.epoch, round(float(accuracy.mean()), 4), float(accuracy.min())))
@@ -144,19 +144,31 @@ def run(config: Config) -> Outcome:
     epochs, mean, least = np.array(curve).T
     lost = float(np.diff(epochs, append=config.train.epochs) @ (1 - mean))
     goals = [*((mean, level) for level in LEVELS), (least, MASTERED)]
-    reached = tuple(first_epoch(epochs.astype(int), own, level) for own, level in goals)
-    return Outcome(lost, reached, (time.perf_counter() - began) / max(1.0, epochs[-1]))
+    return Outcome(lost, tuple(first_epoch(epochs.astype(int), own, level) for own, level in goals))
+
+
+def pace(config: Config) -> float:
+    """Return the seconds that an epoch takes once it is compiled, the least of five chunks."""
+    task, taken = task_of(config), []
+    problem, state = Problem.of(config, task), initial_state(config, task)
+    with numerics(config.model):
+        for epochs in (1, *[64] * 5):
+            began = time.perf_counter()
+            state, loss = jax.block_until_ready(advance(problem, state, jax.numpy.int32(epochs)))
+            taken.append((time.perf_counter() - began) / epochs)
+    return min(taken[1:])
 
 
 def table(found: Iterable[Place]) -> list[list[str]]:
     """Return rows of text: each entrant's medians over the seeds, with least and most."""
     heads = (f"mean {LEVELS[0]:g}", f"{LEVELS[1]:g}", f"{LEVELS[2]:g}", f"every task {MASTERED:g}")
-    rows = [["entrant", *heads, "epochs lost", "ms an epoch", "state per weight", "setting"]]
+    others = ("epochs lost", "ms an epoch", "state per weight", "trials", "setting")
+    rows = [["entrant", *heads, *others]]
     for place in found:
-        lost, reached, seconds = map(np.array, zip(*place.outcomes.values(), strict=True))
+        lost, reached = map(np.array, zip(*place.outcomes.values(), strict=True))
         setting = ", ".join(f"{name.replace('_', ' ')} {v}" for name, v in place.setting.items())
-        rows.append([place.entrant, *map(_spread, reached.T), _spread(lost),
-                     f"{1e3 * seconds.min():.1f}", f"{place.state:.1f}", setting])  # fmt: skip
+        cost = [f"{1e3 * place.seconds:.1f}", f"{place.state:.1f}", str(place.n_trials)]
+        rows.append([place.entrant, *map(_spread, reached.T), _spread(lost), *cost, setting])
     return rows
 
 
@@ -185,30 +197,30 @@ def _enter(
     while missing := _missing(final, tuned.best_params, seeds):
         final.enqueue_trial({"seed": missing[0], **tuned.best_params})
         final.optimize(train_again, n_trials=1)
+    final.set_user_attr("seconds", pace(base.replace(**tuned.best_params)))
 
 
 def _train(config: Config, trial: Trial) -> float:
     """Return the epochs lost by a trial's configuration, and keep with it how that went."""
-    lost, reached, seconds = run(config)
+    lost, reached = run(config)
     levels = [None if epoch == NEVER else epoch for epoch in reached]  # JSON has no infinity
-    trial.set_user_attr("outcome", [lost, levels, seconds])
+    trial.set_user_attr("outcome", [lost, levels])
     return lost
 
 
 def _place(course: Config, entrant: Entrant, storage: BaseStorage) -> Place:
     """Return where an entrant ended by what is stored, which is only read; KeyError if nothing."""
     base = course.replace(**entrant.fixed)
-    names = [
-        study_name(base, entrant.space, f"{kind}-{entrant.name}") for kind in ("race", "seeds")
-    ]
+    names = [study_name(base, entrant.space, f"{k}-{entrant.name}") for k in ("race", "seeds")]
     tuned, final = (optuna.load_study(study_name=name, storage=storage) for name in names)
     config = base.replace(**tuned.best_params)
     state = eqx.filter_eval_shape(initial_state, config, task_of(config))
     kept, weights = (
         sum(leaf.size for leaf in jax.tree.leaves(tree)) for tree in (state.opt_state, state.model)
     )
-    outcomes = _outcomes(final, tuned.best_params)
-    return Place(entrant.name, tuned.best_params, len(finished(tuned)), outcomes, kept / weights)
+    outcomes, seconds = _outcomes(final, tuned.best_params), final.user_attrs.get("seconds", np.nan)
+    n = len(finished(tuned))
+    return Place(entrant.name, tuned.best_params, n, outcomes, seconds, kept / weights)
 
 
 def _outcomes(final: optuna.Study, setting: dict[str, Any]) -> dict[int, Outcome]:
@@ -216,9 +228,9 @@ def _outcomes(final: optuna.Study, setting: dict[str, Any]) -> dict[int, Outcome
     found = {}
     for trial in finished(final):
         if setting.items() <= trial.params.items():
-            lost, reached, seconds, *_ = trial.user_attrs["outcome"]
+            lost, reached, *_ = trial.user_attrs["outcome"]
             levels = tuple(NEVER if epoch is None else epoch for epoch in reached)
-            found[trial.params["seed"]] = Outcome(lost, levels, seconds)
+            found[trial.params["seed"]] = Outcome(lost, levels)
     return dict(sorted(found.items()))
 
 

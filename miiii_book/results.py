@@ -19,9 +19,6 @@ from .spaces import RECORDING, neighbours
 
 T = TypeVar("T")
 Row = Mapping[str, Any]
-BASES, RENAMED, NEIGHBOURS = "bases.jsonl", "renamed.jsonl", "neighbours.jsonl"
-# As these, with shuffled labels: another recipe, that of the controls.
-SHUFFLED, SHUFFLED_RENAMED = "shuffled.jsonl", "shuffled-renamed.jsonl"
 # Fields in which trainings of one recipe may differ: size, seed, length, and what is recorded.
 FREE = ("p", "seed", "epochs", "settled_share", "eval_every", *RECORDING)
 
@@ -81,7 +78,7 @@ def stored_neighbours(config: Config) -> dict[tuple[str, Any], list[Curve]]:
     """Return the curves of stored neighbours, one for each seed, by the field and its value."""
     steps = {one.replace(**RECORDING): step for step, one in neighbours(config).items()}
     found: dict[tuple[str, Any], list[Curve]] = defaultdict(list)
-    for own, curve in read_results(NEIGHBOURS, lambda row: (config_of(row), curve_of(row))):
+    for own, curve in read_results("neighbours.jsonl", lambda row: (config_of(row), curve_of(row))):
         if step := steps.get(own.replace(seed=config.train.seed)):
             found[step].append(curve)
     return dict(found)
@@ -101,15 +98,15 @@ def trainings_of(runs: Sequence[Run]) -> Trainings:
     """Return the trainings of one recipe: runs of T_miiii, and what is stored.
 
     A recipe is all but base, seed, length and what is recorded on the way: that of the run of the
-    smallest base. A run counts before what is stored of its base and seed.
+    smallest base; shuffled labels have one of their own. A run counts before what is stored of it.
     """
     own = [(run.config, Training(run.learned_at(), run.epoch)) for run in runs]
-    return _alike(runs, (BASES, SHUFFLED), own)
+    return _alike(runs, ("bases.jsonl", "shuffled.jsonl"), own)
 
 
 def renamed_of(runs: Sequence[Run]) -> Trainings:
     """Return the stored trainings of that recipe with the tokens of one digit renamed."""
-    return _alike(runs, (RENAMED, SHUFFLED_RENAMED))
+    return _alike(runs, ("renamed.jsonl", "shuffled-renamed.jsonl"))
 
 
 def by_base(trainings: Trainings) -> dict[int, Training]:

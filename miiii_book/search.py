@@ -17,6 +17,7 @@ from sqlalchemy import URL
 from tqdm import tqdm
 
 from miiii_core.config import Config, fields
+from miiii_core.optim import rule_digest
 from miiii_core.runs import RunError, runs_root
 from miiii_core.train import TRAINING_VERSION, TrainingDiverged, fit, initial_state, task_of
 
@@ -104,10 +105,8 @@ def open_study(
 ) -> optuna.Study:  # fmt: skip
     """Return the study called `study_name`, in `open_storage`, new or as it was left."""
     optuna.logging.set_verbosity(optuna.logging.ERROR)  # what fails is raised as well
-    named = study_name(base, space, name)
-    study = optuna.create_study(
-        storage=open_storage(storage), study_name=named, load_if_exists=True
-    )
+    name = study_name(base, space, name)
+    study = optuna.create_study(storage=open_storage(storage), study_name=name, load_if_exists=True)
     before = len(study.get_trials(deepcopy=False))
     # A sampler that began anew would ask its first questions again.
     study.sampler = optuna.samplers.TPESampler(seed=seed + before, constant_liar=True)
@@ -118,7 +117,8 @@ def open_study(
 
 def study_name(base: Config, space: Space, name: str | None = None) -> str:
     """Return a name, the task's by default, with a digest of what is asked and of the training."""
-    question = json.dumps([base.digest, TRAINING_VERSION, dict(space)])
+    rule = "" if base.optim.update.startswith("miiii_book.") else rule_digest(base.optim)
+    question = json.dumps([base.digest, TRAINING_VERSION, dict(space), *filter(None, [rule])])
     return f"{name or base.task.name}-{hashlib.sha256(question.encode()).hexdigest()[:12]}"
 
 

@@ -84,7 +84,7 @@ def stage(root: Path, executed: Mapping[str, Path], folder: Path) -> None:
 
 def site_key(root: Path, executed: Mapping[str, Path]) -> str:
     """Return a digest of all that the pages depend on: sources, notebooks, address, packages."""
-    runs = root / "book" / "runs"  # which reach pages through chapters alone
+    runs = root / "book" / "runs"  # whose parts reach pages through chapters, or by name
     folders = (runs.parent, root / NOTEBOOKS, PACKAGES / "miiii_core", PACKAGES / "miiii_book")
     found = [path for folder in folders for path in folder.rglob("*") if path.suffix != ".pyc"]
     files = [path for path in found if runs not in path.parents]

@@ -228,7 +228,7 @@ def row(p, seed, learned, last, **changes):
 
 @pytest.fixture
 def write(tmp_path, monkeypatch):
-    def rows(*found, name=results.BASES):
+    def rows(*found, name="bases.jsonl"):
         text = "".join(json.dumps(one) + "\n" for one in found)
         keep(monkeypatch, tmp_path, name, text)
 
@@ -260,7 +260,7 @@ class TestTrainings:
             row(13, 0, [1, 2, 3, 4, 5], 16, epochs=999, probes=(), n_snapshots=0),
         ]
         write(*rows)
-        write(*rows, name=results.RENAMED)
+        write(*rows, name="renamed.jsonl")
         assert {*results.trainings_of([self.run])} == {(7, 0), (13, 0)}
         assert {*results.renamed_of([self.run])} == {(13, 0)}
         # Of several recipes the one counts that the run of the smallest base has.
@@ -268,7 +268,7 @@ class TestTrainings:
         other.__dict__["metrics"] = self.run.metrics
         assert {*results.renamed_of([other, self.run])} == {(13, 0)}
 
-    @pytest.mark.parametrize("name", [results.BASES, results.RENAMED])
+    @pytest.mark.parametrize("name", ["bases.jsonl", "renamed.jsonl"])
     def test_the_book_has_whole_lines_for_many_bases_of_the_small_recipe(self, name):
         lines = results.read_results(name, dict)
         assert len({line["digest"] for line in lines}) == len(lines) > 0
@@ -276,7 +276,7 @@ class TestTrainings:
             config = results.config_of(line)
             assert line["digest"] == config.digest
             assert len(line["learned"]) == len(primes_below(config.task.p))
-        of = results.trainings_of if name == results.BASES else results.renamed_of
+        of = results.trainings_of if name == "bases.jsonl" else results.renamed_of
         assert len({p for p, _ in of([runs.cached("miiii-small")])}) >= 9
 
 
@@ -284,8 +284,8 @@ class TestTrainings:
 @pytest.mark.parametrize(
     ("name", "ask"),
     [
-        (results.BASES, lambda: results.trainings_of([TestTrainings.run])),
-        (results.NEIGHBOURS, lambda: results.stored_neighbours(TINY)),
+        ("bases.jsonl", lambda: results.trainings_of([TestTrainings.run])),
+        ("neighbours.jsonl", lambda: results.stored_neighbours(TINY)),
         (numbers.FILE, numbers.stored_rows),
     ],
 )

@@ -19,6 +19,7 @@ def notebook(monkeypatch):
     monkeypatch.setattr(page, "get_ipython", lambda: shell)
     monkeypatch.setattr(page, "glue", lambda name, value, display: seen.glued.update({name: value}))
     monkeypatch.setattr(page, "display", seen.shown.append)
+    page._has_other_parameters.cache_clear()
     return seen
 
 

@@ -142,11 +142,9 @@ def test_an_entrant_of_three_lines_from_outside_is_in_the_table(command, tmp_pat
     assert code == 0, err
     assert "my_rules:lion" in said and "AdamW" in said and "every task 0.99" in said
     for words, why in (
-        ("--only nobody", "no entrant"),
-        ("--trials 0", "--trials"),
-        ("--seeds 0", "--seeds"),
-        ("--entry no:rule --only no:rule", "not found"),
-    ):
+        ("--only nobody", "no entrant"), ("--trials 0", "--trials"), ("--seeds 0", "--seeds"),
+        ("--entry no:rule --only no:rule", "not found"), ("--course nanda", "leave out --course"),
+    ):  # fmt: skip
         code, _, err = command("race", "--small", *words.split())
         assert code == 2 and why in err
 

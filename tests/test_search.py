@@ -113,13 +113,15 @@ def test_a_trial_that_diverges_is_last_and_stops_nothing(storage):
     assert loss_of(diverged) == np.inf
 
 
-def test_a_study_answers_one_question_and_is_named_after_it(storage):
+def test_a_study_answers_one_question_and_is_named_after_it(storage, monkeypatch):
     for space in (SPACE, SPACE, {"dropout": (0.0, 0.1)}):
         search.open_study(BASE, space, storage=storage)
     assert len(optuna.study.get_all_study_names(storage)) == 2
     questions = [(BASE, SPACE), (BASE.replace(seed=1), SPACE), (BASE, SPACE | {"dropout": (0.1,)})]
     names = {search.study_name(*question, "s") for question in questions}
     assert len(names) == 3 and all(name.startswith("s-") for name in names)
+    monkeypatch.setattr(search, "rule_digest", lambda optim: "another text of it")
+    assert search.study_name(BASE, SPACE, "s") not in names
 
 
 def test_studies_lie_among_the_runs_whatever_the_folder_is_called(tmp_path, monkeypatch):

@@ -117,10 +117,10 @@ def says(text: str, v: Values) -> bool:
 def nearest(text: str, v: Values) -> tuple[str, float]:
     """Return the comparison of a criterion that is nearest to its bound, and how far it is.
 
-    The distance is a share of the larger of the two sides, above 0 where the comparison holds and
-    below where it does not.
+    The distance is a share of the larger of the two sides, above 0 where the comparison holds, and
+    infinite for an equality; below 0 where it does not.
     """
-    return min(((part, far) for part, _, far in _comparisons(text, v)), key=lambda each: each[1])
+    return min(((part, far) for part, _, far in _comparisons(text, v)), key=lambda c: abs(c[1]))
 
 
 def _comparisons(text: str, v: Values) -> list[tuple[str, bool, float]]:
@@ -136,7 +136,7 @@ def _comparisons(text: str, v: Values) -> list[tuple[str, bool, float]]:
         for ends, sign in zip(pairwise(terms[::2]), terms[1::2], strict=True):
             left, right = map(value, ends)
             gap = 0.0 if left == right else (left - right) / max(abs(left), abs(right), 1e-300)
-            far = {">": gap, ">=": gap, "==": -abs(gap)}.get(sign, -gap)
+            far = {">": gap, ">=": gap, "==": -abs(gap) or np.inf}.get(sign, -gap)
             found.append((f" {sign} ".join(ends), COMPARISONS[sign](left, right), far))
     return found
 

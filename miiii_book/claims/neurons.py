@@ -10,14 +10,7 @@ from miiii_core.fourier import neuron_frequency, ranks_for
 from miiii_core.interventions import ablate, logits_with, score
 from miiii_core.losses import GENERALISED, NEVER
 from miiii_core.runs import Run
-from miiii_core.shares import (
-    TINY,
-    centred_power,
-    grid_purity,
-    in_random_order,
-    unit_grids,
-    varying,
-)
+from miiii_core.shares import TINY, centred_power, grid_purity, in_random_order, unit_grids, varying
 from miiii_core.tasks import Task
 
 from .. import circuits

@@ -25,8 +25,7 @@ miiii.views.ask = (ctx) => {
   }
   function step(event) {
     const by = { ArrowUp: 1, ArrowDown: -1 }[event.key];
-    if (by) event.preventDefault();
-    if (by) go((n) => n + by, by);
+    if (by) (event.preventDefault(), go((n) => n + by, by));
   }
   /* What is wrong with the box, if anything; an answer to another question is pale. */
   function fault(text) {

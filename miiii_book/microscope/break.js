@@ -10,7 +10,7 @@ miiii.views.break = (ctx) => {
   const [said, legend, told, table, status] = [line("said"), line("legend"), line("told"), box("tasks"), miiii.status(ctx)];
   const pointer = { pointermove: (event) => read(event), click: (event) => read(event, true) };
   const map = miiii.canvas(ctx, { class: "miiii-map", ...pointer }, (width) => width, (...pen) => paint(...pen));
-  const hint = "Press a part to take it out: it is set to its mean. Blue: still right; tick: before; grey: range over random parts, as many.";
+  const hint = "Press a part to take it out: it is set to its mean. Blue: still right; tick: before; grey: range when as many random parts are out.";
   const two = box("two", make("div", {}, table), make("div", {}, map, legend, told));
   const frame = miiii.frame(ctx, "break", "Break it", hint, heads, primes, form, status, said, two);
   let [asked, scores, seen] = ["", null, null];
@@ -49,7 +49,7 @@ miiii.views.break = (ctx) => {
       return make("div", { class: "task", ...data }, span("", `mod ${q}`), span("track", mark("now", after[i]), range, mark("was", before[i])),
         make("b", {}, share(after[i])), make("em", {}, drawn.length ? share(control) : ""));
     };
-    const head = ["", "", store.state.off.length ? "left" : "right", random.length ? "random" : ""].map((text) => span("", text));
+    const head = ["", "", store.state.off.length ? "after" : "accuracy", random.length ? "random" : ""].map((text) => span("", text));
     table.replaceChildren(make("div", { class: "task head" }, head), ...ctx.meta.moduli.map(row));
     const control = random.length ? `; without as many at random ${share(mean(random.map(mean)))}, over ${count(random.length, "draws")}`
       : done && parts.length ? "; as many others are not left to draw from" : "";
@@ -79,7 +79,7 @@ miiii.views.break = (ctx) => {
     legend.replaceChildren(...(sieve()
       ? [`${called} numbers are called prime, ${good} of them rightly; there are ${all} primes.`, store.state.off.length ? change : "", " ",
         span("faint", "▪"), " rightly; wrongly: "]
-      : [`All pairs of digits. Answered wrong: ${called}. `]), ...colours);
+      : [`All pairs of digits. Answered wrong: ${called}; □ only before: ${lost}. `]), ...colours);
     map.setAttribute("aria-label", legend.textContent);
     map.redraw();
     [map, legend].forEach((each) => each.classList.remove("pale"));

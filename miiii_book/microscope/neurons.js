@@ -17,8 +17,7 @@ miiii.views.neurons = (ctx) => {
   const pick = (at) => order.length && store.set({ j: order[Math.max(0, Math.min(order.length - 1, at))] });
   function step(event) {
     const by = { ArrowRight: 1, ArrowUp: 1, ArrowLeft: -1, ArrowDown: -1, PageUp: 32, PageDown: -32, Home: -1e9, End: 1e9 }[event.key];
-    if (by) event.preventDefault();
-    if (by) pick(order.indexOf(store.state.j) + by);
+    if (by) (event.preventDefault(), pick(order.indexOf(store.state.j) + by));
   }
   const touch = (event) => pick(Math.floor((event.offsetX / stairs.clientWidth) * order.length));
   function climb(pen, width, height, colour) {
@@ -106,16 +105,16 @@ miiii.views.neurons = (ctx) => {
     const fall = `${lost.length - 1 || "no"} other ${lost.length === 2 ? "task falls" : "tasks fall"}`;
     const others = next ? `${fall}, by at most ${points(next)}` : fall;
     breaks.textContent = lost.length ? `Without it, accuracy mod ${q} falls by ${points(less)} points; ${others}.`
-      : "Without it no task gets worse: others do the same.";
+      : "Without it no task loses more than 0.05 points.";
   }));
   function draw() {
     if (!ctx.now) return;
     frame.whenSeen(() => {
       const question = `${store.state.run}@${store.state.epoch}`;
       if (question === asked) return found && show();
-      [asked, shown, found, out.disabled] = [question, "", null, true];
+      [asked, shown, found, out.disabled, frame.section.className] = [question, "", null, true, "pale"];
       frame.ask("staircase", {}, (all) => {
-        found = all;
+        [found, frame.section.className] = [all, ""];
         const rank = (j) => (all.owner[j] < 0 ? 1e6 : all.owner[j]) - all.share[j] / 2;
         order = Array.from(all.owner, (_, j) => j).sort((a, b) => rank(a) - rank(b));
         show();

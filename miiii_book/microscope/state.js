@@ -104,9 +104,9 @@ miiii.lab = (() => {
   /* Ask the worker; a later question on a channel takes the place of an earlier one, which is then never answered. */
   async function ask(job, channel, { run, epoch, base, ...question }, part = () => {}) {
     const id = (channels[channel] = ++asked);
+    for (const [old, one] of waiting) if (one.channel === channel) waiting.delete(old);
     await laid(run, epoch, base);
     if (channels[channel] !== id) return new Promise(() => {});
-    for (const [old, one] of waiting) if (one.channel === channel) waiting.delete(old);
     return new Promise((done, fail) => {
       waiting.set(id, { channel, done, fail, part });
       post({ id, job, channel, key: `${run}@${epoch}`, ...question });

@@ -3,14 +3,14 @@ miiii.views = {};
 
 miiii.whole = (n) => Number(n).toLocaleString("en");
 miiii.share = (x) => (Number.isFinite(x) ? x.toFixed(3) : "–");
-miiii.percent = (x) => (x > 0.9995 ? "100 %" : `${(100 * x).toFixed(x < 0.0995 ? 1 : 0)} %`);
+miiii.percent = (x) => `${(100 * x).toFixed(x < 0.0995 ? 1 : 0)} %`;
 miiii.isPrime = (n) => {
   for (let d = 2; d * d <= n; d++) if (n % d === 0) return false;
   return n > 1;
 };
 /* An element: attributes by name, functions as listeners, then children or texts. */
 miiii.make = (tag, attributes = {}, ...children) => {
-  const svg = ["svg", "circle", "path", "line", "polyline"].includes(tag) && "http://www.w3.org/2000/svg";
+  const svg = ["svg", "circle", "line", "polyline"].includes(tag) && "http://www.w3.org/2000/svg";
   const element = svg ? document.createElementNS(svg, tag) : document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) {
     if (typeof value === "function") element.addEventListener(name, value);
@@ -126,7 +126,7 @@ miiii.epochs = (ctx) => {
   const show = () => {
     const { meta, store } = ctx;
     [chooser.value, chooser.hidden] = [store.state.run, ctx.runs.length < 2];
-    if (!meta) return;
+    if (meta?.name !== store.state.run) return;
     if (drawn !== meta) curve((drawn = meta));
     [slider.max, slider.value] = [meta.epochs.length - 1, Math.max(0, meta.epochs.indexOf(store.state.epoch))];
     slider.dataset.epoch = store.state.epoch;
@@ -220,8 +220,8 @@ miiii.mount = (root, id) => {
   for (const kind of ["(prefers-color-scheme: dark)", "print"]) matchMedia(kind).addEventListener("change", repaint);
   root.replaceChildren(...frames.map((frame) => frame.section), ...(link ? [miiii.line("legend", link)] : []));
   root.store = store; // for whoever holds the element
-  if (numbers) load(["epoch", "turn"]);
-  else draw(["turn"]);
+  draw(["turn"]);
+  if (numbers) load(["epoch"]);
 };
 /* When the reader comes near. */
 document.addEventListener("DOMContentLoaded", () => {

@@ -15,7 +15,8 @@ miiii.views.waves = (ctx) => {
 
   const yesno = () => ctx.meta.kind === "divisible"; // then classes are yes and no, and waves run over remainders
   const height = (k, r) => found.cos[k - 1] * Math.cos((2 * Math.PI * k * r) / found.q);
-  const total = (c) => found.on.reduce((all, k) => all + height(k, yesno() ? c : now.y - c), 0);
+  const turn = (c) => (yesno() ? c : now.y - c);
+  const total = (c) => found.on.reduce((all, k) => all + height(k, turn(c)), 0);
   let now = {};
   /* What the network says about this number, and where the hands stand. */
   function look() {
@@ -65,7 +66,7 @@ miiii.views.waves = (ctx) => {
     const dial = picture("dial", "0 0 56 56", rings, hand);
     const most = Math.max(...used.map((each) => Math.abs(found.cos[each - 1])));
     const steps = Math.max(200, 12 * k); // enough to draw each cycle
-    const at = (i) => 24 - (22 * height(k, now.y - (i * (q - 1)) / steps)) / most;
+    const at = (i) => 24 - (22 * height(k, turn((i * (q - 1)) / steps))) / most;
     const points = Array.from({ length: steps + 1 }, (_, i) => `${(200 * i) / steps},${at(i)}`).join(" ");
     const curve = picture("curve", "0 0 200 48", make("polyline", { points }));
     const name = `wave-${q}-${k}`;
@@ -90,7 +91,9 @@ miiii.views.waves = (ctx) => {
     const says = (answer) => (yesno() ? ["no", "yes"][answer] : answer) + (answer === now.right ? " ✓" : " ✗");
     const waves = on.length === 1 ? "one wave" : `${on.length} waves`;
     const formula = yesno() ? "" : `; the ${waves} say${on.length === 1 ? "s" : ""} ${on.length ? says(now.formula) : "nothing"}`;
-    said.textContent = `Of ${whole(store.state.n)} ${yesno() ? "and" : "mod"} ${q} the network says ${says(now.said)}${formula}.`;
+    const [{ n }, { kind, p }] = [store.state, ctx.meta];
+    const question = kind === "nanda" ? `${n % p} + ${Math.floor(n / p)} mod` : `${whole(n)} ${yesno() ? "and" : "mod"}`;
+    said.textContent = `Of ${question} ${q}${kind === "basis" ? ", shuffled," : ""} the network says ${says(now.said)}${formula}.`;
     const more = used.length > 8 ? `, of which the ${used.length > 9 ? `${used.length - 8} smallest are` : "smallest is"} not shown above` : "";
     quiet.replaceChildren(yesno() ? "" : "▪ logits of the network ", span("rule", "—— sum of the waves"), more);
     sum.setAttribute("aria-label", said.textContent);
@@ -116,10 +119,10 @@ miiii.views.waves = (ctx) => {
       const own = stairs.k.flatMap((each, j) => (each === k && (g < 0 || stairs.owner[j] === g) ? [j] : []));
       own.sort((a, b) => stairs.share[b] - stairs.share[a]);
       const links = own.slice(0, 5).map((j) => button(j, () => store.set({ j }), { class: "miiii-small", "aria-label": `neuron ${j}` }));
-      return make("p", { class: "carry" }, `${k}/${found.q}: ${own.length} neurons `, links);
+      return make("p", { class: "carry" }, `${k}/${found.q}: ${own.length} ${own.length === 1 ? "neuron" : "neurons"} `, links);
     });
     const [above, below] = ["Which digit a head reads", "Neurons that turn at these frequencies"].map((text) => make("h3", {}, text));
-    beside.replaceChildren(above, ...heads, ...(stairs ? [below, ...carry] : []));
+    miiii.renew(beside, above, ...heads, ...(stairs ? [below, ...carry] : []));
   }
   function draw() {
     if (!ctx.now) return;
@@ -135,7 +138,7 @@ miiii.views.waves = (ctx) => {
       frame.ask("profile", { i: ctx.meta.moduli.indexOf(q), off }, (profile) => {
         found = { ...profile, question };
         show();
-        if (!stairs) frame.ask("staircase", { background: true }, (all) => ((stairs = all), show()));
+        if (!stairs) frame.ask("staircase", { background: true }, (all) => asked.startsWith(`${run}@${epoch}:`) && ((stairs = all), show()));
       });
     });
   }

@@ -5,7 +5,7 @@ miiii.views.wind = (ctx) => {
   const MOST = 1500;
   const slider = make("input", { type: "range", max: 0.5, step: 0.0001, "aria-label": "turn of a step", input: () => set(+slider.value) });
   const play = button("Wind", () => wind());
-  const [label, said] = [make("output", { class: "miiii-epoch" }), line("said")];
+  const [label, said] = [make("span", { class: "miiii-epoch" }), line("said")];
   const stop = (text, turn) => button(text, () => set(turn), { class: "miiii-small" });
   const fractions = ["1/2", "1/3", "1/4", "2/5", "2/7", "2/11", "3/13"].map((text) => stop(text, text[0] / text.slice(2)));
   const dial = miiii.canvas(ctx, { class: "miiii-dial" }, (width) => width, (...pen) => paint(...pen));
