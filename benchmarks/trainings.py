@@ -118,8 +118,8 @@ def main(
     if kept:
         if GROUPS[group].renamed:
             raise click.ClickException(f"a run has its tokens in order, and those of {group} not")
-        found = {row["digest"]: row for row in map(row_of_run, map(runs.load, kept))}
-        append(path, [row for digest, row in found.items() if digest not in digests(path)])
+        found, known = map(row_of_run, map(runs.load, kept)), digests(path)
+        append(path, [row for row in found if row["digest"] not in known])
         return
     wanted = [config for seed in range(seeds) for config in GROUPS[group].configs(seed)]
     known = digests(path)
