@@ -122,7 +122,7 @@ class Ledger:
 
     def part(self, *, ours: bool) -> "Ledger":
         """Return only the claims that go beyond the paper, or only the others."""
-        return Ledger([f for f in self.findings if f.claim.ours is ours])
+        return Ledger([f for f in self.findings if (f.claim.source == "Ours") is ours])
 
 
 def gather(found: Iterable[Run]) -> dict[str, list[Run]]:
@@ -298,12 +298,13 @@ def remarks(found: Finding) -> list[str]:
     """Return what else there is to say of a verdict: base, seeds, distance, controls, reason."""
     said = [f"p = {', '.join(map(str, found.bases))}" if found.bases else "", found.reason]
     if found.told:
-        said.append(f"holds in {sum(found.told.values())} of {len(found.told)} seeds")
+        few = f", and takes {least}" if len(found.told) < (least := found.claim.least_seeds) else ""
+        said.append(f"holds in {sum(found.told.values())} of {len(found.told)} seeds{few}")
         of, share = min(found.distances.values(), key=lambda each: abs(each[1]))
         if abs(share) < np.inf:
             said.append(f"nearest to its bound: {of}, by {abs(share):.1%}")
-    elif not found.reason:
-        said.append("the runs did not come to where this claim begins")
+    elif found.by_seed and not found.reason:
+        said.append(f"asked only where {found.claim.given}, which is so in no seed here")
     said += [f"{subject}: {verdict}" for subject, verdict in found.controls.items()]
     return [text for text in said if text]
 

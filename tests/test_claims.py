@@ -30,7 +30,7 @@ PHASES = {
     "circuit formation ends (epoch), at the latest": 4700,
     "cleanup ends (epoch), at the latest": 7000, FORMS: 1,
 }  # fmt: skip
-BROKEN = {"tasks solved": 9, "broken": 9, "of these, not by random sets": 9, "others spared": 9}
+BROKEN = {"tasks solved": 9, "broken": 9, "broken, but not by random sets": 9, "others spared": 9}
 EASY = {f"epoch of mod {q}": epoch for q, epoch in zip((2, 3, 5, 7), (1, 1, 3, 4), strict=True)}
 # Numbers that fulfil each criterion; changes of them that do not; and changes that cannot tell.
 CRITERIA = {
@@ -40,45 +40,48 @@ CRITERIA = {
         [{"first of the others": NEVER}]),
     "order-ascending": (EASY, [{"epoch of mod 5": 5}, {"epoch of mod 2": 2}],
         [{"epoch of mod 7": NEVER}]),
-    "order-others": ({"p-value of that": 0.05, "median of the others": 9},
-        [{"p-value of that": 0.04}], [{"median of the others": NEVER}]),
+    "order-others": ({"p": 19, "p-value of the correlation": 0.05, "median of the others": 9},
+        [{"p-value of the correlation": 0.04}], [{"median of the others": NEVER}, {"p": 17}]),
     "order-date": ({"p": 113, "median of the others": 20_000}, [{"median of the others": 19_999},
         {"median of the others": NEVER}], [{"p": 31}]),
     "later": ({"epoch of mean 0.9, T_miiii": 9, "epoch of mean 0.9, T_nanda": 8,
         "epoch of mean 0.9, T_nanda-as-miiii": 8}, [{"epoch of mean 0.9, T_nanda": 9},
         {"epoch of mean 0.9, T_nanda-as-miiii": NEVER}], [{"epoch of mean 0.9, T_miiii": NEVER}]),
-    "filter-sooner": ({"epoch of mean 0.9": 9, "the same without filter (epoch)": NEVER},
-        [{"the same without filter (epoch)": 9}, {"epoch of mean 0.9": NEVER}], []),
-    "filter-needed": ({"mean validation accuracy": 0.9, "the same without filter": 0.89},
-        [{"the same without filter": 0.9}], [{"mean validation accuracy": 0.89}]),
+    "filter-sooner": ({"epoch of mean 0.9": 9, "epoch of mean 0.9 without filter": NEVER,
+        "epoch of mean 0.9, the earlier": 9}, [{"epoch of mean 0.9 without filter": 9},
+        {"epoch of mean 0.9": NEVER}], [{"epoch of mean 0.9, the earlier": NEVER}]),
+    "filter-needed": ({"mean validation accuracy": 0.9,
+        "mean validation accuracy without filter": 0.89},
+        [{"mean validation accuracy without filter": 0.9}], [{"mean validation accuracy": 0.89}]),
     "dropout-needed": ({"least training accuracy": 0.99, "tasks generalised": 3,
-        "mean validation accuracy": 0.9, "the same without dropout": 0.4},
-        [{"the same without dropout": 0.45}],
+        "mean validation accuracy": 0.9, "mean validation accuracy without dropout": 0.4},
+        [{"mean validation accuracy without dropout": 0.45}],
         [{"least training accuracy": 0.9}, {"tasks generalised": 2}]),
     "dropout-two-three": ({"least training accuracy": 1.0, "tasks generalised": 29,
-        "tasks generalised without dropout": 2, "those beside 2 and 3": 0},
-        [{"those beside 2 and 3": 1}, {"tasks generalised without dropout": 1}],
+        "tasks generalised without dropout": 2, "generalised without dropout, beside 2 and 3": 0},
+        [{"generalised without dropout, beside 2 and 3": 1},
+         {"tasks generalised without dropout": 1}],
         [{"least training accuracy": 0.9}, {"tasks generalised": 2}]),
     "hyperparameters": ({"fields in which one ends higher": 0, "seeds of a neighbour": 2},
         [{"fields in which one ends higher": 1}], [{"seeds of a neighbour": 1}]),
     "masked-next": ({"last of 11, 13, 17, 19": 8, "first of the larger": 8},
         [{"first of the larger": 7}], [{"last of 11, 13, 17, 19": NEVER}]),
-    "masked-delay": ({"median of the larger": 1250, "the same with all tasks": 1000},
-        [{"median of the larger": 1251}], [{"the same with all tasks": NEVER}]),
+    "masked-delay": ({"median of the larger": 1250, "median of the larger, nothing masked": 1000},
+        [{"median of the larger": 1251}], [{"median of the larger, nothing masked": NEVER}]),
     "masked-spike": ({"most waves over last": 1.25, "waves above chance, most": 1},
         [{"most waves over last": 1.2}, {"waves above chance, most": 0.9}], []),
     "gradients": ({"attention settles after epoch": 500, "the rest settles after epoch": 1000},
         [{"attention settles after epoch": 501}], []),
     "gradients-each": ({"last of attention settles after epoch": 5,
         "the rest settles after epoch": 10}, [{"last of attention settles after epoch": 6}], []),
-    "digits-matter": ({"the same with digits swapped": 0}, [{"the same with digits swapped": 1}],
-        []),
+    "digits-matter": ({"tasks the same with digits swapped": 0},
+        [{"tasks the same with digits swapped": 1}], []),
     "positions": ({"Pearson, T_nanda": 0.95, "Pearson, T_miiii": -0.64},
         [{"Pearson, T_nanda": 0.5}, {"Pearson, T_miiii": 0.0}], []),
-    "singular-values": ({"the same over p, 50 %, T_nanda": 0.1,
-        "the same over p, 50 %, T_miiii": 0.3, "the same over p, 90 %, T_nanda": 0.2,
-        "the same over p, 90 %, T_miiii": 0.6}, [{"the same over p, 90 %, T_miiii": 0.2},
-        {"the same over p, 50 %, T_nanda": 0.3}], []),
+    "singular-values": ({"ranks for 50 %, over p, T_nanda": 0.1,
+        "ranks for 50 %, over p, T_miiii": 0.3, "ranks for 90 %, over p, T_nanda": 0.2,
+        "ranks for 90 %, over p, T_miiii": 0.6}, [{"ranks for 90 %, over p, T_miiii": 0.2},
+        {"ranks for 50 %, over p, T_nanda": 0.3}], []),
     "singular-vectors": ({"vectors over p, T_nanda": 0.05, "vectors over p, T_miiii": 0.2,
         "best frequency's share, T_nanda": 0.9, "largest in random order, T_nanda": 0.1,
         "best frequency's share, T_miiii": 0.5, "largest in random order, T_miiii": 0.1},
@@ -89,9 +92,9 @@ CRITERIA = {
         "Gini above random orders, T_basis": 0.01, "Gini above random orders, T_miiii": 0.4},
         [{"share for 90 %, T_nanda": 0.3}, {"share for 90 %, T_miiii": 0.1},
          {"Gini, T_miiii": 0.2}, {"Gini above random orders, T_basis": 0.1}], []),
-    "periodic-neurons": ({"best block, T_miiii": 0.6, "in random order, T_miiii": 0.2,
+    "periodic-neurons": ({"best block, T_miiii": 0.6, "best block in random order, T_miiii": 0.2,
         "best block, T_basis": 0.2}, [{"best block, T_miiii": 0.45},
-        {"in random order, T_miiii": 0.3}, {"best block, T_basis": 0.5}], []),
+        {"best block in random order, T_miiii": 0.3}, {"best block, T_basis": 0.5}], []),
     "frequencies": ({f"frequencies in play, T_{kind}": x
         for kind, x in {"miiii": 8, "nanda": 4, "nanda-as-miiii": 4}.items()},
         [{"frequencies in play, T_miiii": 7}, {"frequencies in play, T_nanda-as-miiii": 5}], []),
@@ -113,12 +116,12 @@ CRITERIA = {
     "shared-circuits": ({"median overlap": 0.9, "least overlap by chance": 0.9},
         [{"median overlap": 0.8}], []),
     "mechanism": ({"tasks generalised": 29, "logits explained by n - c": 0.9,
-        "of the interaction, n mod q": 0.5}, [{"logits explained by n - c": 0.8},
-        {"of the interaction, n mod q": 0.4}], [{"tasks generalised": 0}]),
-    "attention": ({"heads, T_miiii": 4, "on one digit, T_miiii": 4}, [{"on one digit, T_miiii": 3}],
-        []),
-    "attention-nanda": ({"on both and periodic, T_nanda": 1},
-        [{"on both and periodic, T_nanda": 0}], []),
+        "share of the interaction in n mod q": 0.5}, [{"logits explained by n - c": 0.8},
+        {"share of the interaction in n mod q": 0.4}], [{"tasks generalised": 0}]),
+    "attention": ({"heads, T_miiii": 4, "heads on one digit, T_miiii": 4},
+        [{"heads on one digit, T_miiii": 3}], []),
+    "attention-nanda": ({"periodic heads on both digits, T_nanda": 1},
+        [{"periodic heads on both digits, T_nanda": 0}], []),
     "attention-little": ({"accuracy, T_miiii": 0.5,
         "accuracy lost with patterns fixed, T_miiii": 0},
         [{"accuracy lost with patterns fixed, T_miiii": 0.05}], [{"accuracy, T_miiii": 0.4}]),
@@ -130,7 +133,7 @@ CRITERIA = {
          {"norm of W_L outside the key directions, over that of W_L": 0.1}], []),
     "nanda-phases": (PHASES, [{FORMS: 0}, {"cleanup ends (epoch)": nan},
         {"memorisation ends (epoch), at the latest": 600}], [{"key frequencies": 0}]),
-    "own-neurons": (BROKEN, [{"others spared": 8}, {"of these, not by random sets": 8}],
+    "own-neurons": (BROKEN, [{"others spared": 8}, {"broken, but not by random sets": 8}],
         [{"tasks solved": 0}]),
     "own-subspace": (BROKEN, [{"others spared": 8}, {"broken": 8}], [{"tasks solved": 0}]),
     "prime-sieve": ({"tasks solved": 10, "precision on numbers held out": 0.95,
@@ -141,30 +144,32 @@ CRITERIA = {
         "pairs of the p-DFT, both": 0.3, "largest with wrong partners, both": 0.1},
         [{"pairs of n mod q, both": 0.4}, {"largest with wrong partners, whole": 0.7},
          {"pairs of the p-DFT, both": 0.6}], []),
-    "one-prime-neurons": ({"with a prime above chance": 100, "with exactly one": 50},
-        [{"with exactly one": 49}], [{"with a prime above chance": 0}]),
-    "main-prime-neurons": ({"with a prime above chance": 100, "largest prime over all": 0.5},
-        [{"largest prime over all": 0.4}], [{"with a prime above chance": 0}]),
+    "one-prime-neurons": ({"neurons with a prime above chance": 100,
+        "neurons with exactly one prime": 50}, [{"neurons with exactly one prime": 49}],
+        [{"neurons with a prime above chance": 0}]),
+    "main-prime-neurons": ({"neurons with a prime above chance": 100,
+        "largest prime over all": 0.5}, [{"largest prime over all": 0.4}],
+        [{"neurons with a prime above chance": 0}]),
     "few-frequencies": ({"dimensions of the stream": 256, "waves there are": 1451,
         "directions of all tasks": 256, "median overlap": 0.5, "least overlap by chance": 0.9},
         [{"directions of all tasks": 257}, {"median overlap": 0.9}], [{"waves there are": 119}]),
     "cosine-formula": ({"tasks generalised": 29, "logits explained by the formula": 0.9},
         [{"logits explained by the formula": 0.8}], [{"tasks generalised": 0}]),
     "hidden-rule": ({"tasks generalised": 29, "weakest task, accuracy": 0.9,
-        "weakest task, by its cosines": 0.99, "weakest task, explained by them": 0.8},
-        [{"weakest task, by its cosines": 0.98}, {"weakest task, explained by them": 0.7}],
+        "weakest task, by its cosines": 0.99, "weakest task, explained by its cosines": 0.8},
+        [{"weakest task, by its cosines": 0.98}, {"weakest task, explained by its cosines": 0.7}],
         [{"weakest task, accuracy": 1.0}, {"tasks generalised": 0}]),
-    "lagging-rules": ({"large primes": 12, "least accuracy of them": 0.9,
+    "lagging-rules": ({"large primes": 12, "least accuracy of large primes": 0.9,
         "rank correlation with accuracy": 0.8}, [{"rank correlation with accuracy": 0.7}],
-        [{"large primes": 4}, {"least accuracy of them": 0.5}]),
+        [{"large primes": 4}, {"least accuracy of large primes": 0.5}]),
     "memory-stays": ({"large primes": 12, "mean validation accuracy": 0.9,
         "nats by heart, last": 2.0, "nats by heart, most": 4.0, "margin of the rule, last": 2.0},
         [{"nats by heart, last": 1.9}, {"margin of the rule, last": 1.9}],
         [{"mean validation accuracy": 0.8}]),
     "wave-products": ({"share of neurons in clusters": 0.5, "phases written as computed": 0.9,
-        "as computed by another neuron": 0.5, "wanted wave, single neurons": 0.25,
+        "phases written as another neuron computes": 0.5, "wanted wave, single neurons": 0.25,
         "wanted wave, clusters": 0.9}, [{"share of neurons in clusters": 0.4},
-        {"phases written as computed": 0.8}, {"as computed by another neuron": 0.6},
+        {"phases written as computed": 0.8}, {"phases written as another neuron computes": 0.6},
         {"wanted wave, clusters": 0.8}, {"wanted wave, single neurons": 0.6}], []),
     "symmetric": ({"symmetric tasks": 5, "lead in octaves": 0.5, "p-value": 0.01},
         [{"p-value": 0.2}, {"lead in octaves": -0.5}], [{"symmetric tasks": 0}]),
@@ -173,8 +178,8 @@ CRITERIA = {
         {"p-value with digits renamed": 0.01}], [{"p-value": 0.2}, {"lead in octaves": -1.0}]),
     "classes": ({"bases": 4, "median rank correlation": 0.7, "bases with p below 0.05": 3},
         [{"bases with p below 0.05": 2}, {"median rank correlation": 0.4}], []),
-    "larger-base": ({"tasks": 8, "of them in the larger base too": 6,
-        "times the epoch, median": 1.5}, [{"of them in the larger base too": 5},
+    "larger-base": ({"tasks": 8, "tasks learned in the larger base too": 6,
+        "times the epoch, median": 1.5}, [{"tasks learned in the larger base too": 5},
         {"times the epoch, median": 2.1}, {"times the epoch, median": 0.4}], [{"tasks": 4}]),
     "divisible": ({"tasks that T_divisible learned": 3, "frequencies used by T_divisible": 0.9,
         "frequencies used by T_miiii": 0.5}, [{"frequencies used by T_divisible": 0.7},
@@ -200,7 +205,7 @@ def test_each_criterion_can_be_met_and_missed(claim):
 
 def test_three_seeds_of_four_decide_and_two_do_not():
     claim = find_claim("digits-matter")
-    good, bad = {"the same with digits swapped": 0}, {"the same with digits swapped": 1}
+    good, bad = {"tasks the same with digits swapped": 0}, {"tasks the same with digits swapped": 1}
     for hold, miss, verdict in ((3, 1, YES), (2, 2, OPEN), (1, 3, NO), (1, 0, YES), (2, 1, OPEN)):
         assert claim.judge(dict(enumerate([good] * hold + [bad] * miss))) is verdict
     assert find_claim("reuse").judge({0: CRITERIA["reuse"][0]}) is OPEN
@@ -232,7 +237,7 @@ def test_what_is_not_there_is_refused():
 @pytest.fixture(scope="module")
 def found(tmp_path_factory):
     """All claims put to short runs, beside trainings and neighbours that are made up."""
-    config, root = TINY.replace(p=23, n_validation=100), tmp_path_factory.mktemp("claims")
+    config, root = TINY.replace(p=29, n_validation=100), tmp_path_factory.mktemp("claims")
     run, addition = (
         runs.train(config.replace(name=name), root / name, progress=False)
         for name in ("miiii", "nanda")
@@ -251,7 +256,7 @@ def every_kind(run, addition):
 
 def two_bases(_):
     """Two seeds in two bases in which tasks were learned in the order of their size."""
-    learned = {p: Training(np.array(primes_below(p), float), 64) for p in (23, 29)}
+    learned = {p: Training(np.array(primes_below(p), float), 64) for p in (29, 31)}
     return {(p, seed): one for p, one in learned.items() for seed in (0, 1)}
 
 
@@ -292,6 +297,7 @@ ALONE = {
     "classes": "no other base is known",
     "larger-base": "no larger one where that is asked",
     "shared-table": "no trainings with renamed digits",
+    "masked-next": "has no task above 19",
 }
 SPECTRUM = "without the probe neuron_spectrum"
 BARE = {
@@ -348,20 +354,16 @@ class TestMeasures:
         maps = np.zeros((2, 7, 7, 3))
         maps[0, ..., 0], maps[0, ..., 1] = swinging[:, None], 1 - swinging[:, None]
         maps[1, ..., 1] = 1
-        assert looks(maps) == {"heads": 2, "on one digit": 1, "on both and periodic": 1}
+        assert list(looks(maps).values()) == [2, 1, 1]
 
     def test_two_bases_are_compared_until_the_shorter_training_ends(self, found, monkeypatch):
-        """What 23 learned after 80 does not count; what 29 never learned counts as learned then."""
-        small = Training(np.array([1.0, 2, 10, 20, 90, 90, 90, 90]), 100)
-        large = Training(np.array([1.0, 2, 30, NEVER, 40, 50, 1, 1, 1]), 80)
-        trainings = {(23, 0): small, (29, 0): large}
+        """What 29 learned after 80 does not count; what 31 never learned counts as learned then."""
+        small = Training(np.array([1.0, 2, 10, 20, 90, 90, 90, 90, 90]), 100)
+        large = Training(np.array([1.0, 2, 30, NEVER, 40, 50, 1, 1, 1, 1]), 80)
+        trainings = {(29, 0): small, (31, 0): large}
         monkeypatch.setattr(variations, "trainings_of", lambda _: trainings)
         told = ledger.examine_all({"sample-dropout": [found[1]]}, ["larger-base"])
-        assert told["larger-base"].by_seed[0] == {
-            "tasks": 2,
-            "of them in the larger base too": 1,
-            "times the epoch, median": (30 / 10 + 80 / 20) / 2,
-        }
+        assert [*told["larger-base"].by_seed[0].values()] == [2, 1, (30 / 10 + 80 / 20) / 2]
 
 
 class TestNeighbours:

@@ -36,9 +36,9 @@ def runs_of(*values, **changes):
 def asking(monkeypatch):
     """Puts one claim, made up of measures and a criterion, to runs."""
 
-    def asked(measures, holds, evidence, stored=(), **texts):
+    def asked(measures, holds, evidence, stored=(), given="", **texts):
         claim = dataclasses.replace(
-            find_claim("all-perfect"), key="x", measure="x", holds=holds, given="", number="x",
+            find_claim("all-perfect"), key="x", measure="x", holds=holds, given=given, number="x",
             **texts,
         )  # fmt: skip
         monkeypatch.setitem(MEASURES, "x", measures)
@@ -74,11 +74,7 @@ class TestSeeds:
     def test_kinds_that_are_no_pairs_have_seeds_of_their_own(self, asking):
         kinds = {"nanda": runs_of(0, 9), "miiii": runs_of(5, 6, 7)}
         found = asking(each(so, "nanda", "miiii"), "x, T_miiii > x, T_nanda", kinds)
-        assert found.by_seed == {
-            0: {"x, T_nanda": 0, "x, T_miiii": 5},
-            1: {"x, T_nanda": 9, "x, T_miiii": 6},
-            2: {"x, T_nanda": 0, "x, T_miiii": 7},
-        }
+        assert found.spread == {"x, T_nanda": (0, 9, 0), "x, T_miiii": (5, 6, 7)}
         # Of a claim on one kind only the seeds of that kind count.
         assert set(asking(each(so, "nanda", "miiii"), "x, T_nanda > 1", kinds).told) == {0, 1}
 
@@ -116,6 +112,8 @@ def test_a_run_that_cannot_tell_leaves_a_claim_undecided(asking):
     assert missing.verdict is OPEN and "needs a run of kind a" in missing.reason
     half = asking(each(so, "a", "b"), "x, T_b > 0", {"a": runs_of(1)})
     assert half.verdict is OPEN and half.reason == "needs a run of kind b"
+    blind = asking(beside(so, "a"), "x > 0", {"a": runs_of(1)}, given="x > 1")
+    assert "asked only where x > 1" in remarks(blind)[-1] and blind.verdict is OPEN
 
 
 class TestStored:

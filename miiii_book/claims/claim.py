@@ -80,11 +80,6 @@ class Claim:
     least_seeds: int = 1
     published: Mapping[str, float | str] = field(default_factory=dict)
 
-    @property
-    def ours(self) -> bool:
-        """Whether it goes beyond the paper: stated, and its criterion fixed, by us."""
-        return self.source == "Ours"
-
     def told(self, by_seed: Mapping[int, Values]) -> dict[int, bool]:
         """Return whether it holds in each seed that can tell, with the numbers and far enough."""
         found = {}
@@ -141,9 +136,9 @@ def _comparisons(text: str, v: Values) -> list[tuple[str, bool, float]]:
     return found
 
 
-def median(values: Sequence[float] | np.ndarray, none: float = 0.0) -> float:
-    """Return the median, or what is said instead of that of no values."""
-    return float(np.median(values)) if len(values) else none
+def median(values: Sequence[float] | np.ndarray) -> float:
+    """Return the median, or 0 if there are no values."""
+    return float(np.median(values)) if len(values) else 0.0
 
 
 @lru_cache(maxsize=3)

@@ -51,7 +51,7 @@ def _positions(run: Run) -> Measured:
 
 def _ranks(run: Run) -> Measured:
     energy, p = fourier.singular_spectrum(digits_embedding(run)).cumulative, run.task.p
-    return {f"the same over p, {n} %": fourier.ranks_for(energy, n / 100) / p for n in (50, 90)}
+    return {f"ranks for {n} %, over p": fourier.ranks_for(energy, n / 100) / p for n in (50, 90)}
 
 
 def _vectors(run: Run) -> Measured:

@@ -25,7 +25,7 @@ def _periods(run: Run) -> Measured:
     """Find the best block of the median neuron, as it is and with digits in random order."""
     found = varying(unit_grids(run.task, activations(run).neurons))
     mixed = centred_power(in_random_order(found.grids, np.random.default_rng(0)))
-    shares = {"best block": found.power, "in random order": mixed}
+    shares = {"best block": found.power, "best block in random order": mixed}
     return {name: np.median(grid_purity(power).whole) for name, power in shares.items()}
 
 
@@ -110,7 +110,7 @@ def _mechanism(run: Run) -> Measured:
     return {
         "tasks generalised": solved.sum(),
         "logits explained by n - c": median(shares[solved]),
-        "of the interaction, n mod q": run.metrics["residue_share"][-1].sum(),
+        "share of the interaction in n mod q": run.metrics["residue_share"][-1].sum(),
     }
 
 
@@ -125,8 +125,8 @@ def looks(maps: Float[np.ndarray, "heads x0 x1 tokens"]) -> Measured:
     periodic = np.asarray(neuron_frequency(maps[..., 0]).share) >= 0.5
     return {
         "heads": len(maps),
-        "on one digit": one_digit.sum(),
-        "on both and periodic": (~one_digit & periodic).sum(),
+        "heads on one digit": one_digit.sum(),
+        "periodic heads on both digits": (~one_digit & periodic).sum(),
     }
 
 
@@ -147,7 +147,7 @@ def _broken(run: Run, by: Callable[[circuits.Bench], circuits.Selectivity]) -> M
     return {
         "tasks solved": solved.sum(),
         "broken": broken.sum(),
-        "of these, not by random sets": (broken & (found.random_own >= 0.5)).sum(),
+        "broken, but not by random sets": (broken & (found.random_own >= 0.5)).sum(),
         "others spared": (solved & (found.others >= circuits.KEPT)).sum(),
     }
 

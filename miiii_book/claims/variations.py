@@ -95,7 +95,7 @@ def _larger(run: Run) -> Measured:
     times = np.minimum(second, last) / first
     return {
         "tasks": told.sum(),
-        "of them in the larger base too": (second <= last).sum(),
+        "tasks learned in the larger base too": (second <= last).sum(),
         "times the epoch, median": median(times),
     }
 

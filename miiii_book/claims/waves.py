@@ -138,8 +138,8 @@ def _service(run: Run) -> Measured:
     many = (found.primes > above.primes).sum(axis=1)
     serving, largest = many > 0, found.primes.max(axis=1) / found.primes.sum(axis=1)
     return {
-        "with a prime above chance": serving.sum(),
-        "with exactly one": (many == 1).sum(),
+        "neurons with a prime above chance": serving.sum(),
+        "neurons with exactly one prime": (many == 1).sum(),
         "largest prime over all": median(largest[serving]),
     }
 
@@ -169,7 +169,7 @@ def _formula(run: Run) -> Measured:
         "weakest task, mod": run.task.moduli[weakest],
         "weakest task, accuracy": found.network[weakest],
         "weakest task, by its cosines": found.formula[weakest],
-        "weakest task, explained by them": found.explained[weakest],
+        "weakest task, explained by its cosines": found.explained[weakest],
     }
 
 
@@ -179,7 +179,7 @@ def _standing(run: Run) -> Measured:
     return {
         "large primes": len(accuracy),
         "rank correlation with accuracy": order_of(accuracy, found.margin[large])[0],
-        "least accuracy of them": accuracy.min(initial=1.0),
+        "least accuracy of large primes": accuracy.min(initial=1.0),
     }
 
 
@@ -211,7 +211,7 @@ def _products(run: Run) -> Measured:
     return {
         "share of neurons in clusters": sum(sizes) / neurons.shape[1],
         "phases written as computed": own,
-        "as computed by another neuron": other,
+        "phases written as another neuron computes": other,
         "wanted wave, single neurons": alone,
         "wanted wave, clusters": together,
     }
