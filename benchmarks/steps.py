@@ -153,7 +153,7 @@ def _baselines(
     differences = {"plain": gradient_difference(ours, theirs)}
     start = plain.initial_state(other, problem.config)
     contenders = [timing.contender("plain float32", plain.advance, problem, start)]
-    if why_no_torch() is None:
+    if why_no_torch() is None and problem.config.optim.update == "adamw":  # its only rule
         from . import torch_step
 
         with jax.enable_x64(True):
