@@ -174,8 +174,8 @@ def show(run: Run, *others: Run, on_state: Callable[[dict[str, str]], Any] | Non
     epoch = widgets.SelectionSlider(options=[0], description="epoch")
     off = widgets.SelectMultiple(rows=5, description="taken out")
     said, heard, stage = widgets.HTML(), widgets.Text(), widgets.VBox()
-    for one, name in ((said, "miiii-said"), (heard, "miiii-heard")):  # unseen: to and from the page
-        one.add_class(name).layout.display = "none"
+    for one, name in ((said, "said"), (heard, "heard")):  # unseen: to and from this cell's page
+        one.add_class(f"miiii-{chosen.model_id}-{name}").layout.display = "none"
 
     def lay(_: Any) -> None:
         own = shelf[chosen.value]
@@ -184,7 +184,7 @@ def show(run: Run, *others: Run, on_state: Callable[[dict[str, str]], Any] | Non
         if own.config.task.name == "nanda":
             groups = [f"frequency-{k}" for k in range(1, own.task.p // 2 + 1)]
         off.options = [*(f"head-{h + 1}" for h in range(own.config.model.n_heads)), *groups]
-        text = html.escape(page(own, 6, 2, also=_own("lab.js")))
+        text = html.escape(page(own, 6, 2, f'miiii.cell = "{chosen.model_id}";\n{_own("lab.js")}'))
         frame = f'<iframe srcdoc="{text}" style="width: 100%; height: 80vh; border: 0"></iframe>'
         stage.children = [widgets.HTML(frame)]
 

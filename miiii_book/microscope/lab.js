@@ -1,7 +1,7 @@
 /* In a notebook: what Python says stands in one unseen widget, and the state goes to another. */
 document.addEventListener("DOMContentLoaded", () => {
   const [root, outside] = [document.querySelector(".miiii-microscope"), window.parent.document];
-  const [said, heard] = ["miiii-said", "miiii-heard input"].map((name) => () => outside.querySelector(`.${name}`));
+  const [said, heard] = ["said", "heard input"].map((name) => () => outside.querySelector(`.miiii-${miiii.cell}-${name}`));
   root.addEventListener("miiii-state", ({ detail }) => {
     heard().value = miiii.address.write(detail);
     heard().dispatchEvent(new Event("input", { bubbles: true }));
