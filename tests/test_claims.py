@@ -193,8 +193,7 @@ every_claim = pytest.mark.parametrize("claim", LEDGER, ids=lambda claim: claim.k
 def test_each_criterion_can_be_met_and_missed(claim):
     good, failing, blind = CRITERIA[claim.key]
     seeds = range(claim.least_seeds)
-    assert claim.judge(dict.fromkeys(seeds, good)) is YES
-    assert failing
+    assert failing and claim.judge(dict.fromkeys(seeds, good)) is YES
     for verdict, changes in ((NO, failing), (OPEN, blind)):
         for change in changes:
             assert set(change) <= set(good)
@@ -326,8 +325,7 @@ def test_a_claim_that_a_run_cannot_tell_is_undecided_for_a_reason(changes, reaso
     )
     all_found = ledger.examine_all(every_kind(run, addition), list(reasons))
     for key, reason in reasons.items():
-        assert reason in all_found[key].reason
-        assert all_found[key].verdict is OPEN and not all_found[key].spread
+        assert reason in (one := all_found[key]).reason and one.verdict is OPEN and not one.spread
 
 
 class TestMeasures:
@@ -354,7 +352,8 @@ class TestMeasures:
         maps = np.zeros((2, 7, 7, 3))
         maps[0, ..., 0], maps[0, ..., 1] = swinging[:, None], 1 - swinging[:, None]
         maps[1, ..., 1] = 1
-        assert list(looks(maps).values()) == [2, 1, 1]
+        expected = {"heads": 2, "heads on one digit": 1, "periodic heads on both digits": 1}
+        assert looks(maps) == expected
 
     def test_two_bases_are_compared_until_the_shorter_training_ends(self, found, monkeypatch):
         """What 29 learned after 80 does not count; what 31 never learned counts as learned then."""
@@ -363,7 +362,8 @@ class TestMeasures:
         trainings = {(29, 0): small, (31, 0): large}
         monkeypatch.setattr(variations, "trainings_of", lambda _: trainings)
         told = ledger.examine_all({"sample-dropout": [found[1]]}, ["larger-base"])
-        assert [*told["larger-base"].by_seed[0].values()] == [2, 1, (30 / 10 + 80 / 20) / 2]
+        names, values = CRITERIA["larger-base"][0], (2, 1, (30 / 10 + 80 / 20) / 2)
+        assert told["larger-base"].by_seed[0] == dict(zip(names, values, strict=True))
 
 
 class TestNeighbours:
