@@ -30,12 +30,13 @@ class Curve(NamedTuple):
     accuracy: Float[np.ndarray, " ticks"]  #: Validation accuracy there, mean over tasks
     least: Float[np.ndarray, " ticks"]  #: That of the weakest task; not a number: unknown
     ends: Float[np.ndarray, " tasks"] = np.zeros(0)  #: That of each task at the end; or none
+    learned: Float[np.ndarray, " tasks"] = np.zeros(0)  #: Epoch of each; infinite: never; or none
 
     @classmethod
     def of(cls, run: Run) -> "Curve":
         """Return the curve of a run."""
-        accuracy = run.metrics.split("accuracy", "validation")
-        return cls(run.metrics["epoch"], accuracy.mean(axis=1), accuracy.min(axis=1), accuracy[-1])
+        seen = run.metrics.split("accuracy", "validation")
+        return cls(run.metrics["epoch"], seen.mean(1), seen.min(1), seen[-1], run.learned_at())
 
     def reached(self, level: float) -> float:
         """Return the first epoch at which the mean had a level; `NEVER` for not at all."""
@@ -45,8 +46,7 @@ class Curve(NamedTuple):
 def read_results(name: str, parse: Callable[[Row], T]) -> list[T]:
     """Return the parsed lines of a file of results, none outside the book; RunError if damaged."""
     root = shipped_root()
-    path = root.parent / "results" / name if root else None
-    if path is None or not path.is_file():
+    if root is None or not (path := root.parent / "results" / name).is_file():
         return []
     try:
         return [parse(json.loads(line)) for line in path.read_text("utf-8").splitlines()]
@@ -63,7 +63,8 @@ def curve_of(row: Row) -> Curve:
     """Return how the training of a row came along."""
     epochs, _, accuracy, least, _ = zip(*row["curve"], strict=True)
     values = (np.array(of, float) for of in (accuracy, least, row.get("ends", ())))
-    return Curve(np.array(epochs, int), *values)
+    learned = np.nan_to_num(np.array(row.get("learned", ()), float), nan=NEVER)
+    return Curve(np.array(epochs, int), *values, learned)
 
 
 def curves_of(run: Run, **changes: Any) -> dict[int, Curve]:
@@ -125,8 +126,8 @@ def _alike(
     """Return the trainings that files hold of a recipe, and its own, which come before these."""
 
     def parse(row: Row) -> tuple[Config, Training]:
-        learned = [NEVER if epoch is None else epoch for epoch in row["learned"]]
-        return config_of(row), Training(np.array(learned, float), int(row["last"]))
+        learned = np.nan_to_num(np.array(row["learned"], float), nan=NEVER)
+        return config_of(row), Training(learned, int(row["last"]))
 
     recipe = min((run.config for run in runs), key=lambda config: config.task.p)
     stored = [one for name in names for one in read_results(name, parse)]

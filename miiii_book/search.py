@@ -88,8 +88,7 @@ def open_storage(storage: str | BaseStorage | None = None) -> BaseStorage:
     """Return the storage of an Optuna URL; that of a SQLite file among the runs if not given."""
     if storage is None:
         runs_root().mkdir(parents=True, exist_ok=True)
-        file = str(runs_root() / "searches.db")
-        storage = URL.create("sqlite", database=file).render_as_string()
+        storage = URL.create("sqlite", database=str(runs_root() / "searches.db")).render_as_string()
     try:
         return optuna.storages.get_storage(storage)
     except Exception as error:  # each database has errors of its own
