@@ -64,7 +64,7 @@ def curve_of(row: Row) -> Curve:
     epochs, _, accuracy, least, _ = zip(*row["curve"], strict=True)
     values = (np.array(of, float) for of in (accuracy, least, row.get("ends", ())))
     learned = np.nan_to_num(np.array(row.get("learned", ()), float), nan=NEVER)
-    return Curve(np.array(epochs, int), *values, learned)
+    return Curve(np.array(epochs, int), *values, learned=learned)
 
 
 def curves_of(run: Run, **changes: Any) -> dict[int, Curve]:
