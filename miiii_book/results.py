@@ -62,9 +62,9 @@ def config_of(row: Row) -> Config:
 def curve_of(row: Row) -> Curve:
     """Return how the training of a row came along."""
     epochs, _, accuracy, least, _ = zip(*row["curve"], strict=True)
-    values = (np.array(of, float) for of in (accuracy, least, row.get("ends", ())))
     learned = np.nan_to_num(np.array(row.get("learned", ()), float), nan=NEVER)
-    return Curve(np.array(epochs, int), *values, learned=learned)
+    values = (np.array(of, float) for of in (accuracy, least, row.get("ends", ()), learned))
+    return Curve(np.array(epochs, int), *values)
 
 
 def curves_of(run: Run, **changes: Any) -> dict[int, Curve]:
