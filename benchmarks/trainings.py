@@ -40,7 +40,7 @@ FORKS: tuple[dict[str, Any], ...] = (
     {"train_fraction": 0.7}, {"precision": "bfloat16"},
 )  # fmt: skip
 FAST_FORKS: tuple[dict[str, Any], ...] = (
-    {"dropout": 0.0}, {"train_fraction": 0.3}, {"weight_decay": 0.0}, {"name": "masked"},
+    {"dropout": 0.0}, {"train_fraction": 0.3}, {"weight_decay": 0.0},
     {"dropout": 0.0, "weight_decay": 0.0}, {"epochs": 8192}, {"epochs": 8192, "cooldown": 0.8},
 )  # fmt: skip
 
@@ -167,10 +167,10 @@ def row_of_run(run: runs.Run) -> dict[str, Any]:
     """The line of a run that was trained by itself.
 
     Raises:
-        click.ClickException: If the run is not a finished one of T_miiii or T_masked.
+        click.ClickException: If the run is not a finished one of T_miiii.
     """
-    if run.config.task.name not in ("miiii", "masked") or not run.finished:
-        raise click.ClickException(f"{run.folder} is not a finished run of T_miiii or T_masked")
+    if run.config.task.name != "miiii" or not run.finished:
+        raise click.ClickException(f"{run.folder} is not a finished run of T_miiii")
     records = zip(map(int, run.metrics["epoch"]), run.metrics["accuracy"], strict=True)
     own = {name: run.info[name] for name in ("device", "training_version")}
     return row(run.config, run.task, dict(records), run.info["wall_seconds"]) | own

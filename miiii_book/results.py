@@ -30,13 +30,12 @@ class Curve(NamedTuple):
     accuracy: Float[np.ndarray, " ticks"]  #: Validation accuracy there, mean over tasks
     least: Float[np.ndarray, " ticks"]  #: That of the weakest task; not a number: unknown
     ends: Float[np.ndarray, " tasks"] = np.zeros(0)  #: That of each task at the end; or none
-    learned: Float[np.ndarray, " tasks"] = np.zeros(0)  #: Epoch of each; infinite: never; or none
 
     @classmethod
     def of(cls, run: Run) -> "Curve":
         """Return the curve of a run."""
-        seen = run.metrics.split("accuracy", "validation")
-        return cls(run.metrics["epoch"], seen.mean(1), seen.min(1), seen[-1], run.learned_at())
+        accuracy = run.metrics.split("accuracy", "validation")
+        return cls(run.metrics["epoch"], accuracy.mean(axis=1), accuracy.min(axis=1), accuracy[-1])
 
     def reached(self, level: float) -> float:
         """Return the first epoch at which the mean had a level; `NEVER` for not at all."""
@@ -62,8 +61,7 @@ def config_of(row: Row) -> Config:
 def curve_of(row: Row) -> Curve:
     """Return how the training of a row came along."""
     epochs, _, accuracy, least, _ = zip(*row["curve"], strict=True)
-    learned = np.nan_to_num(np.array(row.get("learned", ()), float), nan=NEVER)
-    values = (np.array(of, float) for of in (accuracy, least, row.get("ends", ()), learned))
+    values = (np.array(of, float) for of in (accuracy, least, row.get("ends", ())))
     return Curve(np.array(epochs, int), *values)
 
 
@@ -126,8 +124,8 @@ def _alike(
     """Return the trainings that files hold of a recipe, and its own, which come before these."""
 
     def parse(row: Row) -> tuple[Config, Training]:
-        learned = np.nan_to_num(np.array(row["learned"], float), nan=NEVER)
-        return config_of(row), Training(learned, int(row["last"]))
+        learned = [NEVER if epoch is None else epoch for epoch in row["learned"]]
+        return config_of(row), Training(np.array(learned, float), int(row["last"]))
 
     recipe = min((run.config for run in runs), key=lambda config: config.task.p)
     stored = [one for name in names for one in read_results(name, parse)]
